@@ -1,0 +1,51 @@
+/** Header names of the worker's and balancer's HTTP, lower case as node:http compares them. */
+export const HEADER = {
+  invocationId: "x-ol-invocation-id",
+  load: "x-ol-load",
+  warm: "x-ol-warm",
+  notStarted: "x-ol-not-started",
+  deadlineMs: "x-ol-deadline-ms",
+} as const;
+
+/** Every header of ours begins with this; a client's are removed unless it is a trusted proxy. */
+export const HEADER_PREFIX = "x-ol-";
+
+/** The load a worker reports with every reply. */
+export interface LoadReport {
+  /** Calls it runs at once. */
+  readonly slots: number;
+  /** Calls running now. */
+  readonly busy: number;
+  /** Calls waiting now. */
+  readonly queue: number;
+  /** Share of the sandbox memory that is promised, 0 to 1. */
+  readonly memory: number;
+  /** True while the worker takes no new calls. */
+  readonly draining: boolean;
+}
+
+/** `X-OL-Load: v=1;slots=8;busy=3;queue=0;mem=0.41;drain=0` */
+export const formatLoad = (load: LoadReport): string =>
+  `v=1;slots=${load.slots};busy=${load.busy};queue=${load.queue};mem=${load.memory.toFixed(2)};drain=${load.draining ? 1 : 0}`;
+
+/** Reads a load report; unknown fields are ignored, anything malformed or of another version is undefined. */
+export const parseLoad = (text: string): LoadReport | undefined => {
+  const fields = new Map<string, number>();
+  for (const part of text.split(";")) {
+    const at = part.indexOf("=");
+    if (at > 0) fields.set(part.slice(0, at).trim(), Number(part.slice(at + 1)));
+  }
+  const [slots, busy, queue, memory, drain] = ["slots", "busy", "queue", "mem", "drain"].map((k) =>
+    fields.get(k),
+  );
+  const numbers = [slots, busy, queue, memory, drain];
+  if (fields.get("v") !== 1 || !numbers.every((n) => n !== undefined && Number.isFinite(n) && n >= 0))
+    return undefined;
+  return {
+    slots: slots as number,
+    busy: busy as number,
+    queue: queue as number,
+    memory: memory as number,
+    draining: drain === 1,
+  };
+};

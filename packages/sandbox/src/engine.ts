@@ -1,0 +1,96 @@
+import type { Duplex } from "node:stream";
+
+/**
+ * Which network a sandbox has. `host`: the machine's own. `none`: a namespace of its own with only a loopback
+ * interface in it.
+ */
+export type NetworkClass = "host" | "none";
+
+/** What one sandbox may use. Which of these are in force on a machine is in the engine's `enforcement`. */
+export interface SandboxLimits {
+  /** Memory in MiB, everything the sandbox's processes hold together. */
+  readonly memoryMb: number;
+  /** Share of the memory limit that may be swapped, 0 to 100; cgroup v2 knows only 0 and not 0. */
+  readonly swappiness: number;
+  /** Processes and threads. */
+  readonly procs: number;
+  /** CPU time in per cent of one CPU; 200 is two CPUs. */
+  readonly cpuPercent: number;
+  /** stdout and stderr together, in MiB; older output is cut off. */
+  readonly logMb: number;
+  /** The largest file, and the sum of all files, in the scratch directory, in MiB. */
+  readonly scratchMb: number;
+}
+
+/** What a sandbox is made from. The pool and whoever uses it see it as `meta`; it never changes. */
+export interface SandboxSpec {
+  /** What runs in it. Scratch and logs are filed under it: `[A-Za-z0-9._-]`, at most 128, no leading dot or dash. */
+  readonly name: string;
+  /** The code's directory, relative to the engine's `codeDir`; read-only in the sandbox as /handler. */
+  readonly code: string;
+  readonly network: NetworkClass;
+  /** Environment variables of the code, on top of the runtime's few. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly limits: SandboxLimits;
+}
+
+/** Why a sandbox ended. Only information: what a guest can influence decides nothing. */
+export type SandboxExit =
+  | { readonly reason: "exit"; readonly code: number }
+  | { readonly reason: "signal"; readonly signal: string }
+  /** The memory limit killed it. */
+  | { readonly reason: "out-of-memory" }
+  /** `kill` was called. */
+  | { readonly reason: "killed" }
+  /** The engine or its host process died, or the status could not be had. */
+  | { readonly reason: "lost" };
+
+/** One running sandbox, as an engine hands it out: a connection to the guest runtime, and a way to end it. */
+export interface EngineSandbox {
+  readonly id: string;
+  /** Open to the guest runtime; speaks frames (see frames/). Owned by the receiver. */
+  readonly connection: Duplex;
+  /** Settles once every process of the sandbox is gone. Never rejects. */
+  readonly exited: Promise<SandboxExit>;
+  /** Ends every process at once; settles when they and everything the engine made for them are gone. Idempotent. */
+  kill(): Promise<void>;
+}
+
+/** What an engine can enforce on this machine; `ol-admin doctor` prints it. */
+export interface Enforcement {
+  readonly memory: "cgroup-v2" | "cgroup-v1" | "rlimit" | "none";
+  readonly procs: "cgroup-v2" | "cgroup-v1" | "rlimit" | "none";
+  readonly cpu: "cgroup-v2" | "cgroup-v1" | "none";
+  /** True if sandboxes run without root on the host. */
+  readonly rootless: boolean;
+  /** One sentence each: what is not in force here, why, and what to do. */
+  readonly notes: readonly string[];
+}
+
+export interface EngineStats {
+  /** Sandboxes alive. */
+  readonly sandboxes: number;
+  readonly created: number;
+  readonly destroyed: number;
+  /** Processes kept ready to become sandboxes. */
+  readonly prepared: number;
+}
+
+/**
+ * Knows how to make and end one kind of sandbox. Knows nothing of lambdas, HTTP, budgets or policies. Every
+ * engine passes the conformance suite in testing/.
+ */
+export interface SandboxEngine extends AsyncDisposable {
+  readonly name: string;
+  readonly enforcement: Enforcement;
+  /**
+   * Makes a sandbox whose guest runtime is being started; the connection may be written to at once.
+   * Fails with OL_SANDBOX_CREATE_FAILED, OL_SANDBOX_BAD_OPTIONS, OL_SANDBOX_BROKER_LOST or OL_SANDBOX_CLOSED.
+   */
+  create(id: string, spec: SandboxSpec, signal?: AbortSignal): Promise<EngineSandbox>;
+  stats(): EngineStats;
+  /** Settles when the engine can make no more sandboxes because its host process ended; never rejects. */
+  readonly lost: Promise<void>;
+  /** Kills all sandboxes and frees everything. Idempotent. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,87 @@
+import { type ErrorFactory, errorFactory } from "@ol/common";
+
+/** Every error of @ol/sandbox. `status` is what a worker answers when the error ends a request. */
+export const SANDBOX_ERRORS = {
+  OL_SANDBOX_BAD_OPTIONS: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "An option or a field of a sandbox's description is missing or out of range; the message names it.",
+  },
+  OL_SANDBOX_HOST_UNFIT: {
+    causedBy: "system",
+    status: 500,
+    about:
+      "This machine lacks something that sandboxes need (Python, a kernel feature, a permission); `ol-admin doctor` says what and how to mend it.",
+  },
+  OL_SANDBOX_DIRECTORY_IN_USE: {
+    causedBy: "user",
+    status: 500,
+    about: "Another process holds the sandbox directory's lock; stop it, or name another directory.",
+  },
+  OL_SANDBOX_CREATE_FAILED: {
+    causedBy: "system",
+    status: 500,
+    about: "A sandbox could not be made; the message names the step that failed and the kernel's reason.",
+  },
+  OL_SANDBOX_BROKER_LOST: {
+    causedBy: "system",
+    status: 503,
+    about: "The broker ended, and with it every sandbox of this engine; a new engine has to be made.",
+  },
+  OL_SANDBOX_NO_MEMORY: {
+    causedBy: "system",
+    status: 503,
+    about: "The memory budget had no room for the sandbox before the deadline.",
+  },
+  OL_SANDBOX_TOO_LARGE: {
+    causedBy: "user",
+    status: 500,
+    about: "The sandbox wants more memory than the whole budget; lower its limits or raise mem_pool_mb.",
+  },
+  OL_SANDBOX_DESTROYED: {
+    causedBy: "user",
+    status: 502,
+    about: "The sandbox was destroyed before or during the call; the message says why it ended.",
+  },
+  OL_SANDBOX_EXITED: {
+    causedBy: "user",
+    status: 502,
+    about: "The lambda's process ended during the call, by exit or by a signal.",
+  },
+  OL_SANDBOX_OUT_OF_MEMORY: {
+    causedBy: "user",
+    status: 502,
+    about: "The lambda used more than its limits.mem_mb and was killed.",
+  },
+  OL_SANDBOX_TIMEOUT: {
+    causedBy: "user",
+    status: 504,
+    about: "The call ran longer than limits.runtime_sec; its sandbox was destroyed.",
+  },
+  OL_SANDBOX_IMPORT_FAILED: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "The lambda's code could not be loaded: syntax error, import error, or no entry point. The message is Python's own.",
+  },
+  OL_SANDBOX_PROTOCOL: {
+    causedBy: "user",
+    status: 502,
+    about:
+      "The sandbox broke the wire protocol (something in it wrote to the runtime's socket); it was destroyed.",
+  },
+  OL_SANDBOX_CANCELLED: {
+    causedBy: "user",
+    status: 499,
+    about: "The caller gave up on the call.",
+  },
+  OL_SANDBOX_CLOSED: {
+    causedBy: "user",
+    status: 503,
+    about: "The pool or engine is closed, or closing.",
+  },
+} as const;
+
+export type SandboxErrorCode = keyof typeof SANDBOX_ERRORS;
+export const sandboxError: ErrorFactory<typeof SANDBOX_ERRORS> = errorFactory(SANDBOX_ERRORS);

@@ -1,0 +1,26 @@
+import { defineConfig } from "vitest/config";
+
+// Packages are tested from source: the condition below wins over "dist" in every package's exports.
+const conditions = ["@ol/source", "node", "import", "default"];
+
+const project = (name: string, include: string[], timeoutMs: number) => ({
+  extends: true as const,
+  test: { name, include, testTimeout: timeoutMs, hookTimeout: timeoutMs },
+});
+
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions, externalConditions: conditions } },
+  test: {
+    pool: "forks",
+    projects: [
+      project("unit", ["packages/*/test/unit/**/*.test.ts", "scripts/test/**/*.test.ts"], 10_000),
+      project(
+        "integration",
+        ["packages/*/test/integration/**/*.test.ts", "apps/*/test/**/*.test.ts"],
+        60_000,
+      ),
+      project("e2e", ["test/e2e/**/*.test.ts"], 180_000),
+    ],
+  },
+});
