@@ -1,4 +1,5 @@
 export * from "./cleanup.ts";
 export * from "./errors.ts";
 export * from "./headers.ts";
+export type * from "./limits.ts";
 export * from "./logger.ts";

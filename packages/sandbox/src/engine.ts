@@ -1,26 +1,6 @@
 import type { Duplex } from "node:stream";
 
-/**
- * Which network a sandbox has. `host`: the machine's own. `none`: a namespace of its own with only a loopback
- * interface in it.
- */
-export type NetworkClass = "host" | "none";
-
-/** What one sandbox may use. Which of these are in force on a machine is in the engine's `enforcement`. */
-export interface SandboxLimits {
-  /** Memory in MiB, everything the sandbox's processes hold together. */
-  readonly memoryMb: number;
-  /** Share of the memory limit that may be swapped, 0 to 100; cgroup v2 knows only 0 and not 0. */
-  readonly swappiness: number;
-  /** Processes and threads. */
-  readonly procs: number;
-  /** CPU time in per cent of one CPU; 200 is two CPUs. */
-  readonly cpuPercent: number;
-  /** stdout and stderr together, in MiB; older output is cut off. */
-  readonly logMb: number;
-  /** The largest file, and the sum of all files, in the scratch directory, in MiB. */
-  readonly scratchMb: number;
-}
+import type { NetworkClass, SandboxLimits } from "@ol/common";
 
 /** What a sandbox is made from. The pool and whoever uses it see it as `meta`; it never changes. */
 export interface SandboxSpec {

@@ -1,0 +1,29 @@
+/**
+ * Which network a sandbox has. `host`: the machine's own. `none`: a namespace of its own with only a loopback
+ * interface in it.
+ */
+export type NetworkClass = "host" | "none";
+
+/** What one sandbox may use. What of it a machine can enforce, `ol-admin doctor` says. */
+export interface SandboxLimits {
+  /** Memory in MiB, everything the sandbox's processes hold together. */
+  readonly memoryMb: number;
+  /** Share of the memory limit that may be swapped, 0 to 100; cgroup v2 knows only 0 and not 0. */
+  readonly swappiness: number;
+  /** Processes and threads. */
+  readonly procs: number;
+  /** CPU time in per cent of one CPU; 200 is two CPUs. */
+  readonly cpuPercent: number;
+  /** stdout and stderr together, in MiB; older output is cut off. */
+  readonly logMb: number;
+  /** The largest file, and the sum of all files, in the scratch directory, in MiB. */
+  readonly scratchMb: number;
+}
+
+/** What one lambda may use: its sandboxes' limits, and those of a call. */
+export interface LambdaLimits extends SandboxLimits {
+  /** How long a call may run, in seconds. */
+  readonly runtimeSec: number;
+  /** The largest request body of a function, in MiB. */
+  readonly bodyMb: number;
+}
