@@ -1,5 +1,7 @@
 export * from "./cleanup.ts";
 export * from "./errors.ts";
 export * from "./headers.ts";
+export * from "./limit-keys.ts";
 export type * from "./limits.ts";
 export * from "./logger.ts";
+export * from "./nearest.ts";
