@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Sets up what the tests need and runs them all: install, build, checks, tests. The last line is always
+#   N passed, N failed, N skipped
+# and the exit code is 0 only if nothing failed and nothing was skipped.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+finish_early() {
+  echo "test.sh: $1" >&2
+  echo "0 passed, 1 failed, 0 skipped"
+  exit 1
+}
+
+for argument in "$@"; do
+  case "$argument" in
+    -h | --help)
+      echo "usage: scripts/test.sh    sets up what the tests need and runs them; takes no arguments"
+      exit 0
+      ;;
+    *) finish_early "unknown argument: $argument (see --help)" ;;
+  esac
+done
+
+# Node is the one thing that is not installed here: distributions carry versions that are too old.
+node_is_new_enough() {
+  command -v node >/dev/null &&
+    node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)'
+}
+node_is_new_enough || finish_early "Node 20.19 or newer is needed; get it from https://nodejs.org"
+command -v npx >/dev/null || finish_early "npx is missing; it comes with npm, which comes with Node"
+[ "$(uname -s)" = Linux ] || finish_early "sandboxes are made from Linux namespaces; this is $(uname -s)"
+
+python_is_complete() {
+  python3 -c 'import sys, ctypes, ssl, json, socket, venv; sys.exit(sys.version_info < (3, 9))' 2>/dev/null
+}
+
+# Command on the left, the Debian package that has it on the right.
+missing=()
+need() {
+  command -v "$1" >/dev/null || missing+=("$2")
+}
+need curl curl
+need tar tar
+need ps procps
+need setpriv util-linux
+need useradd passwd
+python_is_complete || missing+=(python3 python3-venv)
+
+if [ "${#missing[@]}" -gt 0 ]; then
+  echo "test.sh: not installed yet: ${missing[*]}"
+  command -v apt-get >/dev/null || finish_early "install these with this distribution's package manager"
+  if [ "$(id -u)" = 0 ]; then as_root=()
+  elif command -v sudo >/dev/null; then as_root=(sudo)
+  else finish_early "run as root: apt-get install ${missing[*]}"; fi
+  echo "test.sh: ${as_root[*]:+${as_root[*]} }apt-get install ${missing[*]}"
+  "${as_root[@]}" apt-get update -qq || finish_early "apt-get update failed"
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" ||
+    finish_early "apt-get install failed"
+  python_is_complete || finish_early "python3 is older than 3.9, or parts of its standard library are missing"
+fi
+
+exec node scripts/run-tests.mjs

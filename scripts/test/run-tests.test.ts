@@ -1,0 +1,32 @@
+import { describe, expect, it } from "vitest";
+
+import { countTests } from "../run-tests.mjs";
+
+const file = (status: string, ...tests: string[]): object => ({
+  status,
+  assertionResults: tests.map((test) => ({ status: test })),
+});
+
+describe("countTests", () => {
+  it("adds up what passed, failed and was skipped in any way", () => {
+    const testResults = [
+      file("passed", "passed", "skipped", "todo"),
+      file("failed", "passed", "failed", "failed", "pending"),
+    ];
+    expect(countTests({ testResults }, 1)).toEqual({ passed: 2, failed: 2, skipped: 3 });
+  });
+
+  it("counts a file that could not be loaded as one failure", () => {
+    const testResults = [file("passed", "passed"), file("failed")];
+    expect(countTests({ testResults }, 1)).toEqual({ passed: 1, failed: 1, skipped: 0 });
+  });
+
+  it("counts a run that failed outside of every test, or left no report, as one failure", () => {
+    expect(countTests({ testResults: [file("passed", "passed")] }, 1)).toEqual({
+      passed: 1,
+      failed: 1,
+      skipped: 0,
+    });
+    expect(countTests(undefined, 1)).toEqual({ passed: 0, failed: 1, skipped: 0 });
+  });
+});
