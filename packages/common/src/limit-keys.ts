@@ -52,7 +52,8 @@ export const LIMIT_KEYS: readonly LimitKey[] = [
     minimum: 0,
     maximum: 100,
     default: 0,
-    about: "How readily a sandbox's memory is swapped out, 0 to 100; 0 is never. cgroup v2 knows only 0 and not 0.",
+    about:
+      "How readily a sandbox's memory is swapped out, 0 to 100; 0 is never. cgroup v2 knows only 0 and not 0.",
   },
   {
     key: "runtime_sec",
@@ -61,7 +62,8 @@ export const LIMIT_KEYS: readonly LimitKey[] = [
     minimum: 0.1,
     maximum: 86_400,
     default: 30,
-    about: "How long one call may run, in seconds. After that it is answered with 504 and its sandbox destroyed.",
+    about:
+      "How long one call may run, in seconds. After that it is answered with 504 and its sandbox destroyed.",
   },
   {
     key: "body_mb",
@@ -88,12 +90,15 @@ export const LIMIT_KEYS: readonly LimitKey[] = [
     minimum: 1,
     maximum: TIB_IN_MIB,
     default: 256,
-    about: "Files of one sandbox in its scratch directory (/host in it), in MiB, each alone and all together.",
+    about:
+      "Files of one sandbox in its scratch directory (/host in it), in MiB, each alone and all together.",
   },
 ];
 
 /** Limits by field from the value each key has, or its default. */
 export const limitsOrDefaults = (values: Readonly<Partial<LambdaLimits>>): LambdaLimits => {
-  const limits = Object.fromEntries(LIMIT_KEYS.map((limit) => [limit.field, values[limit.field] ?? limit.default]));
+  const limits = Object.fromEntries(
+    LIMIT_KEYS.map((limit) => [limit.field, values[limit.field] ?? limit.default]),
+  );
   return limits as unknown as LambdaLimits;
 };

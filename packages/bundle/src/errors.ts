@@ -1,0 +1,58 @@
+import { type ErrorFactory, errorFactory } from "@ol/common";
+
+/** Every error of @ol/bundle. */
+export const BUNDLE_ERRORS = {
+  OL_BUNDLE_BAD_NAME: {
+    causedBy: "user",
+    status: 400,
+    about:
+      "A lambda's name or reference is not NAME, NAME@TAG or NAME@sha256:<64 hex>; names have letters, digits, `.`, `-` and `_`, at most 128, and do not begin with `.` or `-`.",
+  },
+  OL_BUNDLE_BAD_CONFIG: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "ol.yaml has a mistake; each line of the message names file, line and key, and what to write instead.",
+  },
+  OL_BUNDLE_NOT_FOUND: {
+    causedBy: "user",
+    status: 404,
+    about: "There is no directory with the lambda's code.",
+  },
+  OL_BUNDLE_UNREADABLE: {
+    causedBy: "user",
+    status: 500,
+    about: "A file or directory of the lambda's code could not be read; the message names it and the reason.",
+  },
+  OL_BUNDLE_UNSAFE_FILE: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "The lambda's code holds something that is neither a regular file nor a directory (a device, FIFO or socket), or a symbolic link that leads out of it, nowhere or in a circle.",
+  },
+  OL_BUNDLE_TOO_LARGE: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "The lambda's code has too many files, is too large, or is nested too deeply; the message names the limit.",
+  },
+  OL_BUNDLE_CHANGING: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "The lambda's code kept changing while it was read; wait until the copy or the deployment is done.",
+  },
+  OL_BUNDLE_TARGET_EXISTS: {
+    causedBy: "system",
+    status: 500,
+    about: "The directory that a snapshot was to be written to exists already.",
+  },
+  OL_BUNDLE_WRITE_FAILED: {
+    causedBy: "system",
+    status: 500,
+    about: "A snapshot could not be written, for example because the disk is full.",
+  },
+} as const;
+
+export type BundleErrorCode = keyof typeof BUNDLE_ERRORS;
+export const bundleError: ErrorFactory<typeof BUNDLE_ERRORS> = errorFactory(BUNDLE_ERRORS);

@@ -1,0 +1,154 @@
+import {
+  type Document,
+  LineCounter,
+  type Node,
+  type Pair,
+  type YAMLMap,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  parseDocument,
+  visit,
+} from "yaml";
+
+import { bundleError } from "./errors.ts";
+
+/** An ol.yaml has a few keys and at most 32 KiB of environment. */
+export const MAX_YAML_BYTES: number = 64 * 1024;
+/** More than these say nothing new. */
+const MAX_PROBLEMS = 20;
+
+/** One key of a mapping with its value. */
+export interface YamlEntry {
+  readonly key: string;
+  /** The path to the key, for messages: `limits.mem_mb`. */
+  readonly path: string;
+  readonly keyNode: Node;
+  readonly value: Node | undefined;
+}
+
+/** Text from the file, fit for a message: escaped and short. */
+export const shown = (value: unknown): string => {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+};
+
+/** A scalar's own words (`1.10` stays `1.10`), or undefined for anything that is no value. */
+export const textOf = (node: Node | null | undefined): string | undefined => {
+  if (!isScalar(node) || node.value === null) return undefined;
+  return typeof node.value === "string" ? node.value : (node.source ?? JSON.stringify(node.value));
+};
+
+/**
+ * A YAML text whose mistakes are collected, each as one line `file:line: key: what, why, what to do`. What
+ * makes YAML dangerous or slow is refused before anything is evaluated: size, anchors, aliases, tags, depth.
+ */
+export class YamlSource {
+  readonly #file: string;
+  readonly #lines = new LineCounter();
+  readonly #problems: { readonly line: number; readonly text: string }[] = [];
+
+  constructor(file: string) {
+    this.#file = file;
+  }
+
+  /** Notes a mistake at a node, or at a place in the text. */
+  problem(at: Node | number | undefined, path: string, message: string): void {
+    const offset = typeof at === "number" ? at : (at?.range?.[0] ?? 0);
+    const line = Math.max(1, this.#lines.linePos(offset).line);
+    const key = path === "" ? "" : ` ${path}:`;
+    this.#problems.push({ line, text: `${this.#file}:${line}:${key} ${message}` });
+  }
+
+  /** The content of the document; undefined if it is empty or too broken to look at. */
+  parse(text: string): Node | undefined {
+    if (Buffer.byteLength(text) > MAX_YAML_BYTES) {
+      this.problem(0, "", `the file is larger than ${MAX_YAML_BYTES / 1024} KiB; make it shorter`);
+      return undefined;
+    }
+    try {
+      return this.#parse(text);
+    } catch (error) {
+      // The parser is recursive: thousands of opening brackets exhaust the stack.
+      if (!(error instanceof RangeError)) throw error;
+      this.problem(0, "", "values are nested too deeply; ol.yaml needs at most four levels");
+      return undefined;
+    }
+  }
+
+  #parse(text: string): Node | undefined {
+    const document = parseDocument(text.replace(/^\uFEFF/u, ""), {
+      lineCounter: this.#lines,
+      prettyErrors: false,
+      // Checked by `entries`, in linear time and with our own words.
+      uniqueKeys: false,
+      version: "1.2",
+      schema: "core",
+      merge: false,
+      // Not "silent": that hides a second document.
+      logLevel: "error",
+    });
+    for (const error of document.errors.slice(0, MAX_PROBLEMS))
+      this.problem(error.pos[0], "", `not valid YAML: ${error.message.split("\n", 1)[0]}`);
+    if (document.errors.length > 0 || this.#hasForbidden(document)) return undefined;
+    const content: unknown = document.contents;
+    if (!isNode(content) || (isScalar(content) && content.value === null)) return undefined;
+    return content;
+  }
+
+  #hasForbidden(document: Document): boolean {
+    const before = this.#problems.length;
+    visit(document, (_key, node) => {
+      if (this.#problems.length - before >= MAX_PROBLEMS) return visit.BREAK;
+      if (isAlias(node)) this.problem(node, "", "aliases (*name) are not supported; write the value out");
+      else if (isNode(node)) {
+        if (node.anchor !== undefined)
+          this.problem(node, "", "anchors (&name) are not supported; remove the anchor");
+        if (node.tag !== undefined && node.tag !== "") this.#tag(node);
+      }
+      return undefined;
+    });
+    return this.#problems.length > before;
+  }
+
+  #tag(node: Node): void {
+    this.problem(node, "", `tags (${shown(node.tag)}) are not supported; remove the tag`);
+  }
+
+  /** The entries of a mapping; anything else, and a key twice, is a mistake. `owner` is the key it belongs to. */
+  entries(node: Node | undefined, path: string, expected: string, owner?: Node): readonly YamlEntry[] {
+    if (!isMap(node)) {
+      this.problem(node ?? owner, path, `must be ${expected}`);
+      return [];
+    }
+    const seen = new Map<string, YamlEntry>();
+    for (const pair of (node as YAMLMap<Node, Node | null>).items) this.#entry(pair, path, seen);
+    return [...seen.values()];
+  }
+
+  #entry(pair: Pair<Node, Node | null>, path: string, seen: Map<string, YamlEntry>): void {
+    const key = textOf(pair.key);
+    if (key === undefined) {
+      this.problem(pair.key, path, "a key must be a plain word");
+      return;
+    }
+    const entry: YamlEntry = {
+      key,
+      path: path === "" ? key : `${path}.${key}`,
+      keyNode: pair.key,
+      value: pair.value ?? undefined,
+    };
+    if (seen.has(key)) this.problem(pair.key, entry.path, "is there twice; keep one");
+    else seen.set(key, entry);
+  }
+
+  /** Fails with OL_BUNDLE_BAD_CONFIG if any mistake was noted, all of them in the order of the file. */
+  assertSound(): void {
+    if (this.#problems.length === 0) return;
+    const sorted = [...this.#problems].sort((a, b) => a.line - b.line).map(({ text }) => text);
+    const lines = sorted.slice(0, MAX_PROBLEMS);
+    if (sorted.length > MAX_PROBLEMS) lines.push(`${this.#file}: and ${sorted.length - MAX_PROBLEMS} more`);
+    throw bundleError("OL_BUNDLE_BAD_CONFIG", lines.join("\n"), { details: { problems: lines } });
+  }
+}
