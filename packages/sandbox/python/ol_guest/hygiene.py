@@ -1,0 +1,86 @@
+"""What a process forked from a zygote resets before any of the lambda's code runs.
+
+Siblings are copies of one process, so whatever the zygote had drawn at random, remembered about itself or set for
+itself would be the same, or wrong, in each of them. A random.Random() that a package made at import cannot be
+found; hash randomisation and the address layout are those of the zygote.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import time
+import warnings
+
+# As Python starts; taken when the first zygote imports this module, before any package could change it.
+_WARNING_FILTERS = list(warnings.filters)
+
+# CPython's own dispositions, for what a zygote or a package's import is known to change.
+_DISPOSITIONS = (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGPIPE, signal.SIG_IGN),
+    (signal.SIGXFSZ, signal.SIG_IGN),
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGTERM, signal.SIG_DFL),
+    (signal.SIGQUIT, signal.SIG_DFL),
+    (signal.SIGUSR1, signal.SIG_DFL),
+    (signal.SIGUSR2, signal.SIG_DFL),
+    (signal.SIGALRM, signal.SIG_DFL),
+    (signal.SIGCHLD, signal.SIG_DFL),
+    (signal.SIGIO, signal.SIG_DFL),
+)
+
+
+def fresh_process() -> None:
+    """Call once, in the child, after the environment is set and before the handler is loaded."""
+    _reset_signals()
+    _reseed()
+    _forget()
+    sys.argv[:] = [""]
+    gc.enable()
+
+
+def _reset_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number, disposition in _DISPOSITIONS:
+        if signal.getsignal(number) is not disposition:
+            signal.signal(number, disposition)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _reseed() -> None:
+    loaded = sys.modules
+    # OpenSSL notices a fork by the pid alone, and two leaves can be pid 1 of two namespaces.
+    if "_ssl" in loaded:
+        loaded["_ssl"].RAND_add(os.urandom(32), 32.0)
+    if "random" in loaded:
+        loaded["random"].seed()
+    if "numpy.random" in loaded:
+        loaded["numpy.random"].seed()
+    if "multiprocessing.process" in loaded:
+        loaded["multiprocessing.process"].current_process().authkey = os.urandom(32)
+    if "tempfile" in loaded:
+        loaded["tempfile"]._name_sequence = None
+        # It was looked for under the zygote's TMPDIR.
+        loaded["tempfile"].tempdir = None
+    if "uuid" in loaded:
+        # The node stays: it is the machine's, or already random. Names end in _v6, _v7 in later versions.
+        uuid = loaded["uuid"]
+        for name in [name for name in vars(uuid) if name.startswith("_last_timestamp")]:
+            setattr(uuid, name, None)
+
+
+def _forget() -> None:
+    if "platform" in sys.modules:
+        # The host name is another one here.
+        sys.modules["platform"]._uname_cache = None
+        sys.modules["platform"]._platform_cache.clear()
+    if warnings.filters != _WARNING_FILTERS:
+        warnings.filters[:] = _WARNING_FILTERS
+        # Makes modules forget which warnings they have shown; the C implementation looks at a counter.
+        warnings.filterwarnings("default", append=True)
+        warnings.filters.pop()
+    # TZ may be one of the lambda's variables.
+    time.tzset()

@@ -1,0 +1,187 @@
+"""sys.stdout and sys.stderr of a sandbox: every line that a call prints begins with the call's id.
+
+Lines are written whole, in one write, to files opened for appending, so lines of threads, subprocesses and forked
+children never mix. A subprocess writes to the descriptor itself: its lines are in the right place, but untagged.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+import threading
+from typing import Any, Optional
+
+from ol_guest import wire
+
+# An unfinished line longer than this is written as if it had ended: it must not collect without bound.
+_HELD_BYTES = 64 * 1024
+# The log is at its limit or the disk full: the lambda's call must not fail for that, so the line is lost.
+_FULL = frozenset((errno.EFBIG, errno.ENOSPC, errno.EDQUOT))
+
+
+class Invocation:
+    """Which call is running: the loop sets `meta` for each one, and only a printed line ever looks at it."""
+
+    def __init__(self) -> None:
+        self.meta: Optional[bytes] = None
+        # An unfinished line is held by one of the streams.
+        self.holding = False
+        self._tagged: Optional[bytes] = None
+        self._tag = b""
+
+    def tag(self) -> bytes:
+        meta = self.meta
+        if meta is None:
+            return b""
+        if self._tagged is not meta:
+            self._tag = (dict(wire.pairs(meta)).get(":id", "-") + " ").encode("latin-1")
+            self._tagged = meta
+        return self._tag
+
+
+class _Lines:
+    """Cuts what is written to one descriptor into tagged lines."""
+
+    def __init__(self, descriptor: int, invocation: Invocation) -> None:
+        self.descriptor = descriptor
+        self._invocation = invocation
+        self._held = b""
+        # Reentrant: a signal handler or a finalizer may print while its own thread prints.
+        self._lock = threading.RLock()
+        self._pid_of_parent: Optional[int] = None
+
+    def write(self, data: bytes) -> None:
+        with self._lock:
+            cut = data.rfind(b"\n") + 1
+            if cut:
+                lines, self._held = self._held + data[:cut], data[cut:]
+                self._append(lines)
+            else:
+                self._held += data
+            if len(self._held) > _HELD_BYTES:
+                self.finish()
+            elif self._held:
+                self._invocation.holding = True
+
+    def finish(self) -> None:
+        """Writes an unfinished line, with the newline it lacks."""
+        with self._lock:
+            if self._held:
+                line, self._held = self._held + b"\n", b""
+                self._append(line)
+
+    def flush(self) -> None:
+        """In a forked child what is held must go now, since nobody ends its call; else it waits for its newline."""
+        if self._pid_of_parent is not None:
+            self.finish()
+
+    def forked(self, parent: int) -> None:
+        """In a child: another thread may have had the lock, and what is held belongs to the parent."""
+        self._lock = threading.RLock()
+        self._held = b""
+        self._pid_of_parent = parent
+
+    def _append(self, lines: bytes) -> None:
+        tag = self._invocation.tag()
+        if tag:
+            lines = b"".join([tag + line + b"\n" for line in lines[:-1].split(b"\n")])
+        try:
+            while lines:
+                lines = lines[os.write(self.descriptor, lines) :]
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+
+
+class _Binary(io.BufferedIOBase):
+    """`sys.stdout.buffer`."""
+
+    def __init__(self, lines: _Lines, name: str) -> None:
+        self._lines = lines
+        self.name = name
+        self.mode = "wb"
+
+    def write(self, data: Any) -> int:
+        data = bytes(data)
+        self._lines.write(data)
+        return len(data)
+
+    def flush(self) -> None:
+        self._lines.flush()
+
+    def close(self) -> None:
+        """Only flushes: the descriptor is the sandbox's for as long as it lives."""
+        self._lines.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._lines.descriptor
+
+    def isatty(self) -> bool:
+        return False
+
+
+class _Text(io.TextIOBase):
+    """`sys.stdout`: UTF-8, and what UTF-8 cannot hold is escaped rather than an error."""
+
+    encoding = "utf-8"
+    errors = "backslashreplace"
+    newlines = None
+    line_buffering = True
+    write_through = True
+    mode = "w"
+
+    def __init__(self, lines: _Lines, name: str) -> None:
+        self._lines = lines
+        self.name = name
+        self.buffer = _Binary(lines, name)
+
+    def write(self, text: str) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        self._lines.write(text.encode("utf-8", "backslashreplace"))
+        return len(text)
+
+    def flush(self) -> None:
+        self._lines.flush()
+
+    def close(self) -> None:
+        """Only flushes: the descriptor is the sandbox's for as long as it lives."""
+        self._lines.flush()
+
+    def reconfigure(self, **_options: Any) -> None:
+        """Accepted, since programs call it to get UTF-8, which this is already."""
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._lines.descriptor
+
+    def isatty(self) -> bool:
+        return False
+
+
+class Output:
+    """Both streams. `install` puts them in place; afterwards `finish_lines` is called at the end of each call."""
+
+    def __init__(self) -> None:
+        self.invocation = Invocation()
+        self._streams = (_Lines(1, self.invocation), _Lines(2, self.invocation))
+
+    def install(self) -> None:
+        stdout, stderr = self._streams
+        sys.stdout = sys.__stdout__ = _Text(stdout, "<stdout>")
+        sys.stderr = sys.__stderr__ = _Text(stderr, "<stderr>")
+        parent = os.getpid()
+        for stream in self._streams:
+            os.register_at_fork(after_in_child=lambda stream=stream: stream.forked(parent))
+
+    def finish_lines(self) -> None:
+        self.invocation.holding = False
+        for stream in self._streams:
+            stream.finish()

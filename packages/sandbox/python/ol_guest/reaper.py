@@ -1,0 +1,100 @@
+"""A leaf is pid 1 of its namespace: what its children leave behind becomes its child, and stays a zombie that
+counts against limits.procs until somebody asks for its status. Nobody in the lambda will, so it is done here,
+between calls, and without taking from subprocess or multiprocessing what they wait for themselves.
+
+A child that the lambda made by a bare os.fork() cannot be told from an orphan: it has to be waited for within the
+call that made it.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+
+class Reaper:
+    def __init__(self) -> None:
+        # A child ended since the last look. The loop reads this before each call; nothing else is done until then.
+        self.pending = False
+        # Zombies that another thread might be about to wait for; if still there at the next look, nobody does.
+        self._seen: set[int] = set()
+
+    def install(self) -> None:
+        signal.signal(signal.SIGCHLD, self._notice)
+        # Restarting, as if there were no handler: the lambda's and its libraries' system calls must not see EINTR.
+        signal.siginterrupt(signal.SIGCHLD, False)
+
+    def _notice(self, _number: int, _frame: Any) -> None:
+        self.pending = True
+
+    def reap(self) -> None:
+        """Collects the orphans that have ended."""
+        self.pending = False
+        if not _has_zombie():
+            self._seen.clear()
+            return
+        zombies = {pid for pid in _children() if _is_zombie(pid)} - _waited_for()
+        if threading.active_count() > 1:
+            fresh = zombies - self._seen
+            zombies &= self._seen
+            self._seen = fresh
+            self.pending = bool(fresh)
+        for pid in zombies:
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                # A thread of the lambda was quicker.
+                continue
+
+
+def _has_zombie() -> bool:
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return False
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return False
+
+
+def _children() -> set[int]:
+    """Children of every thread: the kernel lists each under the thread that forked it."""
+    found: set[int] = set()
+    for thread in os.listdir("/proc/self/task"):
+        try:
+            with open(f"/proc/self/task/{thread}/children", "rb") as file:
+                found.update(map(int, file.read().split()))
+        except (FileNotFoundError, ProcessLookupError):
+            # That thread has ended meanwhile.
+            continue
+    return found
+
+
+def _waited_for() -> set[int]:
+    """The pids that objects of the standard library will ask for. Slow with many objects, but rarely needed."""
+    owned: set[int] = set()
+    subprocess = sys.modules.get("subprocess")
+    if subprocess is not None:
+        for thing in gc.get_objects():
+            # type() and not isinstance: asking a stranger's proxy object for its class runs code.
+            if issubclass(type(thing), subprocess.Popen) and getattr(thing, "returncode", 0) is None:
+                owned.add(getattr(thing, "pid", 0) or 0)
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None:
+        for child in list(process._children) + list(process._dangling):
+            owned.add(getattr(getattr(child, "_popen", None), "pid", 0) or 0)
+    for module, holder, attribute in (
+        ("multiprocessing.resource_tracker", "_resource_tracker", "_pid"),
+        ("multiprocessing.forkserver", "_forkserver", "_forkserver_pid"),
+    ):
+        if module in sys.modules:
+            owned.add(getattr(getattr(sys.modules[module], holder, None), attribute, 0) or 0)
+    return owned

@@ -1,0 +1,190 @@
+"""Runs a lambda's function for each call that the worker sends. A blocking loop: one call at a time, no asyncio.
+
+Everything in `_run_calls` is written for speed; measured per call with the smallest event and result it is what
+bounds the throughput of a sandbox. A method call or a tuple more is seen in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from typing import Any, NoReturn
+
+from ol_guest import connection, entry, failure, wire
+from ol_guest.connection import Cancelled, Connection, Gone, Violation
+from ol_guest.context import Context
+from ol_guest.output import Output
+from ol_guest.reaper import Reaper
+
+# One runs, one waits: more would only make those behind them late.
+_STREAMS = 2
+_EXIT_IMPORT_FAILED = 1
+
+
+def serve(listener: socket.socket, handler_dir: str = "/handler") -> NoReturn:
+    """Takes one connection from the listening socket and serves it to its end, which is the process's end too.
+
+    Exit codes: 0 when the worker is gone, 1 when the lambda could not be loaded, 76 when the worker broke the
+    protocol, and whatever the lambda gives to sys.exit().
+    """
+    sock, _address = listener.accept()
+    listener.close()
+    link = Connection(sock)
+    output = Output()
+    output.install()
+    try:
+        link.greet(_hello())
+        loaded = _load(link, output, handler_dir)
+        reaper = Reaper()
+        reaper.install()
+        link.watch()
+        link.send(wire.frame(wire.EVENT, 0, 0, wire.meta(":event", "ready")))
+        _run_calls(link, output, reaper, loaded)
+    except (Gone, ConnectionError):
+        # The worker is gone, and nobody is left to serve.
+        _leave(output, 0)
+    except Violation as violation:
+        connection.die_of(violation)
+
+
+def _hello() -> bytes:
+    return wire.meta(
+        *(":v", str(wire.VERSION)),
+        *(":window", str(wire.WINDOW_BYTES)),
+        *(":streams", str(_STREAMS)),
+        *(":kinds", "call"),
+        *(":runtime", f"python{sys.version_info[0]}.{sys.version_info[1]}"),
+    )
+
+
+def _load(link: Connection, output: Output, handler_dir: str) -> entry.Entry:
+    try:
+        return entry.load(handler_dir, os.environ)
+    except entry.EntryError as error:
+        text = f"{error}\n"
+    except BaseException as error:
+        # SystemExit too: a lambda that exits while it is loaded cannot be loaded.
+        text = failure.traceback_text(error)
+    if link.forked:
+        # A child that the lambda's code forked while being loaded: it has no say.
+        sys.stderr.write(text)
+        _leave(output, 1)
+    output.finish_lines()
+    meta = wire.meta(":event", "import-error")
+    message = failure.cut(text, wire.EVENT_BYTES - len(meta), 0)
+    link.send(wire.frame(wire.EVENT, 0, 0, meta, message.encode()))
+    link.refuse_all(wire.RESET_REFUSED)
+    _leave(output, _EXIT_IMPORT_FAILED)
+
+
+def _leave(output: Output, code: int) -> NoReturn:
+    """Ends the process without atexit and without waiting for threads: those of the zygote are not ours."""
+    try:
+        output.finish_lines()
+    finally:
+        os._exit(code)
+
+
+def _run_calls(link: Connection, output: Output, reaper: Reaper, loaded: entry.Entry) -> NoReturn:
+    function, takes_context = loaded
+    queue = link.queue
+    invocation = output.invocation
+    decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+    encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
+    pack = wire.HEADER.pack
+    small = wire.WINDOW_BYTES // 4
+    sendall = link.socket.sendall
+    while True:
+        while not queue:
+            link.read()
+        stream, meta, body = queue.popleft()
+        if reaper.pending:
+            reaper.reap()
+        try:
+            event = decode(str(body, "utf-8")) if body else {}
+        except (ValueError, RecursionError) as error:
+            link.reply(stream, _ERROR_BAD_INPUT, _bad_input(error))
+            continue
+        invocation.meta = meta
+        reply_meta = b""
+        try:
+            # Cancelled can come until `running` is 0 again, so also after the function has returned or raised.
+            try:
+                link.start(stream)
+                result = function(event, Context(meta)) if takes_context else function(event)
+            finally:
+                link.running = 0
+        except BaseException as error:
+            link.running = 0
+            body = _ended_by(error, link, output)
+            reply_meta = _ERROR_EXCEPTION
+        else:
+            try:
+                body = encode(result).encode()
+            except UnicodeEncodeError:
+                # A lone surrogate: JSON can carry it as an escape only.
+                body = json.dumps(result, allow_nan=False, separators=(",", ":")).encode()
+            except Exception as error:
+                body = _bad_output(error)
+                reply_meta = _ERROR_BAD_OUTPUT
+            result = None
+        if link.forked:
+            # The function forked, and this is the child, which came back from it.
+            _leave(output, 0)
+        if invocation.holding:
+            output.finish_lines()
+        invocation.meta = event = None
+        if link.cancelled:
+            link.send(wire.reset(stream, link.cancelled))
+        elif reply_meta or len(body) > small:
+            link.reply(stream, reply_meta, body)
+        else:
+            sendall(pack(len(body), 4, 1, 0, stream) + body)
+
+
+_ERROR_BAD_INPUT = wire.meta(":error", "bad-input")
+_ERROR_EXCEPTION = wire.meta(":error", "exception")
+_ERROR_BAD_OUTPUT = wire.meta(":error", "bad-output")
+
+
+def _ended_by(error: BaseException, link: Connection, output: Output) -> bytes:
+    """What to answer when the function did not return. Does not return for sys.exit(), which ends the process."""
+    if isinstance(error, SystemExit):
+        _leave(output, _exit_code(error))
+    if link.forked:
+        sys.stderr.write(failure.traceback_text(error))
+        _leave(output, 1)
+    return b"" if isinstance(error, Cancelled) else failure.exception_body(error)
+
+
+def _exit_code(error: SystemExit) -> int:
+    """As the interpreter does: nothing is 0, a number is itself, anything else is printed and counts as 1."""
+    if error.code is None:
+        return 0
+    if isinstance(error.code, int):
+        return error.code & 0xFF
+    print(error.code, file=sys.stderr)
+    return 1
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _bad_input(error: BaseException) -> bytes:
+    return failure.body(type(error).__name__, f"the event is not JSON in UTF-8: {_reason(error)}")
+
+
+def _bad_output(error: BaseException) -> bytes:
+    return failure.body(type(error).__name__, f"the result is not JSON-able: {_reason(error)}")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    try:
+        return failure.cut(str(error), 1024, 1024)
+    except Exception:
+        return type(error).__name__
