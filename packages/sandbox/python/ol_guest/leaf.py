@@ -1,0 +1,158 @@
+"""A leaf: the process that a lambda's code runs in. Two halves, so that the slow one can be done in advance.
+
+`prepare` needs nothing of the lambda: cgroup, namespaces, /proc. Then the leaf waits on its channel for
+{"op": "assign", ...} with five descriptors: the handler's tree, the scratch directory's tree, the listening
+socket, stdout, stderr. `confine` takes the rest away for good; only then is the lambda's code looked at.
+
+On the channel the leaf sends {"op": "confined"} once, or {"op": "failed", "error": "step: reason"}.
+"""
+
+import fcntl
+import os
+import resource
+import signal
+import socket
+import struct
+import typing
+
+import ol_kernel as kernel
+
+from ol_guest import hygiene, messages, serve
+
+if typing.TYPE_CHECKING:
+    from ol_guest.zygote import Settings
+
+# A leaf ends with this when it could not be set up; the reason went to the broker.
+EXIT_SETUP_FAILED = 70
+
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
+_ROOTLESS_UID = 1000
+_MIB = 1024 * 1024
+
+
+def run(
+    channel: socket.socket, cgroup_files: "list[int]", uid: int, settings: "Settings", seccomp_filter: bytes
+) -> None:
+    """Becomes a sandbox and serves calls until the worker goes; returns only if the broker is gone."""
+    step = "prepare"
+    try:
+        _prepare(cgroup_files, settings)
+        received = messages.receive(channel)
+        if received is None:
+            return
+        assignment, descriptors = received
+        step = "attach"
+        listener = _attach(assignment, descriptors)
+        step = "confine"
+        _limit(assignment["rlimits"], assignment["dataMb"])
+        _confine(uid, settings, seccomp_filter)
+        messages.send(channel, {"op": "confined"})
+    except OSError as error:
+        messages.send(channel, {"op": "failed", "error": f"{step}: {error}"})
+        return
+    channel.close()
+    _start(assignment["environment"], listener)
+
+
+def _prepare(cgroup_files: "list[int]", settings: "Settings") -> None:
+    for descriptor in cgroup_files:
+        # "0" is the writer itself. The right to do this is that of the broker, which opened the file.
+        os.write(descriptor, b"0")
+        os.close(descriptor)
+    weaken = settings.weaken
+    flags = kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWCGROUP
+    if settings.own_network and "network-namespace" not in weaken:
+        flags |= kernel.CLONE_NEWNET
+    if "ipc-namespace" in weaken:
+        flags &= ~kernel.CLONE_NEWIPC
+    kernel.unshare(flags)
+    if flags & kernel.CLONE_NEWNET:
+        _bring_loopback_up()
+    if "pid-namespace" not in weaken:
+        kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+
+
+def _bring_loopback_up() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        request = struct.pack("16sh14x", b"lo", 0)
+        (flags,) = struct.unpack("16xh14x", fcntl.ioctl(probe, _SIOCGIFFLAGS, request))
+        fcntl.ioctl(probe, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | _IFF_UP))
+
+
+def _attach(assignment: "dict[str, typing.Any]", descriptors: "list[int]") -> socket.socket:
+    """Puts the lambda's directories and descriptors in their places; closes every other descriptor."""
+    handler, scratch, listener, stdout, stderr = descriptors
+    private = kernel.MS_NOSUID | kernel.MS_NODEV
+    # Counted by the memory limit where there is one; the size is what bounds it where there is none.
+    size = f"size={assignment['tmpMb']}m,mode=1777"
+    kernel.mount("tmpfs", "/tmp", "tmpfs", private, size)
+    kernel.mount("tmpfs", "/dev/shm", "tmpfs", private, size)
+    kernel.move_mount(handler, "/handler")
+    kernel.move_mount(scratch, "/host")
+    os.dup2(stdout, 1)
+    os.dup2(stderr, 2)
+    os.dup2(listener, 3)
+    return socket.socket(fileno=3)
+
+
+def _limit(rlimits: "dict[str, int]", data_mb: "int | None") -> None:
+    if data_mb is not None:
+        # Only private writable memory counts; a limit on addresses (RLIMIT_AS) would forbid numpy its libraries.
+        rlimits["DATA"] = _data_segment_bytes() + data_mb * _MIB
+    for name, value in rlimits.items():
+        resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
+
+
+def _data_segment_bytes() -> int:
+    """VmData, what RLIMIT_DATA counts: mostly inherited from the zygote, so not the lambda's to pay for."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        for line in file:
+            if line.startswith("VmData:"):
+                return int(line.split()[1]) * 1024
+    raise OSError("no VmData in /proc/self/status")
+
+
+def _confine(uid: int, settings: "Settings", seccomp_filter: bytes) -> None:
+    weaken = settings.weaken
+    if settings.rootless:
+        _take_own_user_namespace()
+    elif "user" not in weaken:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    if "capabilities" not in weaken:
+        kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_CLEAR_ALL)
+        kernel.set_capabilities(())
+    # Changed ids made this process undumpable, and its own /proc/self unreadable to its subprocesses.
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
+    if "seccomp" not in weaken:
+        kernel.install_seccomp(seccomp_filter)
+
+
+def _take_own_user_namespace() -> None:
+    """Process limits count by user namespace, and the tree's one id is shared by all leaves."""
+    kernel.unshare(kernel.CLONE_NEWUSER)
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{_ROOTLESS_UID} 0 1"),
+        ("gid_map", f"{_ROOTLESS_UID} 0 1"),
+    ):
+        # os.write and not a file object, whose close would hide the error.
+        descriptor = os.open(f"/proc/self/{name}", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, text.encode())
+        finally:
+            os.close(descriptor)
+
+
+def _start(environment: "dict[str, str]", listener: socket.socket) -> typing.NoReturn:
+    kernel.close_range(4)
+    os.setsid()
+    os.umask(0o022)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir("/handler")
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    hygiene.fresh_process()
+    serve.serve(listener, "/handler")
+    os._exit(0)

@@ -1,0 +1,39 @@
+"""Messages between broker, zygote and a leaf that is being made: JSON in one datagram, descriptors beside it."""
+
+import array
+import json
+import socket
+import typing
+
+# One datagram: environment variables are its bulk. The sender is refused anything larger (EMSGSIZE).
+MESSAGE_BYTES = 256 * 1024
+_DESCRIPTORS = 16
+_MSG_CMSG_CLOEXEC = 0x40000000
+
+
+def send(channel: socket.socket, message: "dict[str, object]", descriptors: "typing.Sequence[int]" = ()) -> None:
+    ancillary = []
+    if descriptors:
+        ancillary.append((socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors)))
+    channel.sendmsg([json.dumps(message).encode()], ancillary)
+
+
+def receive(channel: socket.socket) -> "tuple[dict[str, typing.Any], list[int]] | None":
+    """The next message with its descriptors; None when the other side is gone."""
+    room = socket.CMSG_SPACE(_DESCRIPTORS * 4)
+    data, ancillary, _flags, _address = channel.recvmsg(MESSAGE_BYTES, room, _MSG_CMSG_CLOEXEC)
+    descriptors = array.array("i")
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+    if not data:
+        return None
+    return json.loads(data), list(descriptors)
+
+
+def pair() -> "tuple[socket.socket, socket.socket]":
+    """A channel that keeps message boundaries and notices the other side's death."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in (ours, theirs):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MESSAGE_BYTES)
+    return ours, theirs

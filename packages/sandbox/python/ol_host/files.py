@@ -1,0 +1,254 @@
+"""The directories that the broker works in. Each is opened once, at the start; everything later is a relative name
+that must stay beneath one of them and contain no symbolic link.
+
+A sandbox owns its scratch directory, so nothing in there is ever followed, and nothing believed.
+"""
+
+import errno
+import fcntl
+import os
+import socket
+import stat
+import subprocess
+import typing
+
+import ol_kernel as kernel
+
+_MIB = 1024 * 1024
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# Saved output of destroyed sandboxes: the last MiB of each, of the last hundred.
+_KEPT_BYTES = _MIB
+_KEPT_SANDBOXES = 100
+_STREAMS = ("stdout", "stderr")
+
+
+class InUse(Exception):
+    """Another broker works in this directory."""
+
+
+class Scratch:
+    """One sandbox's directory, its output files, and its socket."""
+
+    def __init__(self, name: str, sandbox: str, directory_fd: int, output_fds: "list[int]") -> None:
+        self.name = name
+        self.sandbox = sandbox
+        self.directory_fd = directory_fd
+        self.output_fds = output_fds
+
+    def cut_output(self, limit_mb: int) -> None:
+        """stdout and stderr together hold at most `limit_mb`; what is over is cut off at the end."""
+        share = limit_mb * _MIB // len(self.output_fds)
+        for descriptor in self.output_fds:
+            if os.fstat(descriptor).st_size > share:
+                os.ftruncate(descriptor, share)
+
+    def close(self) -> None:
+        for descriptor in (self.directory_fd, *self.output_fds):
+            os.close(descriptor)
+
+
+class Workspace:
+    """`work` holds handlers/NAME/SANDBOX (scratch), run/ (sockets, the lock) and trash/; `code` the lambdas' code."""
+
+    def __init__(self, work: str, code: str, logs: "str | None") -> None:
+        self.work_fd = os.open(work, _DIRECTORY)
+        for directory, mode in (("handlers", 0o711), ("run", 0o700), ("trash", 0o700)):
+            try:
+                os.mkdir(directory, mode, dir_fd=self.work_fd)
+            except FileExistsError:
+                continue
+        self.run_fd = self._open_own("run")
+        self._lock()
+        self.handlers_fd = self._open_own("handlers")
+        self.trash_fd = self._open_own("trash")
+        self.code_fd = os.open(code, _DIRECTORY)
+        self.logs_fd = None if logs is None else os.open(logs, _DIRECTORY)
+        self._trashed = 0
+        self.trash_process: "subprocess.Popen[bytes] | None" = None
+
+    def _open_own(self, name: str) -> int:
+        return kernel.openat2(self.work_fd, name, os.O_RDONLY | os.O_DIRECTORY)
+
+    def _lock(self) -> None:
+        self._lock_fd = kernel.openat2(self.run_fd, "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InUse from error
+
+    def open_code(self, path: str) -> int:
+        """A detached, read-only tree of a code directory."""
+        directory = kernel.openat2(self.code_fd, path, os.O_PATH | os.O_DIRECTORY)
+        try:
+            tree = kernel.open_tree("", directory)
+        finally:
+            os.close(directory)
+        kernel.mount_setattr(
+            tree, "", kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV, False
+        )
+        return tree
+
+    def make_scratch(self, name: str, sandbox: str, owner: "int | None") -> Scratch:
+        """`owner` is the host's uid of the sandbox, None where it is our own."""
+        try:
+            os.mkdir(name, 0o711, dir_fd=self.handlers_fd)
+        except FileExistsError:
+            # Another sandbox of the same name is there too.
+            pass
+        parent = kernel.openat2(self.handlers_fd, name, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.mkdir(sandbox, 0o700, dir_fd=parent)
+            directory = kernel.openat2(parent, sandbox, os.O_RDONLY | os.O_DIRECTORY)
+        finally:
+            os.close(parent)
+        outputs = []
+        for stream in _STREAMS:
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND | os.O_CLOEXEC
+            outputs.append(os.open(stream, flags, 0o640, dir_fd=directory))
+        if owner is not None:
+            os.fchown(directory, owner, owner)
+        return Scratch(name, sandbox, directory, outputs)
+
+    def scratch_tree(self, scratch: Scratch) -> int:
+        tree = kernel.open_tree("", scratch.directory_fd)
+        kernel.mount_setattr(tree, "", kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV, False)
+        return tree
+
+    def listen(self, scratch: Scratch) -> socket.socket:
+        """The socket lives where no sandbox sees it; people find it by the link in the scratch directory."""
+        name = f"{scratch.sandbox}.sock"
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # A path by descriptor: the real one may be longer than the 108 bytes that an address holds.
+        listener.bind(f"/proc/self/fd/{self.run_fd}/{name}")
+        listener.listen(1)
+        os.link(
+            name,
+            "server_pipe",
+            src_dir_fd=self.run_fd,
+            dst_dir_fd=scratch.directory_fd,
+            follow_symlinks=False,
+        )
+        return listener
+
+    def remove_scratch(self, scratch: Scratch) -> None:
+        """Saves the last output, then removes everything the sandbox had. Its processes must be gone."""
+        self._save_output(scratch)
+        os.unlink(f"{scratch.sandbox}.sock", dir_fd=self.run_fd)
+        parent = kernel.openat2(self.handlers_fd, scratch.name, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            if not _remove_known(parent, scratch):
+                self._to_trash(scratch.sandbox, parent)
+        finally:
+            os.close(parent)
+        scratch.close()
+        try:
+            os.rmdir(scratch.name, dir_fd=self.handlers_fd)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+
+    def _to_trash(self, name: str, parent_fd: int) -> None:
+        self._trashed += 1
+        os.rename(name, f"{os.getpid()}-{self._trashed}", src_dir_fd=parent_fd, dst_dir_fd=self.trash_fd)
+
+    def _save_output(self, scratch: Scratch) -> None:
+        sizes = [os.fstat(descriptor).st_size for descriptor in scratch.output_fds]
+        if self.logs_fd is None or not any(sizes):
+            return
+        try:
+            os.mkdir(scratch.name, 0o755, dir_fd=self.logs_fd)
+        except FileExistsError:
+            # Output of an earlier sandbox is kept there.
+            pass
+        directory = kernel.openat2(self.logs_fd, scratch.name, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for stream, source, size in zip(_STREAMS, scratch.output_fds, sizes):
+                if size > 0:
+                    _copy_tail(source, size, directory, f"{scratch.sandbox}.{stream}")
+            _keep_newest(directory, _KEPT_SANDBOXES * len(_STREAMS))
+        finally:
+            os.close(directory)
+
+    def empty_trash(self) -> bool:
+        """Starts removing what lies in the trash, if it is not being done. True if there is nothing (more) to do.
+
+        A child process does it: rm manages any depth of directories, which Python's own functions do not, and
+        the broker must not wait for a hundred thousand files.
+        """
+        if self.trash_process is not None:
+            if self.trash_process.poll() is None:
+                return False
+            self.trash_process = None
+        names = os.listdir(self.trash_fd)
+        if not names:
+            return True
+        self.trash_process = subprocess.Popen(
+            ["/bin/sh", "-c", 'chmod -R u+rwx -- "$@" 2>/dev/null; exec rm -rf --one-file-system -- "$@"', "rm"]
+            + names[:1000],
+            cwd=f"/proc/self/fd/{self.trash_fd}",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(self.trash_fd,),
+        )
+        return False
+
+    def sweep(self) -> int:
+        """Moves everything that an earlier broker left to the trash, and empties it. Returns how many things."""
+        moved = 0
+        for directory_fd in (self.handlers_fd, self.run_fd):
+            for name in os.listdir(directory_fd):
+                if directory_fd == self.run_fd and not name.endswith(".sock"):
+                    continue
+                self._to_trash(name, directory_fd)
+                moved += 1
+        return moved
+
+
+def _remove_known(parent_fd: int, scratch: Scratch) -> bool:
+    """The common case, without a child process: nothing in the directory but what we put there."""
+    try:
+        for name in (*_STREAMS, "server_pipe"):
+            os.unlink(name, dir_fd=scratch.directory_fd)
+        os.rmdir(scratch.sandbox, dir_fd=parent_fd)
+    except OSError:
+        # The lambda left files, or replaced ours by something else: the trash deals with all of it.
+        return False
+    return True
+
+
+def _copy_tail(source: int, size: int, directory_fd: int, name: str) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    target = os.open(name, flags, 0o640, dir_fd=directory_fd)
+    try:
+        data = os.pread(source, _KEPT_BYTES, max(0, size - _KEPT_BYTES))
+        while data:
+            data = data[os.write(target, data) :]
+    finally:
+        os.close(target)
+
+
+def _keep_newest(directory_fd: int, count: int) -> None:
+    names = os.listdir(directory_fd)
+    if len(names) <= count:
+        return
+
+    def changed(name: str) -> int:
+        return os.stat(name, dir_fd=directory_fd, follow_symlinks=False).st_mtime_ns
+
+    for name in sorted(names, key=changed)[: len(names) - count]:
+        os.unlink(name, dir_fd=directory_fd)
+
+
+def real_directory(path: str) -> bool:
+    """Whether `path` itself, not what a link there points to, is a directory."""
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def write_all(descriptor: int, text: str) -> None:
+    data: "typing.Union[bytes, memoryview]" = text.encode()
+    while data:
+        data = data[os.write(descriptor, data) :]

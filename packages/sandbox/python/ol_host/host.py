@@ -1,0 +1,77 @@
+"""What the broker takes from the host for itself: an ordinary user's namespace, a block of user ids, descriptors."""
+
+import errno
+import os
+import resource
+import socket
+
+import ol_kernel as kernel
+
+from ol_host.tree import UID_BLOCK
+
+# The range that systemd's table of user ids leaves unused, in whole blocks.
+_FIRST_BLOCK = 0x70000000
+_BLOCKS = 4_000
+
+
+def enter_own_namespace() -> None:
+    """An ordinary user's way to the rights that root has: over a user and a mount namespace of our own."""
+    uid, gid = os.geteuid(), os.getegid()
+    kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS)
+    for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+        descriptor = os.open(f"/proc/self/{name}", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, text.encode())
+        finally:
+            os.close(descriptor)
+
+
+def allow_many_descriptors() -> None:
+    """Each sandbox takes about six."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def parse_subordinate_ids(text: str) -> "list[tuple[int, int]]":
+    """(first, count) of each line of /etc/subuid."""
+    found = []
+    for line in text.splitlines():
+        fields = line.split(":")
+        if len(fields) == 3 and fields[1].isdigit() and fields[2].isdigit():
+            found.append((int(fields[1]), int(fields[2])))
+    return found
+
+
+def claim_uid_block() -> "tuple[int, socket.socket]":
+    """The first id of a block that nobody else on this machine uses, and what holds the claim.
+
+    The claim is a bound abstract socket: taken atomically, gone with its holder however that ends, and it leaves
+    no file behind.
+    """
+    reserved = []
+    for path in ("/etc/subuid", "/etc/subgid"):
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                reserved += parse_subordinate_ids(file.read())
+        except FileNotFoundError:
+            # No such file means that nothing is set aside.
+            continue
+    for index in range(_BLOCKS):
+        first = _FIRST_BLOCK + index * UID_BLOCK
+        if any(first < start + count and start < first + UID_BLOCK for start, count in reserved):
+            continue
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            claim.bind(f"\0ol-uids-{first}")
+        except OSError as error:
+            claim.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
+            continue
+        return first, claim
+    raise OSError(errno.EAGAIN, "no free block of user ids")
+
+
+def kernel_at_least(major: int, minor: int) -> bool:
+    release = os.uname().release.split(".")
+    return (int(release[0]), int(release[1].split("-")[0])) >= (major, minor)

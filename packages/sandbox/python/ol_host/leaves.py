@@ -1,0 +1,56 @@
+"""The broker's record of a leaf, from the request to fork it until nothing of it is left."""
+
+import os
+import signal
+import socket
+import typing
+
+from ol_host.cgroups import Group
+from ol_host.files import Scratch
+from ol_host.tree import Tree
+
+
+class Leaf:
+    def __init__(self, number: int, tree: Tree, uid: int, group: "Group | None", channel: socket.socket) -> None:
+        self.number = number
+        self.tree = tree
+        self.uid = uid
+        self.group = group
+        # Open until the leaf has shut itself in.
+        self.channel: "socket.socket | None" = channel
+        # None until the zygote has forked it.
+        self.pidfd: "int | None" = None
+        # None while it waits to become a sandbox.
+        self.scratch: "Scratch | None" = None
+        self.log_mb = 0
+        self.dead = False
+        self.status: "int | None" = None
+        self.setup_error: "str | None" = None
+        self.kill_wanted = False
+        self.out_of_memory = False
+        # Requests to be answered when nothing is left of it.
+        self.waiting: "list[int]" = []
+
+    @property
+    def assigned(self) -> bool:
+        return self.scratch is not None
+
+    def kill(self) -> None:
+        """Ends every process of it: they share a pid namespace, and this is its pid 1."""
+        self.kill_wanted = True
+        if self.pidfd is not None and not self.dead:
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def end(self) -> "dict[str, typing.Any]":
+        """Why it ended, as the worker is told."""
+        if self.out_of_memory or (self.group is not None and self.group.was_out_of_memory()):
+            return {"reason": "out-of-memory"}
+        if self.kill_wanted:
+            return {"reason": "killed"}
+        if self.setup_error is not None:
+            return {"reason": "lost", "message": self.setup_error}
+        if self.status is None:
+            return {"reason": "lost", "message": "its zygote died and took the exit status along"}
+        if os.WIFSIGNALED(self.status):
+            return {"reason": "signal", "signal": signal.Signals(os.WTERMSIG(self.status)).name}
+        return {"reason": "exit", "code": os.WEXITSTATUS(self.status)}

@@ -1,0 +1,37 @@
+"""A sandbox's limits in the kernel's terms: by cgroup where there is one to write to, else by rlimit."""
+
+import typing
+
+from ol_host import host
+from ol_host.cgroups import Group, GroupStock
+
+_MIB = 1024 * 1024
+# Descriptors that a sandbox may open; libraries with many connections need more than the customary 1,024.
+_OPEN_FILES = 4096
+
+
+def apply(group: Group, wanted: "dict[str, typing.Any]") -> None:
+    group.set_limits(wanted["memoryMb"], wanted["swappiness"], wanted["procs"], wanted["cpuPercent"])
+
+
+def for_leaf(wanted: "dict[str, typing.Any]", controllers: "frozenset[str]", rootless: bool) -> "dict[str, object]":
+    """What the leaf has to do itself: `rlimits`, and `dataMb` where no cgroup limits its memory."""
+    rlimits = {"CORE": 0, "NOFILE": _OPEN_FILES, "FSIZE": wanted["scratchMb"] * _MIB}
+    if "pids" not in controllers and counts_processes(rootless):
+        rlimits["NPROC"] = wanted["procs"]
+    return {"rlimits": rlimits, "dataMb": None if "memory" in controllers else wanted["memoryMb"]}
+
+
+def counts_processes(rootless: bool) -> bool:
+    """RLIMIT_NPROC counts by user id, and since Linux 5.14 by user namespace too, which is what leaves differ in
+    where they share an ordinary user's id."""
+    return not rootless or host.kernel_at_least(5, 14)
+
+
+def in_force(groups: GroupStock, rootless: bool) -> "dict[str, object]":
+    by_group = f"cgroup-v{groups.version}"
+    return {
+        "memory": by_group if "memory" in groups.controllers else "rlimit",
+        "procs": by_group if "pids" in groups.controllers else ("rlimit" if counts_processes(rootless) else "none"),
+        "cpu": by_group if "cpu" in groups.controllers else "none",
+    }

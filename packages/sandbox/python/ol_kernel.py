@@ -1,0 +1,249 @@
+"""System calls that Python does not offer, one function each; used on both sides of the sandbox's wall.
+
+Every function raises OSError with the kernel's errno. Numbers are those of x86_64: another machine is refused at
+import, because a wrong number would be another system call.
+"""
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+
+MACHINE = "x86_64"
+
+_NUMBERS = {
+    "pivot_root": 155,
+    "seccomp": 317,
+    "open_tree": 428,
+    "move_mount": 429,
+    "close_range": 436,
+    "openat2": 437,
+    "mount_setattr": 442,
+    "clone": 56,
+}
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+CLONE_PIDFD = 0x00001000
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REC = 0x4000
+MS_PRIVATE = 1 << 18
+MNT_DETACH = 2
+
+MOUNT_ATTR_RDONLY = 0x1
+MOUNT_ATTR_NOSUID = 0x2
+MOUNT_ATTR_NODEV = 0x4
+MOUNT_ATTR_NOEXEC = 0x8
+
+AT_FDCWD = -100
+AT_EMPTY_PATH = 0x1000
+AT_RECURSIVE = 0x8000
+OPEN_TREE_CLONE = 1
+OPEN_TREE_CLOEXEC = os.O_CLOEXEC
+MOVE_MOUNT_F_EMPTY_PATH = 0x4
+
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_CAPBSET_DROP = 24
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+
+CAP_SETGID = 6
+CAP_SETUID = 7
+CAP_NET_ADMIN = 12
+CAP_SYS_ADMIN = 21
+CAP_SETFCAP = 31
+CAP_LAST = 40
+
+_libc = ctypes.CDLL(None, use_errno=True)
+# PyDLL keeps the interpreter's lock: a child made by a bare clone must find it held by itself.
+_libc_locked = ctypes.PyDLL(None, use_errno=True)
+_syscall = _libc.syscall
+_syscall.restype = ctypes.c_long
+
+
+class UnsupportedMachine(Exception):
+    """The processor's system call numbers are not known to this program."""
+
+
+def require_supported_machine() -> None:
+    if platform.machine() != MACHINE:
+        raise UnsupportedMachine(f"this version runs on {MACHINE} only, and this machine is {platform.machine()}")
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def _call(name: str, *args: object) -> int:
+    return _check(_syscall(ctypes.c_long(_NUMBERS[name]), *args), name)
+
+
+def unshare(flags: int) -> None:
+    _check(_libc.unshare(ctypes.c_int(flags)), "unshare")
+
+
+def setns(fd: int, kind: int) -> None:
+    _check(_libc.setns(ctypes.c_int(fd), ctypes.c_int(kind)), "setns")
+
+
+def clone_process(flags: int) -> "tuple[int, int]":
+    """Forks with namespaces. Returns (pid, pidfd) in the parent and (0, -1) in the child.
+
+    A bare clone skips glibc's own bookkeeping (the cached thread id), so the child must soon exec.
+    """
+    pidfd = ctypes.c_int(-1)
+    signal_on_exit = 17  # SIGCHLD
+    ctypes.pythonapi.PyOS_BeforeFork()
+    result = _libc_locked.syscall(
+        ctypes.c_long(_NUMBERS["clone"]),
+        ctypes.c_ulong(flags | CLONE_PIDFD | signal_on_exit),
+        ctypes.c_void_p(None),
+        ctypes.byref(pidfd),
+        ctypes.c_void_p(None),
+        ctypes.c_ulong(0),
+    )
+    number = ctypes.get_errno()
+    if result == 0:
+        ctypes.pythonapi.PyOS_AfterFork_Child()
+        return 0, -1
+    ctypes.pythonapi.PyOS_AfterFork_Parent()
+    if result < 0:
+        raise OSError(number, f"clone: {os.strerror(number)}")
+    return result, pidfd.value
+
+
+def mount(source: str, target: str, kind: "str | None", flags: int, data: "str | None" = None) -> None:
+    encoded = (None if text is None else text.encode() for text in (kind, data))
+    kind_bytes, data_bytes = encoded
+    _check(
+        _libc.mount(source.encode(), target.encode(), kind_bytes, ctypes.c_ulong(flags), data_bytes),
+        f"mount {target}",
+    )
+
+
+def umount(target: str, flags: int) -> None:
+    _check(_libc.umount2(target.encode(), ctypes.c_int(flags)), f"umount {target}")
+
+
+def pivot_root(new: str, old: str) -> None:
+    _call("pivot_root", new.encode(), old.encode())
+
+
+def open_tree(path: str, dir_fd: int = AT_FDCWD, recursive: bool = False) -> int:
+    """A detached copy of the mount at `path` (with an empty path: of `dir_fd` itself)."""
+    flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (AT_RECURSIVE if recursive else 0)
+    flags |= 0 if path else AT_EMPTY_PATH
+    return _call("open_tree", ctypes.c_int(dir_fd), path.encode(), ctypes.c_uint(flags))
+
+
+def move_mount(tree_fd: int, target: str) -> None:
+    """Attaches a detached tree at `target`."""
+    _call(
+        "move_mount",
+        ctypes.c_int(tree_fd),
+        b"",
+        ctypes.c_int(AT_FDCWD),
+        target.encode(),
+        ctypes.c_uint(MOVE_MOUNT_F_EMPTY_PATH),
+    )
+
+
+def mount_setattr(fd: int, path: str, set_flags: int, recursive: bool) -> None:
+    attributes = struct.pack("QQQQ", set_flags, 0, 0, 0)
+    flags = (AT_RECURSIVE if recursive else 0) | (0 if path else AT_EMPTY_PATH)
+    _call(
+        "mount_setattr",
+        ctypes.c_int(fd),
+        path.encode(),
+        ctypes.c_uint(flags),
+        attributes,
+        ctypes.c_size_t(len(attributes)),
+    )
+
+
+def openat2(dir_fd: int, path: str, flags: int, mode: int = 0) -> int:
+    """Opens a path that stays beneath `dir_fd` and has no symbolic link in it."""
+    how = struct.pack(
+        "QQQ", flags | os.O_CLOEXEC, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
+    )
+    # EAGAIN: a rename raced with the walk; the kernel asks for another try.
+    for _ in range(8):
+        try:
+            return _call("openat2", ctypes.c_int(dir_fd), os.fsencode(path), how, ctypes.c_size_t(len(how)))
+        except OSError as error:
+            if error.errno != errno.EAGAIN:
+                raise
+    raise OSError(errno.EAGAIN, f"openat2 {path}: the path kept changing")
+
+
+def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
+    _call("close_range", ctypes.c_uint(first), ctypes.c_uint(last), ctypes.c_uint(0))
+
+
+def prctl(option: int, argument: int = 0, argument3: int = 0) -> None:
+    _check(
+        _libc.prctl(
+            ctypes.c_int(option),
+            ctypes.c_ulong(argument),
+            ctypes.c_ulong(argument3),
+            ctypes.c_ulong(0),
+            ctypes.c_ulong(0),
+        ),
+        f"prctl {option}",
+    )
+
+
+def sethostname(name: str) -> None:
+    _check(_libc.sethostname(name.encode(), ctypes.c_size_t(len(name))), "sethostname")
+
+
+def eventfd() -> int:
+    """os.eventfd came with Python 3.10 only."""
+    return _check(_libc.eventfd(ctypes.c_uint(0), ctypes.c_int(os.O_CLOEXEC | os.O_NONBLOCK)), "eventfd")
+
+
+def set_capabilities(capabilities: "tuple[int, ...]") -> None:
+    """Makes these the permitted and effective set, and the inheritable set empty."""
+    version_3 = 0x20080522
+    bits = sum(1 << capability for capability in capabilities)
+    low, high = bits & 0xFFFFFFFF, bits >> 32
+    header = struct.pack("Ii", version_3, 0)
+    data = struct.pack("IIIIII", low, low, 0, high, high, 0)
+    _check(_libc.capset(header, data), "capset")
+
+
+def drop_bounding_set() -> None:
+    for capability in range(CAP_LAST + 1):
+        try:
+            prctl(PR_CAPBSET_DROP, capability)
+        except OSError as error:
+            # EINVAL: this kernel ends its list of capabilities before this one.
+            if error.errno != errno.EINVAL:
+                raise
+
+
+def install_seccomp(program: bytes) -> None:
+    """Puts a filter (see ol_guest.seccomp) in force; needs no_new_privs or CAP_SYS_ADMIN."""
+    set_mode_filter = 1
+    buffer = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(buffer))
+    _call("seccomp", ctypes.c_uint(set_mode_filter), ctypes.c_uint(0), header)

@@ -1,0 +1,135 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import type { Socket } from "node:net";
+
+import { type Logger, OlError, messageOf } from "@ol/common";
+
+import { SANDBOX_ERRORS, type SandboxErrorCode, sandboxError } from "../errors.ts";
+import type { SandboxExit } from "../engine.ts";
+import { BrokerWire } from "./broker-wire.ts";
+import { BROKER_START, PYTHON_DIR } from "./python.ts";
+
+/** What the broker tells by itself. */
+export interface BrokerEvents {
+  exit(sandbox: string, exit: SandboxExit): void;
+  /** The broker's process ended, and with it every sandbox. `reason` is one line for people. */
+  lost(reason: string): void;
+}
+
+interface Waiting {
+  resolve(value: Record<string, unknown>): void;
+  reject(error: OlError): void;
+}
+
+// The broker kills, waits and sweeps for at most 10 s by itself.
+const CLOSE_TIMEOUT_MS = 15_000;
+const LAST_WORDS_BYTES = 4096;
+
+/**
+ * The broker's process and the requests under way. The socket was inherited by the broker at its start; no path
+ * leads to it. When this process ends, however it does, the broker reads end-of-file and ends everything.
+ */
+export class BrokerClient {
+  readonly #process: ChildProcess;
+  readonly #wire: BrokerWire;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #events: BrokerEvents;
+  readonly #logger: Logger;
+  #lastId = 0;
+  #lastWords = "";
+  #lost: string | undefined;
+  readonly exited: Promise<void>;
+
+  constructor(python: string, events: BrokerEvents, logger: Logger) {
+    this.#events = events;
+    this.#logger = logger;
+    this.#process = spawn(python, ["-I", "-S", "-B", "-c", BROKER_START, PYTHON_DIR], {
+      stdio: ["ignore", "ignore", "pipe", "pipe"],
+      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LANG: "C.UTF-8" },
+      cwd: "/",
+    });
+    this.#wire = new BrokerWire(this.#process.stdio[3] as Socket, (message) => this.#onMessage(message));
+    this.#process.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      this.#lastWords = (this.#lastWords + text).slice(-LAST_WORDS_BYTES);
+    });
+    this.exited = new Promise((resolve) => {
+      this.#process.once("error", (error) => {
+        this.#onLost(`the broker could not be started: ${error.message}`);
+        resolve();
+      });
+      // "close" and not "exit": only then has standard error been read to its end.
+      this.#process.once("close", (code, signal) => {
+        const words = this.#lastWords.trim().split("\n").at(-1) ?? "";
+        this.#onLost(`the broker ended (${signal ?? `exit code ${code}`})${words && `: ${words}`}`);
+        resolve();
+      });
+    });
+  }
+
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
+  /** Sends one request; rejects with the broker's own code, or with OL_SANDBOX_BROKER_LOST. */
+  request(verb: string, fields: Record<string, unknown> = {}): Promise<Record<string, unknown>> {
+    return new Promise((resolve, reject) => {
+      if (this.#lost !== undefined) {
+        reject(sandboxError("OL_SANDBOX_BROKER_LOST", this.#lost));
+        return;
+      }
+      this.#lastId += 1;
+      this.#waiting.set(this.#lastId, { resolve, reject });
+      this.#wire.send({ v: 1, id: this.#lastId, verb, ...fields });
+    });
+  }
+
+  /** Ends every sandbox and the broker; waits for its exit, and kills it if it takes too long. */
+  async close(): Promise<void> {
+    const timer = setTimeout(() => this.#process.kill("SIGKILL"), CLOSE_TIMEOUT_MS);
+    try {
+      this.#wire.end();
+      await this.exited;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #onMessage(message: Record<string, unknown>): void {
+    if (message["event"] === "exit") {
+      this.#events.exit(String(message["sandbox"]), this.#exitOf(message));
+      return;
+    }
+    if (message["event"] === "log") {
+      this.#logger.warn(String(message["message"]), { source: "broker" });
+      return;
+    }
+    const id = message["id"] as number;
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) return;
+    this.#waiting.delete(id);
+    const failure = message["error"] as { code: string; message: string } | undefined;
+    if (failure === undefined) waiting.resolve(message["ok"] as Record<string, unknown>);
+    else waiting.reject(brokerError(failure.code, failure.message));
+  }
+
+  #exitOf(message: Record<string, unknown>): SandboxExit {
+    if (message["reason"] === "lost") {
+      this.#logger.warn("a sandbox was lost", { sandbox: message["sandbox"], reason: message["message"] });
+      return { reason: "lost" };
+    }
+    const { reason, code, signal } = message;
+    return { reason, ...(code !== undefined && { code }), ...(signal !== undefined && { signal }) } as SandboxExit;
+  }
+
+  #onLost(reason: string): void {
+    if (this.#lost !== undefined) return;
+    this.#lost = reason;
+    for (const waiting of this.#waiting.values()) waiting.reject(sandboxError("OL_SANDBOX_BROKER_LOST", reason));
+    this.#waiting.clear();
+    this.#events.lost(reason);
+  }
+}
+
+const brokerError = (code: string, message: string): OlError => {
+  const known: SandboxErrorCode = code in SANDBOX_ERRORS ? (code as SandboxErrorCode) : "OL_SANDBOX_CREATE_FAILED";
+  return sandboxError(known, messageOf(message));
+};

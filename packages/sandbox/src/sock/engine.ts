@@ -1,0 +1,222 @@
+import { mkdir, open, type FileHandle } from "node:fs/promises";
+import { type Socket, connect } from "node:net";
+import path from "node:path";
+
+import { type Logger, silentLogger } from "@ol/common";
+
+import type { Enforcement, EngineSandbox, EngineStats, SandboxEngine, SandboxExit, SandboxSpec } from "../engine.ts";
+import { sandboxError } from "../errors.ts";
+import { BrokerClient } from "./broker-client.ts";
+import type { SockEngineOptions } from "./options.ts";
+import { PYTHON_DIR, findPython } from "./python.ts";
+
+const DEFAULT_PREPARED = 1;
+// A connection to a listening unix socket is made at once or not at all; this only bounds a machine that hangs.
+const CONNECT_TIMEOUT_MS = 10_000;
+
+const BASE_ENVIRONMENT: Readonly<Record<string, string>> = {
+  HOME: "/host",
+  LANG: "C.UTF-8",
+  LOGNAME: "sandbox",
+  PATH: "/usr/local/bin:/usr/bin:/bin",
+  PYTHONDONTWRITEBYTECODE: "1",
+  TMPDIR: "/tmp",
+  USER: "sandbox",
+};
+
+/**
+ * Sandboxes that fork from a Python zygote in namespaces of its own. All that needs rights on the host is done by
+ * the broker (python/ol_host); this class holds its reins. docs/engine-host.md lists what it does to the host.
+ */
+export class SockEngine implements SandboxEngine {
+  readonly name = "sock";
+  readonly enforcement: Enforcement;
+  readonly lost: Promise<void>;
+  readonly #broker: BrokerClient;
+  readonly #runDir: FileHandle;
+  readonly #exits: Map<string, (exit: SandboxExit) => void>;
+  #created = 0;
+  #destroyed = 0;
+  #prepared: number;
+  #closed: Promise<void> | undefined;
+
+  /**
+   * Starts the broker in `workDir`, which clears what an earlier one left there.
+   * Fails with OL_SANDBOX_HOST_UNFIT, OL_SANDBOX_DIRECTORY_IN_USE or OL_SANDBOX_BROKER_LOST.
+   */
+  static async create(options: SockEngineOptions): Promise<SockEngine> {
+    validateOptions(options);
+    const logger = options.logger ?? silentLogger;
+    const python = await findPython(options.python);
+    const directories = [options.workDir, options.codeDir, ...(options.logDir === undefined ? [] : [options.logDir])];
+    for (const directory of directories) await mkdir(directory, { recursive: true });
+    const exits = new Map<string, (exit: SandboxExit) => void>();
+    let onLost: () => void = () => undefined;
+    const lost = new Promise<void>((resolve) => (onLost = resolve));
+    const broker = new BrokerClient(
+      python.path,
+      {
+        exit: (sandbox, exit) => exits.get(sandbox)?.(exit),
+        lost: (reason) => {
+          logger.debug(reason, { source: "broker" });
+          for (const exited of exits.values()) exited({ reason: "lost" });
+          onLost();
+        },
+      },
+      logger,
+    );
+    try {
+      const started = await broker.request("start", startFields(options));
+      const runDir = await open(path.join(options.workDir, "run"));
+      return new SockEngine(options, broker, runDir, exits, lost, enforcementOf(started), logger);
+    } catch (error) {
+      await broker.close();
+      throw error;
+    }
+  }
+
+  private constructor(
+    options: SockEngineOptions,
+    broker: BrokerClient,
+    runDir: FileHandle,
+    exits: Map<string, (exit: SandboxExit) => void>,
+    lost: Promise<void>,
+    enforcement: Enforcement,
+    logger: Logger,
+  ) {
+    this.#broker = broker;
+    this.#runDir = runDir;
+    this.#exits = exits;
+    this.#prepared = options.prepared ?? DEFAULT_PREPARED;
+    this.lost = lost;
+    this.enforcement = enforcement;
+    for (const note of enforcement.notes) logger.warn(note);
+  }
+
+  /** The broker's process id, for those who watch it from outside. */
+  get brokerPid(): number | undefined {
+    return this.#broker.pid;
+  }
+
+  async create(id: string, spec: SandboxSpec, signal?: AbortSignal): Promise<EngineSandbox> {
+    if (this.#closed !== undefined) throw sandboxError("OL_SANDBOX_CLOSED", "the engine is closed");
+    signal?.throwIfAborted();
+    let settleExit: (exit: SandboxExit) => void = () => undefined;
+    const exited = new Promise<SandboxExit>((resolve) => (settleExit = resolve));
+    this.#exits.set(id, (exit) => {
+      if (!this.#exits.delete(id)) return;
+      this.#destroyed += 1;
+      settleExit(exit);
+    });
+    try {
+      await this.#broker.request("create", { sandbox: id, ...createFields(spec) });
+    } catch (error) {
+      this.#exits.delete(id);
+      throw error;
+    }
+    this.#created += 1;
+    const kill = async (): Promise<void> => {
+      await this.#kill(id);
+      await exited;
+    };
+    try {
+      const connection = await this.#connect(id, signal);
+      return { id, connection, exited, kill };
+    } catch (error) {
+      await kill();
+      throw error;
+    }
+  }
+
+  stats(): EngineStats {
+    return {
+      sandboxes: this.#exits.size,
+      created: this.#created,
+      destroyed: this.#destroyed,
+      prepared: this.#prepared,
+    };
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= (async () => {
+      await this.#broker.close();
+      await this.#runDir.close();
+    })();
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #kill(id: string): Promise<void> {
+    try {
+      await this.#broker.request("kill", { sandbox: id });
+    } catch (error) {
+      // Without the broker there are no sandboxes: what was asked for is so.
+      if ((error as { code?: unknown }).code !== "OL_SANDBOX_BROKER_LOST") throw error;
+    }
+  }
+
+  /** By descriptor, since the directory's path may be longer than the 108 bytes of a socket address. */
+  #connect(id: string, signal: AbortSignal | undefined): Promise<Socket> {
+    return new Promise((resolve, reject) => {
+      const socket = connect(`/proc/self/fd/${this.#runDir.fd}/${id}.sock`);
+      const timer = setTimeout(() => fail(new Error("no answer in time")), CONNECT_TIMEOUT_MS);
+      const onAbort = (): void => fail(signal?.reason);
+      const done = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", onAbort);
+        socket.removeListener("error", fail);
+      };
+      const fail = (error: unknown): void => {
+        done();
+        socket.destroy();
+        const reason = error instanceof Error ? error.message : String(error);
+        reject(sandboxError("OL_SANDBOX_CREATE_FAILED", `connect to the sandbox: ${reason}`, { cause: error }));
+      };
+      signal?.addEventListener("abort", onAbort, { once: true });
+      socket.once("error", fail);
+      socket.once("connect", () => {
+        done();
+        resolve(socket);
+      });
+    });
+  }
+}
+
+const validateOptions = (options: SockEngineOptions): void => {
+  const wrong =
+    (!/^[a-z0-9]{4,16}$/.test(options.clusterId) && "clusterId must be 4 to 16 of a-z and 0-9") ||
+    (!/^[a-z0-9-]{1,32}$/.test(options.workerName) && "workerName must be 1 to 32 of a-z, 0-9 and -") ||
+    (!path.isAbsolute(options.workDir) && "workDir must be an absolute path") ||
+    (!path.isAbsolute(options.codeDir) && "codeDir must be an absolute path");
+  if (wrong) throw sandboxError("OL_SANDBOX_BAD_OPTIONS", wrong);
+};
+
+const startFields = (options: SockEngineOptions): Record<string, unknown> => ({
+  workDir: options.workDir,
+  codeDir: options.codeDir,
+  ...(options.logDir !== undefined && { logDir: options.logDir }),
+  runtimeDir: PYTHON_DIR,
+  groupPrefix: `ol-${options.clusterId}-${options.workerName}`,
+  prepared: options.prepared ?? DEFAULT_PREPARED,
+  networks: options.networks ?? ["host"],
+  weaken: options.weaken ?? [],
+});
+
+const createFields = (spec: SandboxSpec): Record<string, unknown> => ({
+  name: spec.name,
+  code: spec.code,
+  network: spec.network,
+  environment: { ...BASE_ENVIRONMENT, ...spec.environment },
+  limits: spec.limits,
+});
+
+const enforcementOf = (started: Record<string, unknown>): Enforcement => ({
+  memory: started["memory"] as Enforcement["memory"],
+  procs: started["procs"] as Enforcement["procs"],
+  cpu: started["cpu"] as Enforcement["cpu"],
+  rootless: started["rootless"] as boolean,
+  notes: started["notes"] as string[],
+});
