@@ -71,6 +71,11 @@ export const SANDBOX_ERRORS = {
     about:
       "The sandbox broke the wire protocol (something in it wrote to the runtime's socket); it was destroyed.",
   },
+  OL_SANDBOX_HEADERS_TOO_LARGE: {
+    causedBy: "user",
+    status: 431,
+    about: "The request has more header fields, or longer ones, than a call can carry (64 KiB, 253 fields).",
+  },
   OL_SANDBOX_CANCELLED: {
     causedBy: "user",
     status: 499,

@@ -1,3 +1,6 @@
 export * from "./engine.ts";
 export * from "./errors.ts";
 export type * from "./frames/call.ts";
+export { type ConnectionTimers, DEFAULT_CONNECTION_TIMERS } from "./frames/connection.ts";
+export * from "./pool.ts";
+export { type Reply, Sandbox, type SandboxState } from "./sandbox.ts";

@@ -1,0 +1,197 @@
+import { type Logger, type OlError, messageOf } from "@ol/common";
+
+import { within } from "./deadline.ts";
+import type { EngineSandbox, SandboxExit, SandboxSpec } from "./engine.ts";
+import { sandboxError } from "./errors.ts";
+import { exitError } from "./exit-error.ts";
+import type { Call, CallFailure, CallHandle, ReplySink } from "./frames/call.ts";
+import { type ConnectionTimers, GuestConnection } from "./frames/connection.ts";
+
+/**
+ * `starting`: the guest loads its code; calls are taken and wait for it. `ready`: calls run. `destroying`: nothing
+ * more is taken, its processes are being ended. `destroyed`: nothing of it is left.
+ */
+export type SandboxState = "starting" | "ready" | "destroying" | "destroyed";
+
+/** A function's whole reply. With a failure the body is JSON {type, message}, else the result's JSON. */
+export interface Reply {
+  readonly failure: CallFailure | undefined;
+  readonly body: Buffer;
+}
+
+/** Told of what happens to a sandbox; the pool. */
+export interface SandboxObserver {
+  ready(sandbox: Sandbox): void;
+  /** It takes no more calls. */
+  destroying(sandbox: Sandbox): void;
+  /** An EVENT of the guest, such as log, memory or retire. Only information. */
+  guestEvent(sandbox: Sandbox, name: string, body: Buffer): void;
+  /** Nothing of it is left. The last that is heard of it. */
+  destroyed(sandbox: Sandbox): void;
+}
+
+/** How long a sandbox may take to show how it ended after its connection closed, and the other way round. */
+const END_MS = 1_000;
+
+/** One running sandbox: takes calls until it is destroyed, by its owner or because it broke. */
+export class Sandbox implements AsyncDisposable {
+  readonly id: string;
+  /** What it was made from. Readable for ever. */
+  readonly meta: SandboxSpec;
+  /** Settles once every process of it is gone. Never rejects. */
+  readonly exited: Promise<SandboxExit>;
+  /**
+   * Settles once the code is loaded. Rejects with OL_SANDBOX_IMPORT_FAILED and Python's text if it cannot be, or with
+   * the reason why the sandbox ended before that. Nobody has to listen.
+   */
+  readonly ready: Promise<void>;
+
+  readonly #engineSandbox: EngineSandbox;
+  readonly #connection: GuestConnection;
+  readonly #observer: SandboxObserver;
+  readonly #logger: Logger;
+  #state: SandboxState = "starting";
+  #settleReady: (error?: OlError) => void = () => undefined;
+  #destroyed: Promise<void> | undefined;
+  /** Why it takes no calls. */
+  #ended: OlError | undefined;
+
+  /** Takes over what the engine made. */
+  constructor(
+    engineSandbox: EngineSandbox,
+    meta: SandboxSpec,
+    observer: SandboxObserver,
+    logger: Logger,
+    timers: Partial<ConnectionTimers> = {},
+  ) {
+    this.id = engineSandbox.id;
+    this.meta = meta;
+    this.exited = engineSandbox.exited;
+    this.#engineSandbox = engineSandbox;
+    this.#observer = observer;
+    this.#logger = logger;
+    this.ready = new Promise((resolve, reject) => {
+      this.#settleReady = (error) => (error === undefined ? resolve() : reject(error));
+    });
+    this.ready.catch(() => undefined);
+    const owner = {
+      ready: () => this.#loaded(),
+      retiring: (error: OlError) => this.#end(error),
+      ended: (error: OlError | undefined) => void this.#disconnected(error),
+      event: (name: string, body: Buffer) => this.#observer.guestEvent(this, name, body),
+    };
+    this.#connection = new GuestConnection(engineSandbox.connection, owner, timers);
+    void this.#watchExit();
+  }
+
+  get state(): SandboxState {
+    return this.#state;
+  }
+
+  /** Calls whose reply has not come in full. */
+  get inFlight(): number {
+    return this.#connection.inFlight;
+  }
+
+  /** Why the sandbox takes no more calls; undefined while it does. */
+  get ended(): OlError | undefined {
+    return this.#ended;
+  }
+
+  /**
+   * Runs a call; calls of one sandbox run one after the other. All errors come to the sink, none is thrown, and
+   * the sink hears nothing before this has returned. After a failed import the error is that one, otherwise after
+   * the sandbox's end OL_SANDBOX_DESTROYED.
+   */
+  invoke(call: Call, sink: ReplySink): CallHandle {
+    if (this.#ended === undefined) return this.#connection.open(call, sink);
+    const error = this.#refusal(this.#ended);
+    let wanted = true;
+    queueMicrotask(() => {
+      if (wanted) sink.fail(error);
+    });
+    return { resume: () => undefined, abandon: () => void (wanted = false) };
+  }
+
+  /** Runs a call and collects its reply; rejects with what the sink of `invoke` would hear. */
+  call(call: Call): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      let failure: CallFailure | undefined;
+      const parts: Buffer[] = [];
+      this.invoke(call, {
+        whole: (failure, body) => resolve({ failure, body }),
+        start: (kind) => void (failure = kind),
+        chunk: (data) => parts.push(data) > 0,
+        end: () => resolve({ failure, body: Buffer.concat(parts) }),
+        fail: reject,
+      });
+    });
+  }
+
+  /**
+   * Ends it at once: open calls hear OL_SANDBOX_DESTROYED. Settles when nothing of it is left; never rejects.
+   * Idempotent.
+   */
+  destroy(): Promise<void> {
+    return this.#destroy(sandboxError("OL_SANDBOX_DESTROYED", "The sandbox was destroyed."));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.destroy();
+  }
+
+  #refusal(ended: OlError): OlError {
+    if (ended.code === "OL_SANDBOX_IMPORT_FAILED" || ended.code === "OL_SANDBOX_DESTROYED") return ended;
+    return sandboxError("OL_SANDBOX_DESTROYED", `The sandbox had ended before the call: ${ended.message}`, {
+      cause: ended,
+    });
+  }
+
+  #loaded(): void {
+    if (this.#state !== "starting") return;
+    this.#state = "ready";
+    this.#settleReady();
+    this.#observer.ready(this);
+  }
+
+  /** From here on no call is taken. */
+  #end(error: OlError): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = error;
+    this.#state = "destroying";
+    this.#settleReady(error);
+    this.#observer.destroying(this);
+  }
+
+  #destroy(error: OlError): Promise<void> {
+    this.#end(error);
+    this.#connection.fail(error);
+    this.#destroyed ??= this.#kill();
+    return this.#destroyed;
+  }
+
+  async #kill(): Promise<void> {
+    try {
+      await this.#engineSandbox.kill();
+    } catch (error) {
+      this.#logger.error("a sandbox could not be ended", { sandbox: this.id, error: messageOf(error) });
+    }
+    this.#state = "destroyed";
+    this.#observer.destroyed(this);
+  }
+
+  /** Without an error the guest's side closed: its exit says why. */
+  async #disconnected(error: OlError | undefined): Promise<void> {
+    await this.#destroy(error ?? exitError(await within(this.exited, END_MS), this.meta));
+  }
+
+  /** The processes are gone: the connection closes too, after what still lies in it was read. */
+  async #watchExit(): Promise<void> {
+    const exit = await this.exited;
+    const closed = new Promise<true>((resolve) => {
+      if (this.#engineSandbox.connection.closed) resolve(true);
+      else this.#engineSandbox.connection.once("close", () => resolve(true));
+    });
+    if ((await within(closed, END_MS)) === undefined) await this.#destroy(exitError(exit, this.meta));
+  }
+}

@@ -1,0 +1,63 @@
+import type { OlError, SandboxLimits } from "@ol/common";
+
+import type { SandboxSpec } from "./engine.ts";
+import { sandboxError } from "./errors.ts";
+
+const NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
+
+/** Smallest and largest value of each limit. */
+const LIMITS: Readonly<Record<keyof SandboxLimits, readonly [number, number]>> = {
+  memoryMb: [1, 1_048_576],
+  swappiness: [0, 100],
+  procs: [1, 1_000_000],
+  cpuPercent: [1, 100_000],
+  logMb: [0, 1_048_576],
+  scratchMb: [0, 1_048_576],
+};
+
+const bad = (field: string, rule: string): OlError =>
+  sandboxError("OL_SANDBOX_BAD_OPTIONS", `A sandbox's ${field} ${rule}.`, { details: { field } });
+
+/** Checks a spec and returns a frozen copy; throws OL_SANDBOX_BAD_OPTIONS, which names the field. */
+export const checkSpec = (spec: SandboxSpec): SandboxSpec => {
+  if (typeof spec.name !== "string" || !NAME.test(spec.name))
+    throw bad("name", "must be 1 to 128 of A-Z a-z 0-9 . _ - and not begin with a dot or dash");
+  if (typeof spec.code !== "string" || !isInside(spec.code))
+    throw bad("code", "must be a relative path without empty parts, . or ..");
+  if (spec.network !== "host" && spec.network !== "none") throw bad("network", "must be host or none");
+  return Object.freeze({
+    name: spec.name,
+    code: spec.code,
+    network: spec.network,
+    environment: checkEnvironment(spec.environment),
+    limits: checkLimits(spec.limits),
+  });
+};
+
+const isInside = (path: string): boolean =>
+  !path.includes("\0") && path.split("/").every((part) => part !== "" && part !== "." && part !== "..");
+
+const checkEnvironment = (
+  environment: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> => {
+  if (typeof environment !== "object" || environment === null)
+    throw bad("environment", "must be an object of strings");
+  for (const [name, value] of Object.entries(environment)) {
+    if (name === "" || /[=\0]/.test(name))
+      throw bad(`environment["${name}"]`, "has a name that cannot be used");
+    if (typeof value !== "string" || value.includes("\0"))
+      throw bad(`environment["${name}"]`, "must be a string without NUL");
+  }
+  return Object.freeze({ ...environment });
+};
+
+const checkLimits = (limits: SandboxLimits): SandboxLimits => {
+  if (typeof limits !== "object" || limits === null) throw bad("limits", "must be an object");
+  for (const [name, [least, most]] of Object.entries(LIMITS)) {
+    const value = limits[name as keyof SandboxLimits];
+    if (!Number.isInteger(value) || value < least || value > most)
+      throw bad(`limits.${name}`, `must be a whole number from ${least} to ${most}`);
+  }
+  const { memoryMb, swappiness, procs, cpuPercent, logMb, scratchMb } = limits;
+  return Object.freeze({ memoryMb, swappiness, procs, cpuPercent, logMb, scratchMb });
+};

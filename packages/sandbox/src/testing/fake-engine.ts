@@ -1,0 +1,136 @@
+import type {
+  Enforcement,
+  EngineSandbox,
+  EngineStats,
+  SandboxEngine,
+  SandboxExit,
+  SandboxSpec,
+} from "../engine.ts";
+import { sandboxError } from "../errors.ts";
+import { FAKE_HANDLERS } from "./fake-handlers.ts";
+import { type FakeCode, FakeGuest } from "./fake-guest.ts";
+import { socketPair } from "./socket-pair.ts";
+
+/** How a FakeEngine differs from one that does everything at once. */
+export interface FakeEngineOptions {
+  /** Code by the `code` of a spec, besides the conformance handlers. */
+  readonly code?: Readonly<Record<string, FakeCode>>;
+  /** Runs before a sandbox is made; what it throws is why it is not made. May wait. */
+  readonly beforeCreate?: (id: string, spec: SandboxSpec, signal?: AbortSignal) => unknown;
+  /** Runs when a sandbox is killed, before it is gone. May wait. */
+  readonly beforeGone?: (id: string) => unknown;
+}
+
+const ENFORCEMENT: Enforcement = {
+  memory: "none",
+  procs: "none",
+  cpu: "none",
+  rootless: true,
+  notes: ["A fake engine isolates nothing; it is for tests."],
+};
+
+/**
+ * An engine for tests: sandboxes are objects of this process whose guests speak real frames and run JavaScript
+ * functions. Passes the conformance suite.
+ */
+export class FakeEngine implements SandboxEngine {
+  readonly name = "fake";
+  readonly enforcement: Enforcement = ENFORCEMENT;
+  readonly lost: Promise<void>;
+  readonly #options: FakeEngineOptions;
+  readonly #code: Readonly<Record<string, FakeCode>>;
+  readonly #sandboxes = new Map<string, FakeSandbox>();
+  #settleLost: () => void = () => undefined;
+  #created = 0;
+  #destroyed = 0;
+  #closed = false;
+
+  constructor(options: FakeEngineOptions = {}) {
+    this.#options = options;
+    this.#code = { ...FAKE_HANDLERS, ...options.code };
+    this.lost = new Promise((resolve) => (this.#settleLost = resolve));
+  }
+
+  async create(id: string, spec: SandboxSpec, signal?: AbortSignal): Promise<EngineSandbox> {
+    await this.#options.beforeCreate?.(id, spec, signal);
+    if (this.#closed) throw sandboxError("OL_SANDBOX_CLOSED", "The engine is closed.");
+    const code = this.#code[spec.code];
+    if (code === undefined)
+      throw sandboxError("OL_SANDBOX_CREATE_FAILED", `There is no code directory ${spec.code}.`);
+    const gone = async (): Promise<void> => {
+      await this.#options.beforeGone?.(id);
+      this.#sandboxes.delete(id);
+      this.#destroyed += 1;
+    };
+    const sandbox = new FakeSandbox(id, spec, code, gone);
+    this.#sandboxes.set(id, sandbox);
+    this.#created += 1;
+    return sandbox;
+  }
+
+  stats(): EngineStats {
+    return {
+      sandboxes: this.#sandboxes.size,
+      created: this.#created,
+      destroyed: this.#destroyed,
+      prepared: 0,
+    };
+  }
+
+  /** Ends a sandbox from the inside, as an exit, a signal or the memory limit does. */
+  end(id: string, exit: SandboxExit): void {
+    this.#sandboxes.get(id)?.end(exit);
+  }
+
+  /** As if the engine's host process died: every sandbox is gone, no more can be made. */
+  lose(): void {
+    this.#closed = true;
+    for (const sandbox of this.#sandboxes.values()) sandbox.end({ reason: "lost" });
+    this.#settleLost();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#sandboxes.values()].map((sandbox) => sandbox.kill()));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+class FakeSandbox implements EngineSandbox {
+  readonly id: string;
+  readonly connection: EngineSandbox["connection"];
+  readonly exited: Promise<SandboxExit>;
+  readonly #guestEnd: EngineSandbox["connection"];
+  readonly #guest: FakeGuest;
+  readonly #gone: () => Promise<void>;
+  #settleExited: (exit: SandboxExit) => void = () => undefined;
+  #killed: Promise<void> | undefined;
+
+  constructor(id: string, spec: SandboxSpec, code: FakeCode, gone: () => Promise<void>) {
+    this.id = id;
+    this.#gone = gone;
+    this.exited = new Promise((resolve) => (this.#settleExited = resolve));
+    [this.connection, this.#guestEnd] = socketPair();
+    this.#guest = new FakeGuest(this.#guestEnd, code, spec.environment, (exit) => this.end(exit));
+  }
+
+  end(exit: SandboxExit): void {
+    this.#settleExited(exit);
+    this.#guest.stop();
+    this.#guestEnd.end();
+  }
+
+  kill(): Promise<void> {
+    this.#killed ??= this.#kill();
+    return this.#killed;
+  }
+
+  async #kill(): Promise<void> {
+    this.end({ reason: "killed" });
+    this.#guestEnd.destroy();
+    await this.#gone();
+  }
+}
