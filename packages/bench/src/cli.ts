@@ -1,0 +1,63 @@
+import { parseArgs } from "node:util";
+
+import { messageOf } from "@ol/common";
+
+import { benchError } from "./errors.ts";
+import { DEFAULT_OPTIONS, QUICK_OPTIONS, runBenchmark } from "./run.ts";
+import { formatTable } from "./table.ts";
+
+const usage = `ol-bench: measures sandboxes and worker against frozen baselines, in one run
+
+usage: ol-bench [--quick] [--json]
+
+  --quick   few and short rounds: shows that it works, not how fast it is
+  --json    prints the JSON only; otherwise a table comes first
+  --help    this text
+
+The table and the JSON go to standard output, progress to standard error. Exit code 0 when everything could be
+measured, whether or not the aims were reached; 1 when not; 2 for a wrong command line.
+`;
+
+interface Flags {
+  readonly quick: boolean;
+  readonly json: boolean;
+  readonly help: boolean;
+}
+
+const parseFlags = (args: readonly string[]): Flags => {
+  const flag = { type: "boolean", default: false } as const;
+  try {
+    const { values } = parseArgs({ args: [...args], options: { quick: flag, json: flag, help: flag } });
+    return values;
+  } catch (error) {
+    throw benchError("OL_BENCH_USAGE", messageOf(error), { cause: error });
+  }
+};
+
+const progress = (what: string): void => {
+  process.stderr.write(`ol-bench: ${what}\n`);
+};
+
+/** Runs the command line; resolves to the exit code. */
+export const main = async (args: readonly string[]): Promise<number> => {
+  let flags: Flags;
+  try {
+    flags = parseFlags(args);
+  } catch (error) {
+    process.stderr.write(`ol-bench: ${messageOf(error)}; see ol-bench --help\n`);
+    return 2;
+  }
+  if (flags.help) {
+    process.stdout.write(usage);
+    return 0;
+  }
+  try {
+    const results = await runBenchmark({ ...(flags.quick ? QUICK_OPTIONS : DEFAULT_OPTIONS), progress });
+    if (!flags.json) process.stdout.write(`${formatTable(results)}\n\n`);
+    process.stdout.write(`${JSON.stringify(results)}\n`);
+    return 0;
+  } catch (error) {
+    process.stderr.write(`ol-bench: ${messageOf(error)}\n`);
+    return 1;
+  }
+};
