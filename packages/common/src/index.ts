@@ -1,4 +1,5 @@
 export * from "./cleanup.ts";
+export * from "./deferred.ts";
 export * from "./errors.ts";
 export * from "./headers.ts";
 export * from "./limit-keys.ts";

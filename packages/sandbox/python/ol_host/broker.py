@@ -125,6 +125,12 @@ class Broker:
     def _start(self, request: "dict[str, typing.Any]") -> "dict[str, object]":
         if self._started:
             raise WireError("a second start")
+        try:
+            return self._set_up(request)
+        except OSError as error:
+            raise Refused("OL_SANDBOX_HOST_UNFIT", f"the sandbox engine cannot start: {error}") from error
+
+    def _set_up(self, request: "dict[str, typing.Any]") -> "dict[str, object]":
         self._rootless = os.geteuid() != 0
         self._weaken: "list[str]" = request["weaken"]
         self._wanted_prepared: int = request["prepared"]
@@ -148,6 +154,7 @@ class Broker:
         return {
             "pid": os.getpid(),
             "swept": swept,
+            "prepared": self._wanted_prepared,
             "rootless": self._rootless,
             "python": ".".join(str(part) for part in sys.version_info[:3]),
             **limits.in_force(self._groups, self._rootless),

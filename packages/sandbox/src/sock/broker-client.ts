@@ -117,19 +117,25 @@ export class BrokerClient {
       return { reason: "lost" };
     }
     const { reason, code, signal } = message;
-    return { reason, ...(code !== undefined && { code }), ...(signal !== undefined && { signal }) } as SandboxExit;
+    return {
+      reason,
+      ...(code !== undefined && { code }),
+      ...(signal !== undefined && { signal }),
+    } as SandboxExit;
   }
 
   #onLost(reason: string): void {
     if (this.#lost !== undefined) return;
     this.#lost = reason;
-    for (const waiting of this.#waiting.values()) waiting.reject(sandboxError("OL_SANDBOX_BROKER_LOST", reason));
+    for (const waiting of this.#waiting.values())
+      waiting.reject(sandboxError("OL_SANDBOX_BROKER_LOST", reason));
     this.#waiting.clear();
     this.#events.lost(reason);
   }
 }
 
 const brokerError = (code: string, message: string): OlError => {
-  const known: SandboxErrorCode = code in SANDBOX_ERRORS ? (code as SandboxErrorCode) : "OL_SANDBOX_CREATE_FAILED";
+  const known: SandboxErrorCode =
+    code in SANDBOX_ERRORS ? (code as SandboxErrorCode) : "OL_SANDBOX_CREATE_FAILED";
   return sandboxError(known, messageOf(message));
 };

@@ -2,9 +2,16 @@ import { mkdir, open, type FileHandle } from "node:fs/promises";
 import { type Socket, connect } from "node:net";
 import path from "node:path";
 
-import { type Logger, silentLogger } from "@ol/common";
+import { type Logger, deferred, silentLogger } from "@ol/common";
 
-import type { Enforcement, EngineSandbox, EngineStats, SandboxEngine, SandboxExit, SandboxSpec } from "../engine.ts";
+import type {
+  Enforcement,
+  EngineSandbox,
+  EngineStats,
+  SandboxEngine,
+  SandboxExit,
+  SandboxSpec,
+} from "../engine.ts";
 import { sandboxError } from "../errors.ts";
 import { BrokerClient } from "./broker-client.ts";
 import type { SockEngineOptions } from "./options.ts";
@@ -32,12 +39,14 @@ export class SockEngine implements SandboxEngine {
   readonly name = "sock";
   readonly enforcement: Enforcement;
   readonly lost: Promise<void>;
+  /** Directories and sockets of an earlier, dead engine that were removed at the start. */
+  readonly swept: number;
   readonly #broker: BrokerClient;
   readonly #runDir: FileHandle;
   readonly #exits: Map<string, (exit: SandboxExit) => void>;
   #created = 0;
   #destroyed = 0;
-  #prepared: number;
+  readonly #prepared: number;
   #closed: Promise<void> | undefined;
 
   /**
@@ -48,11 +57,14 @@ export class SockEngine implements SandboxEngine {
     validateOptions(options);
     const logger = options.logger ?? silentLogger;
     const python = await findPython(options.python);
-    const directories = [options.workDir, options.codeDir, ...(options.logDir === undefined ? [] : [options.logDir])];
+    const directories = [
+      options.workDir,
+      options.codeDir,
+      ...(options.logDir === undefined ? [] : [options.logDir]),
+    ];
     for (const directory of directories) await mkdir(directory, { recursive: true });
     const exits = new Map<string, (exit: SandboxExit) => void>();
-    let onLost: () => void = () => undefined;
-    const lost = new Promise<void>((resolve) => (onLost = resolve));
+    const lost = deferred<void>();
     const broker = new BrokerClient(
       python.path,
       {
@@ -60,7 +72,7 @@ export class SockEngine implements SandboxEngine {
         lost: (reason) => {
           logger.debug(reason, { source: "broker" });
           for (const exited of exits.values()) exited({ reason: "lost" });
-          onLost();
+          lost.resolve();
         },
       },
       logger,
@@ -68,7 +80,7 @@ export class SockEngine implements SandboxEngine {
     try {
       const started = await broker.request("start", startFields(options));
       const runDir = await open(path.join(options.workDir, "run"));
-      return new SockEngine(options, broker, runDir, exits, lost, enforcementOf(started), logger);
+      return new SockEngine(broker, runDir, exits, lost.promise, started, logger);
     } catch (error) {
       await broker.close();
       throw error;
@@ -76,21 +88,21 @@ export class SockEngine implements SandboxEngine {
   }
 
   private constructor(
-    options: SockEngineOptions,
     broker: BrokerClient,
     runDir: FileHandle,
     exits: Map<string, (exit: SandboxExit) => void>,
     lost: Promise<void>,
-    enforcement: Enforcement,
+    started: Record<string, unknown>,
     logger: Logger,
   ) {
     this.#broker = broker;
     this.#runDir = runDir;
     this.#exits = exits;
-    this.#prepared = options.prepared ?? DEFAULT_PREPARED;
     this.lost = lost;
-    this.enforcement = enforcement;
-    for (const note of enforcement.notes) logger.warn(note);
+    this.swept = started["swept"] as number;
+    this.#prepared = started["prepared"] as number;
+    this.enforcement = enforcementOf(started);
+    for (const note of this.enforcement.notes) logger.warn(note);
   }
 
   /** The broker's process id, for those who watch it from outside. */
@@ -101,8 +113,7 @@ export class SockEngine implements SandboxEngine {
   async create(id: string, spec: SandboxSpec, signal?: AbortSignal): Promise<EngineSandbox> {
     if (this.#closed !== undefined) throw sandboxError("OL_SANDBOX_CLOSED", "the engine is closed");
     signal?.throwIfAborted();
-    let settleExit: (exit: SandboxExit) => void = () => undefined;
-    const exited = new Promise<SandboxExit>((resolve) => (settleExit = resolve));
+    const { promise: exited, resolve: settleExit } = deferred<SandboxExit>();
     this.#exits.set(id, (exit) => {
       if (!this.#exits.delete(id)) return;
       this.#destroyed += 1;
@@ -173,7 +184,9 @@ export class SockEngine implements SandboxEngine {
         done();
         socket.destroy();
         const reason = error instanceof Error ? error.message : String(error);
-        reject(sandboxError("OL_SANDBOX_CREATE_FAILED", `connect to the sandbox: ${reason}`, { cause: error }));
+        reject(
+          sandboxError("OL_SANDBOX_CREATE_FAILED", `connect to the sandbox: ${reason}`, { cause: error }),
+        );
       };
       signal?.addEventListener("abort", onAbort, { once: true });
       socket.once("error", fail);

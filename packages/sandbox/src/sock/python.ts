@@ -10,7 +10,8 @@ import { sandboxError } from "../errors.ts";
 export const PYTHON_DIR: string = fileURLToPath(new URL("../../python", import.meta.url));
 
 /** How the broker is started, with PYTHON_DIR as its first argument. */
-export const BROKER_START = "import sys; sys.path.insert(0, sys.argv[1]); from ol_host.main import main; main()";
+export const BROKER_START =
+  "import sys; sys.path.insert(0, sys.argv[1]); from ol_host.main import main; main()";
 
 const OLDEST_PYTHON = [3, 9] as const;
 // A shim that has to find the interpreter first can take a second on a busy machine.
@@ -41,7 +42,9 @@ export const findPython = async (command = "python3"): Promise<Python> => {
 
 const runProbe = async (command: string): Promise<string> => {
   try {
-    const { stdout } = await promisify(execFile)(command, ["-I", "-S", "-c", PROBE], { timeout: PROBE_TIMEOUT_MS });
+    const { stdout } = await promisify(execFile)(command, ["-I", "-S", "-c", PROBE], {
+      timeout: PROBE_TIMEOUT_MS,
+    });
     return stdout;
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === "ENOENT";

@@ -1,0 +1,132 @@
+import { access, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { arch, platform, release, tmpdir } from "node:os";
+import path from "node:path";
+
+import { isOlError, messageOf } from "@ol/common";
+
+import type { Enforcement } from "../engine.ts";
+import { SandboxPool } from "../pool.ts";
+import { SockEngine } from "./engine.ts";
+import type { SockEngineOptions } from "./options.ts";
+import { findPython } from "./python.ts";
+
+/** One thing that was looked at. */
+export interface HostCheck {
+  readonly name: string;
+  readonly ok: boolean;
+  /** One sentence: what was found, and if that is not enough, what to do. */
+  readonly detail: string;
+}
+
+/** What `ol-admin doctor` tells of a machine. */
+export interface HostReport {
+  readonly checks: readonly HostCheck[];
+  /** What limits and isolation a worker started by this user would have; absent if no sandbox could be made. */
+  readonly enforcement?: Enforcement;
+}
+
+export interface SweepReport {
+  /** Directories and sockets of earlier sandboxes that were removed. */
+  readonly removed: number;
+}
+
+// mount_setattr, which makes detached mounts read-only.
+const OLDEST_KERNEL = [5, 12] as const;
+
+/** Looks at this machine, and then makes one sandbox in a temporary directory, since only that proves anything. */
+export const inspectHost = async (options: { readonly python?: string } = {}): Promise<HostReport> => {
+  const checks: HostCheck[] = [checkMachine(), checkKernel(), await checkPython(options.python)];
+  if (checks.some((check) => !check.ok)) return { checks };
+  const directory = await mkdtemp(path.join(tmpdir(), "ol-doctor-"));
+  try {
+    const { check, enforcement } = await trySandbox(directory, options.python);
+    return { checks: [...checks, check], ...(enforcement && { enforcement }) };
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+};
+
+const checkMachine = (): HostCheck => {
+  const ok = platform() === "linux" && arch() === "x64";
+  const found = `${platform()} on ${arch()}`;
+  return { name: "machine", ok, detail: ok ? found : `sandboxes need Linux on x64, and this is ${found}` };
+};
+
+const checkKernel = (): HostCheck => {
+  const [major = 0, minor = 0] = release().split(".").map(Number);
+  const ok = major > OLDEST_KERNEL[0] || (major === OLDEST_KERNEL[0] && minor >= OLDEST_KERNEL[1]);
+  const detail = ok
+    ? release()
+    : `Linux ${OLDEST_KERNEL.join(".")} or newer is needed, and this is ${release()}`;
+  return { name: "kernel", ok, detail };
+};
+
+const checkPython = async (command: string | undefined): Promise<HostCheck> => {
+  try {
+    const python = await findPython(command);
+    return { name: "python", ok: true, detail: `${python.version} at ${python.path}` };
+  } catch (error) {
+    return { name: "python", ok: false, detail: messageOf(error) };
+  }
+};
+
+const TRIAL_CODE = "def f(event):\n    return event\n";
+const TRIAL_LIMITS = { memoryMb: 50, swappiness: 0, procs: 10, cpuPercent: 100, logMb: 1, scratchMb: 10 };
+const TRIAL_TIMEOUT_MS = 10_000;
+
+const trySandbox = async (
+  directory: string,
+  python: string | undefined,
+): Promise<{ check: HostCheck; enforcement?: Enforcement }> => {
+  const name = "sandbox";
+  try {
+    const codeDir = path.join(directory, "code");
+    await mkdir(path.join(codeDir, "trial"), { recursive: true });
+    await writeFile(path.join(codeDir, "trial", "f.py"), TRIAL_CODE);
+    const clusterId = Math.random().toString(36).slice(2, 10).padEnd(8, "0");
+    await using engine = await SockEngine.create({
+      clusterId,
+      workerName: "doctor",
+      workDir: path.join(directory, "work"),
+      codeDir,
+      prepared: 0,
+      networks: [],
+      ...(python !== undefined && { python }),
+    });
+    await using pool = SandboxPool.create({ engine, memoryMb: TRIAL_LIMITS.memoryMb });
+    const spec = {
+      name: "trial",
+      code: "trial",
+      network: "none",
+      environment: {},
+      limits: TRIAL_LIMITS,
+    } as const;
+    const sandbox = await pool.acquire(spec);
+    const body = Buffer.from('"works"');
+    const reply = await sandbox.call({ invocationId: "doctor", body, timeoutMs: TRIAL_TIMEOUT_MS });
+    const ok = reply.failure === undefined && reply.body.equals(body);
+    const detail = ok ? "one was made, and answered" : `one was made, but answered ${reply.body.toString()}`;
+    return { check: { name, ok, detail }, enforcement: engine.enforcement };
+  } catch (error) {
+    if (!isOlError(error)) throw error;
+    return { check: { name, ok: false, detail: error.message } };
+  }
+};
+
+/**
+ * Removes what a worker that is gone left behind: cgroups, scratch directories, sockets. Fails with
+ * OL_SANDBOX_DIRECTORY_IN_USE while the worker lives.
+ */
+export const sweepSock = async (
+  options: Pick<SockEngineOptions, "clusterId" | "workerName" | "workDir" | "codeDir" | "python" | "logger">,
+): Promise<SweepReport> => {
+  try {
+    await access(options.workDir);
+  } catch {
+    // A worker that never started has left nothing.
+    return { removed: 0 };
+  }
+  const engine = await SockEngine.create({ ...options, prepared: 0, networks: [] });
+  await engine.close();
+  return { removed: engine.swept };
+};
