@@ -1,0 +1,13 @@
+export * from "./cluster-file.ts";
+export * from "./docs.ts";
+export * from "./environment.ts";
+export * from "./errors.ts";
+export * from "./json-file.ts";
+export * from "./logger.ts";
+export * from "./memory.ts";
+export * from "./merge.ts";
+export * from "./redact.ts";
+export * from "./schema.ts";
+export type * from "./template.ts";
+export * from "./validate.ts";
+export * from "./worker-config.ts";

@@ -1,0 +1,192 @@
+import { LIMIT_KEYS, type LimitKey } from "@ol/common";
+
+/** The part of JSON schema that we use, with what a person wants to know about each key. */
+export interface KeySchema {
+  readonly type: string | readonly string[];
+  readonly description: string;
+  /** Completes "must be ..." in messages. */
+  readonly expects: string;
+  readonly default?: unknown;
+  /** The default in words, where it depends on the machine. */
+  readonly defaultText?: string;
+  readonly enum?: readonly unknown[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly pattern?: string;
+  readonly format?: string;
+  readonly items?: KeySchema;
+  readonly maxItems?: number;
+  readonly properties?: Readonly<Record<string, KeySchema>>;
+  readonly additionalProperties?: false;
+}
+
+const whole = (
+  minimum: number,
+  maximum: number,
+): Pick<KeySchema, "type" | "minimum" | "maximum" | "expects"> => ({
+  type: "integer",
+  minimum,
+  maximum,
+  expects: `a whole number from ${minimum} to ${maximum}`,
+});
+
+const path = (description: string, fallback: Pick<KeySchema, "default" | "defaultText">): KeySchema => ({
+  type: "string",
+  minLength: 1,
+  maxLength: 4096,
+  pattern: "^[^\\u0000]*$",
+  expects: "a path",
+  description: `${description} A relative path begins at the cluster directory, or at the file's own directory where there is no cluster.`,
+  ...fallback,
+});
+
+const section = (description: string, properties: Readonly<Record<string, KeySchema>>): KeySchema => ({
+  type: "object",
+  expects: `an object with the keys ${Object.keys(properties).join(", ")}`,
+  description,
+  properties,
+  additionalProperties: false,
+});
+
+const limit = (key: LimitKey): KeySchema => ({
+  type: key.integer ? "integer" : "number",
+  minimum: key.minimum,
+  maximum: key.maximum,
+  expects: `a ${key.integer ? "whole " : ""}number from ${key.minimum} to ${key.maximum}`,
+  description: key.about,
+  default: key.default,
+});
+
+const HOUR_MS = 3_600_000;
+
+/** Every key of template.json and worker-N.json. All are optional. */
+export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
+  worker_dir: path("Where the worker keeps its sandboxes' scratch directories, sockets and code copies.", {
+    defaultText: "`workers/worker-N` in the cluster directory",
+  }),
+  worker_url: {
+    type: "string",
+    format: "listen-address",
+    expects: 'a host name or address to listen on, such as "localhost" or "0.0.0.0"',
+    description:
+      "The address that the worker listens on. `localhost` is 127.0.0.1 and ::1. With any other address the worker warns: its callers are not authenticated, so whoever reaches the port can run every lambda.",
+    default: "localhost",
+  },
+  worker_port: {
+    type: ["integer", "string"],
+    minimum: 0,
+    maximum: 65_535,
+    format: "port",
+    expects: 'a port number from 0 to 65535, as a number or a string such as "8080"',
+    description: "The TCP port that the worker listens on; 0 is any free one.",
+    default: 8080,
+  },
+  worker_slots: {
+    ...whole(1, 10_000),
+    description: "How many calls run at once; more wait in queues.",
+    defaultText: "4 x CPUs",
+  },
+  queue_timeout_ms: {
+    ...whole(1, HOUR_MS),
+    description: "How long a call waits for a slot and for memory, in ms, before it is answered with 503.",
+    default: 10_000,
+  },
+  cluster_name: {
+    type: "string",
+    pattern: "^[A-Za-z0-9._-]{1,64}$",
+    expects: "1 to 64 letters, digits, '.', '_' or '-'",
+    description: "The cluster's name in log lines.",
+    defaultText: "the name of the cluster directory",
+  },
+  sandbox: {
+    type: "string",
+    enum: ["sock"],
+    expects: '"sock"',
+    description:
+      "The sandbox engine. `sock` forks sandboxes from a zygote process, isolated by namespaces, cgroups and seccomp.",
+    default: "sock",
+  },
+  network: {
+    type: "string",
+    enum: ["host", "none"],
+    expects: '"host" or "none"',
+    description:
+      "The network of a lambda whose ol.yaml does not say: `host` is the machine's own, `none` a namespace with nothing but a loopback interface. `ol-admin new` writes `host` out, so that it can be seen.",
+    default: "host",
+  },
+  registry: {
+    type: "string",
+    enum: ["local"],
+    expects: '"local"',
+    description: "Where the lambdas' code comes from: `local` is the directory `registry_dir`.",
+    default: "local",
+  },
+  registry_dir: path("The directory of the local registry; NAME/f.py in it is the lambda NAME.", {
+    defaultText: "`registry` in the cluster directory",
+  }),
+  registry_cache_ms: {
+    ...whole(0, 24 * HOUR_MS),
+    description: "For how long, in ms, a lambda's code is used before the worker looks whether it changed.",
+    default: 5000,
+  },
+  mem_pool_mb: {
+    ...whole(16, 64 * 1024 * 1024),
+    description:
+      "Memory in MiB that all sandboxes of the worker share. The limits of the running ones together never exceed it; a call for which there is no room waits.",
+    defaultText: "(memory of the machine - 1 GiB, at least half of it) / workers of the cluster",
+  },
+  limits: section(
+    "What one sandbox, or one call, may use when the lambda's ol.yaml does not say.",
+    Object.fromEntries(LIMIT_KEYS.map((key) => [key.key, limit(key)])),
+  ),
+  import_cache: {
+    type: "string",
+    enum: ["off"],
+    expects: '"off"',
+    description: "Zygotes with imported packages. `off`: every sandbox is forked from a plain interpreter.",
+    default: "off",
+  },
+  features: section("Switches.", {
+    enable_seccomp: {
+      type: "boolean",
+      expects: "true or false",
+      description:
+        "Filter the system calls of sandboxes. Without the filter a lambda can get out of its sandbox: `false` is only for tests that show this, and the worker warns at every start.",
+      default: true,
+    },
+  }),
+  storage: section("Where sandboxes keep what they write.", {
+    scratch: {
+      type: "string",
+      enum: [""],
+      expects: '""',
+      description: 'The scratch directory of a sandbox, /host in it: `""` is a directory below `worker_dir`.',
+      default: "",
+    },
+  }),
+  trusted_proxies: {
+    type: "array",
+    maxItems: 1000,
+    items: {
+      type: "string",
+      format: "ip-or-cidr",
+      expects: 'an IP address or a range such as "10.0.0.0/8"',
+      description: "One address or range.",
+    },
+    expects: 'a list of IP addresses or ranges such as ["10.0.0.0/8"]',
+    description:
+      "Peers, such as a load balancer, whose `X-OL-*` request headers are believed. Everybody else's are removed.",
+    default: [],
+  },
+  log_output: {
+    type: "string",
+    maxLength: 4096,
+    pattern: "^[^\\u0000]*$",
+    expects: '"" (standard output), "stderr" or a path',
+    description:
+      'Where the worker logs, one JSON object a line: `""` is standard output, `stderr` standard error, anything else a file.',
+    default: "",
+  },
+});

@@ -1,0 +1,21 @@
+/** What template.json and worker-N.json may hold, after `validateTemplate`. */
+export interface WorkerTemplate {
+  readonly worker_dir?: string;
+  readonly worker_url?: string;
+  readonly worker_port?: number | string;
+  readonly worker_slots?: number;
+  readonly queue_timeout_ms?: number;
+  readonly cluster_name?: string;
+  readonly sandbox?: "sock";
+  readonly network?: "host" | "none";
+  readonly registry?: "local";
+  readonly registry_dir?: string;
+  readonly registry_cache_ms?: number;
+  readonly mem_pool_mb?: number;
+  readonly limits?: Readonly<Record<string, number>>;
+  readonly import_cache?: "off";
+  readonly features?: { readonly enable_seccomp?: boolean };
+  readonly storage?: { readonly scratch?: "" };
+  readonly trusted_proxies?: readonly string[];
+  readonly log_output?: string;
+}

@@ -1,0 +1,157 @@
+import { availableParallelism } from "node:os";
+import { basename, dirname, join, resolve } from "node:path";
+
+import { type LambdaLimits, LIMIT_KEYS, type NetworkClass, limitsOrDefaults } from "@ol/common";
+
+import { derivedClusterId, readClusterIdentity } from "./cluster-file.ts";
+import { type Environment, templateFromEnvironment } from "./environment.ts";
+import { readJsonObject } from "./json-file.ts";
+import { defaultMemPoolMb, usableMemoryMb } from "./memory.ts";
+import { merged } from "./merge.ts";
+import type { WorkerTemplate } from "./template.ts";
+import { validateTemplate } from "./validate.ts";
+
+/** A worker's configuration with every default filled in. Paths are absolute. */
+export interface WorkerConfig {
+  /** The file it came from. */
+  readonly file: string;
+  /** The cluster directory, if the file is in one. */
+  readonly clusterDir?: string;
+  /** 8 of [a-z0-9]: names of cgroups and the like begin with `ol-<id>-`. */
+  readonly clusterId: string;
+  readonly clusterName: string;
+  /** The name of `workerDir`, such as `worker-0`. */
+  readonly workerName: string;
+  readonly workerDir: string;
+  readonly registryDir: string;
+  /** Where the last output of destroyed sandboxes goes: NAME/ below it. */
+  readonly lambdaLogDir: string;
+  /** As configured; for messages. */
+  readonly workerUrl: string;
+  /** What to listen on. */
+  readonly addresses: readonly string[];
+  /** 0 is any free port. */
+  readonly workerPort: number;
+  readonly workerSlots: number;
+  readonly queueTimeoutMs: number;
+  readonly sandbox: "sock";
+  readonly network: NetworkClass;
+  readonly registry: "local";
+  readonly registryCacheMs: number;
+  readonly memPoolMb: number;
+  readonly limits: LambdaLimits;
+  readonly importCache: "off";
+  readonly enableSeccomp: boolean;
+  readonly scratch: "";
+  readonly trustedProxies: readonly string[];
+  /** "" is standard output, "stderr" standard error, anything else an absolute path. */
+  readonly logOutput: string;
+  /** One sentence each, to be logged at start. */
+  readonly warnings: readonly string[];
+}
+
+/** Where things are when the configuration does not say. */
+interface Place {
+  readonly file: string;
+  /** Relative paths begin here. */
+  readonly root: string;
+  readonly clusterDir?: string;
+  readonly clusterId?: string;
+  readonly name: string;
+}
+
+const placeOf = async (file: string): Promise<Place> => {
+  const absolute = resolve(file);
+  const directory = dirname(absolute);
+  const name = basename(absolute).replace(/\.json$/u, "") || "worker";
+  const identity = await readClusterIdentity(directory);
+  if (identity === undefined) return { file: absolute, root: directory, name };
+  const clusterDir = dirname(directory);
+  return { file: absolute, root: clusterDir, clusterDir, clusterId: identity.id, name };
+};
+
+const LOOPBACK = ["127.0.0.1", "::1"];
+
+const addressesOf = (url: string): readonly string[] =>
+  url.toLowerCase() === "localhost" ? LOOPBACK : [url.replace(/^\[(?<inside>.*)\]$/u, "$<inside>")];
+
+const isLoopback = (address: string): boolean => address === "::1" || address.startsWith("127.");
+
+const warningsOf = (url: string, enableSeccomp: boolean): string[] => [
+  ...(addressesOf(url).every((address) => isLoopback(address))
+    ? []
+    : [
+        `worker_url is ${JSON.stringify(url)}: callers are not authenticated, so whoever reaches the port can run every lambda; put a proxy that checks them in front, or use "localhost"`,
+      ]),
+  ...(enableSeccomp
+    ? []
+    : ["features.enable_seccomp is false: lambdas can get out of their sandboxes; this is for tests only"]),
+];
+
+const limitsOf = (template: WorkerTemplate): LambdaLimits => {
+  const values = LIMIT_KEYS.flatMap(({ key, field }) => {
+    const value = template.limits?.[key];
+    return value === undefined ? [] : [[field, value]];
+  });
+  return limitsOrDefaults(Object.fromEntries(values) as Partial<LambdaLimits>);
+};
+
+const pathsOf = (
+  template: WorkerTemplate,
+  place: Place,
+): Pick<WorkerConfig, "workerDir" | "registryDir" | "lambdaLogDir" | "logOutput"> => {
+  const at = (path: string): string => resolve(place.root, path);
+  const workerDir = at(template.worker_dir ?? join("workers", place.name));
+  const output = template.log_output ?? "";
+  return {
+    workerDir,
+    registryDir: at(template.registry_dir ?? "registry"),
+    lambdaLogDir: place.clusterDir === undefined ? join(workerDir, "logs", "lambdas") : at("logs/lambdas"),
+    logOutput: output === "" || output === "stderr" ? output : at(output),
+  };
+};
+
+const fill = (template: WorkerTemplate, place: Place): WorkerConfig => {
+  const paths = pathsOf(template, place);
+  const workerUrl = template.worker_url ?? "localhost";
+  const enableSeccomp = template.features?.enable_seccomp ?? true;
+  return {
+    file: place.file,
+    ...(place.clusterDir === undefined ? {} : { clusterDir: place.clusterDir }),
+    clusterId: place.clusterId ?? derivedClusterId(paths.workerDir),
+    clusterName: template.cluster_name ?? basename(place.root),
+    workerName: basename(paths.workerDir).replaceAll(/[^A-Za-z0-9._-]/gu, "-") || "worker",
+    ...paths,
+    workerUrl,
+    addresses: addressesOf(workerUrl),
+    workerPort: Number(template.worker_port ?? 8080),
+    workerSlots: template.worker_slots ?? 4 * availableParallelism(),
+    queueTimeoutMs: template.queue_timeout_ms ?? 10_000,
+    sandbox: template.sandbox ?? "sock",
+    network: template.network ?? "host",
+    registry: template.registry ?? "local",
+    registryCacheMs: template.registry_cache_ms ?? 5000,
+    memPoolMb: template.mem_pool_mb ?? defaultMemPoolMb(usableMemoryMb(), 1),
+    limits: limitsOf(template),
+    importCache: template.import_cache ?? "off",
+    enableSeccomp,
+    scratch: template.storage?.scratch ?? "",
+    trustedProxies: template.trusted_proxies ?? [],
+    warnings: warningsOf(workerUrl, enableSeccomp),
+  };
+};
+
+/**
+ * Reads a worker's configuration: defaults, over them the file, over that OL_<KEY> variables of the environment.
+ * In a cluster (config/cluster.json beside the file) relative paths begin at the cluster directory, else at
+ * the file's. Fails with OL_CONFIG_NOT_FOUND, _UNREADABLE, _SYNTAX or _INVALID.
+ */
+export const loadWorkerConfig = async (
+  file: string,
+  environment: Environment = {},
+): Promise<WorkerConfig> => {
+  const fromFile = validateTemplate(await readJsonObject(file), file);
+  const overrides = templateFromEnvironment(environment);
+  const template = merged({ ...fromFile }, { ...overrides }) as WorkerTemplate;
+  return fill(template, await placeOf(file));
+};
