@@ -1,0 +1,118 @@
+import type { CodeVersion } from "./code-keeper.ts";
+import type { Instance, InstanceState } from "./instance.ts";
+import { mayPipeline } from "./policy.ts";
+
+/** How many instances of the current code there are. */
+export interface FleetCounts {
+  readonly live: number;
+  readonly starting: number;
+  readonly oldestRunMs: number;
+}
+
+/** One function's instances, and which of them gets the next call. */
+export class Fleet {
+  readonly #all: Instance[] = [];
+  /** Idle ones, the one used last at the end: the others grow old and give their memory back. */
+  readonly #idle: Instance[] = [];
+
+  get size(): number {
+    return this.#all.length;
+  }
+
+  [Symbol.iterator](): Iterator<Instance> {
+    // A copy: what the caller does with one may remove it.
+    return [...this.#all].values();
+  }
+
+  add(instance: Instance): void {
+    this.#all.push(instance);
+  }
+
+  remove(instance: Instance): void {
+    remove(this.#all, instance);
+    remove(this.#idle, instance);
+  }
+
+  noteIdle(instance: Instance): void {
+    this.#idle.push(instance);
+  }
+
+  noteNotIdle(instance: Instance): void {
+    remove(this.#idle, instance);
+  }
+
+  /** The idle instance used last. */
+  idle(): Instance | undefined {
+    for (let last = this.#idle.at(-1); last !== undefined; last = this.#idle.at(-1)) {
+      if (last.usable) return last;
+      // Its sandbox has just ended; the instance will hear of that.
+      this.#idle.pop();
+    }
+    return undefined;
+  }
+
+  /** The idle instance that has not been used for the longest time. */
+  oldestIdle(): Instance | undefined {
+    return this.#idle[0];
+  }
+
+  /** A busy instance that may be handed one more call. */
+  pipelined(version: CodeVersion, meanRunMs: number | undefined, sinceCrashMs: number): Instance | undefined {
+    for (const instance of this.#all) {
+      if (instance.state !== "busy" || instance.version !== version || !instance.usable) continue;
+      const { inFlight, proven } = instance;
+      if (mayPipeline({ inFlight, proven, meanRunMs, sinceCrashMs })) return instance;
+    }
+    return undefined;
+  }
+
+  /** An instance of the version that has no sandbox. */
+  empty(version: CodeVersion): Instance | undefined {
+    return this.#all.find((instance) => instance.state === "empty" && instance.version === version);
+  }
+
+  /** Whether a sandbox of the version has its code loaded. */
+  hasLoaded(version: CodeVersion): boolean {
+    return this.#all.some(
+      (instance) => instance.version === version && isLive(instance.state) && !instance.loading,
+    );
+  }
+
+  count(version: CodeVersion, nowMs: number): FleetCounts {
+    let live = 0;
+    let starting = 0;
+    let oldestRunMs = 0;
+    for (const instance of this.#all) {
+      if (instance.version !== version || !isLive(instance.state)) continue;
+      live += 1;
+      if (instance.loading) starting += 1;
+      oldestRunMs = Math.max(oldestRunMs, instance.runningMs(nowMs));
+    }
+    return { live, starting, oldestRunMs };
+  }
+
+  /** Since when the function has waited for its first sandbox; undefined if it does not, or has one. */
+  needySinceMs(): number | undefined {
+    let sinceMs: number | undefined;
+    for (const instance of this.#all) {
+      if (instance.sandbox !== undefined) return undefined;
+      const { waitingSinceMs } = instance;
+      if (waitingSinceMs !== undefined) sinceMs = Math.min(sinceMs ?? waitingSinceMs, waitingSinceMs);
+    }
+    return sinceMs;
+  }
+
+  states(): Partial<Record<InstanceState, number>> {
+    const states: Partial<Record<InstanceState, number>> = {};
+    for (const { state } of this.#all) states[state] = (states[state] ?? 0) + 1;
+    return states;
+  }
+}
+
+const isLive = (state: InstanceState): boolean =>
+  state === "starting" || state === "idle" || state === "busy";
+
+const remove = (list: Instance[], instance: Instance): void => {
+  const at = list.indexOf(instance);
+  if (at >= 0) list.splice(at, 1);
+};

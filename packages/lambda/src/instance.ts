@@ -1,0 +1,243 @@
+import { isOlError, type OlError } from "@ol/common";
+import type { Sandbox, SandboxErrorCode, SandboxPool, SandboxSpec } from "@ol/sandbox";
+
+import type { CodeVersion } from "./code-keeper.ts";
+import type { CallRunner, PendingCall } from "./pending-call.ts";
+
+/**
+ * empty: no sandbox · starting: one was asked for · idle: has one, no call · busy: runs calls · ending: the sandbox
+ * is over, calls of it are still to be told · retiring: takes no more calls and goes with its last one · gone: never
+ * used again.
+ */
+export type InstanceState = "empty" | "starting" | "idle" | "busy" | "ending" | "retiring" | "gone";
+
+/** What an instance tells its function. */
+export interface InstanceOwner {
+  /** It has a sandbox and no call. */
+  instanceIdle(instance: Instance): void;
+  /** A call ended and the sandbox lives on; `runMs` is undefined if the code was loaded in that time. */
+  callDone(instance: Instance, runMs: number | undefined): void;
+  /** A call was cut short, because the sandbox ended or has to. */
+  callCut(instance: Instance, error: OlError): void;
+  /** The sandbox ended; the instance is empty. */
+  sandboxLost(instance: Instance): void;
+  /** No sandbox could be had. The instance is empty. */
+  startFailed(error: unknown): void;
+  /** The code is loaded; `startMs` after the sandbox was asked for. */
+  codeLoaded(startMs: number): void;
+  /** The code cannot be loaded. */
+  importFailed(instance: Instance, error: OlError): void;
+  /** It is gone, and uses its version of the code no longer. */
+  instanceGone(instance: Instance): void;
+  /** A sandbox is being destroyed: settles when its memory is free again. */
+  destroying(done: Promise<void>): void;
+}
+
+/** A call that failed with one of these was refused before anything was written; the sandbox is none the worse. */
+const NOT_THE_SANDBOX: ReadonlySet<string> = new Set([
+  "OL_SANDBOX_BAD_OPTIONS",
+  "OL_SANDBOX_HEADERS_TOO_LARGE",
+] satisfies SandboxErrorCode[]);
+
+/** A virtual sandbox: backed by none or one real one, for one version of the code. */
+export class Instance implements CallRunner {
+  readonly version: CodeVersion;
+  /** Since when it has been idle, or was busy last; on the clock of performance.now(). */
+  usedMs: number = performance.now();
+  /** When its sandbox was had; orders who gives way when memory is short. */
+  sandboxSinceMs = 0;
+  #state: InstanceState = "empty";
+  #sandbox: Sandbox | undefined;
+  /** The code in the sandbox is loaded. */
+  #readyMs: number | undefined;
+  #answered = 0;
+  #askedMs = 0;
+  /** Oldest first; at most two, so that an array is the quickest. */
+  readonly #calls: PendingCall[] = [];
+  #starting: AbortController | undefined;
+  readonly #owner: InstanceOwner;
+
+  constructor(version: CodeVersion, owner: InstanceOwner) {
+    this.version = version;
+    this.#owner = owner;
+  }
+
+  get state(): InstanceState {
+    return this.#state;
+  }
+
+  get sandbox(): Sandbox | undefined {
+    return this.#sandbox;
+  }
+
+  get inFlight(): number {
+    return this.#calls.length;
+  }
+
+  /** Whether it has a sandbox that still takes calls; it may have ended a moment ago. */
+  get usable(): boolean {
+    return this.#sandbox !== undefined && this.#sandbox.ended === undefined;
+  }
+
+  /** Since when it waits for a sandbox, if it does. */
+  get waitingSinceMs(): number | undefined {
+    return this.#state === "starting" ? this.#askedMs : undefined;
+  }
+
+  /** Whether its sandbox has answered a call. */
+  get proven(): boolean {
+    return this.#answered > 0;
+  }
+
+  /** Whether its sandbox is on its way or still loads the code. */
+  get loading(): boolean {
+    return this.#state === "starting" || (this.#sandbox !== undefined && this.#readyMs === undefined);
+  }
+
+  /** How long the running call has run with its code loaded. */
+  runningMs(nowMs: number): number {
+    const call = this.#calls[0];
+    if (call === undefined || this.#readyMs === undefined) return 0;
+    return nowMs - Math.max(call.runningSinceMs, this.#readyMs);
+  }
+
+  /** Asks the pool for a sandbox; the owner hears how it went. Only when empty. */
+  start(pool: SandboxPool, spec: SandboxSpec, deadlineMs: number): void {
+    this.#state = "starting";
+    const abort = new AbortController();
+    this.#starting = abort;
+    this.#askedMs = performance.now();
+    pool.acquire(spec, { signal: abort.signal, deadlineMs }).then(
+      (sandbox) => this.#acquired(sandbox),
+      (error: unknown) => this.#startFailed(error),
+    );
+  }
+
+  /** Hands a call over. Only when idle, or busy and pipelining is allowed. */
+  run(call: PendingCall, timeoutMs: number, nowMs: number): void {
+    const sandbox = this.#sandbox as Sandbox;
+    this.#state = "busy";
+    this.#calls.push(call);
+    call.begin(this, timeoutMs, nowMs);
+    call.attach(sandbox.invoke(call, call));
+  }
+
+  /** Takes no more calls; destroyed at once if it runs none. */
+  retire(): void {
+    if (this.#calls.length === 0) this.destroy();
+    else this.#state = "retiring";
+  }
+
+  /** Gives its sandbox up so that another can have the memory. Only when idle. */
+  giveUp(): void {
+    this.#state = "empty";
+    this.#dropSandbox();
+  }
+
+  /** Ends the sandbox now; what it runs fails through the sandbox. */
+  destroy(): void {
+    if (this.#state === "gone") return;
+    this.#state = "gone";
+    this.#starting?.abort();
+    this.#dropSandbox();
+    this.#owner.instanceGone(this);
+  }
+
+  callEnded(call: PendingCall): void {
+    const nowMs = performance.now();
+    this.#remove(call, nowMs);
+    // The first call may have waited for the code to be loaded: that says nothing of its run time.
+    const runMs = this.#answered === 0 ? undefined : nowMs - call.runningSinceMs;
+    this.#answered += 1;
+    this.usedMs = nowMs;
+    if (this.#calls.length === 0 && this.#state === "busy") this.#state = "idle";
+    this.#owner.callDone(this, runMs);
+    this.#endIfOver();
+  }
+
+  callFailed(call: PendingCall, error: OlError): void {
+    this.#remove(call, performance.now());
+    const alive = NOT_THE_SANDBOX.has(error.code);
+    if (this.#state === "busy") this.#state = alive ? (this.#calls.length === 0 ? "idle" : "busy") : "ending";
+    this.#owner.callCut(this, error);
+    // After a call over its time the guest has a moment for its `finally` blocks; the sandbox ends by itself.
+    if (error.code === "OL_SANDBOX_TIMEOUT") this.#sandbox = undefined;
+    // Ends the other call too, if there is one: it comes back here.
+    else if (!alive) this.#dropSandbox();
+    this.#endIfOver();
+  }
+
+  #remove(call: PendingCall, nowMs: number): void {
+    if (this.#calls[0] === call) this.#calls.shift();
+    else this.#calls.splice(this.#calls.indexOf(call), 1);
+    const next = this.#calls[0];
+    if (next !== undefined) next.runningSinceMs = nowMs;
+  }
+
+  #acquired(sandbox: Sandbox): void {
+    this.#starting = undefined;
+    if (this.#state !== "starting") {
+      // Retired while it was being made.
+      this.#owner.destroying(sandbox.destroy());
+      return;
+    }
+    this.#sandbox = sandbox;
+    this.#state = "idle";
+    this.usedMs = performance.now();
+    this.sandboxSinceMs = this.usedMs;
+    this.#readyMs = undefined;
+    this.#answered = 0;
+    this.#watch(sandbox);
+    this.#owner.instanceIdle(this);
+  }
+
+  #watch(sandbox: Sandbox): void {
+    sandbox.ready.then(
+      () => {
+        if (this.#sandbox !== sandbox) return;
+        this.#readyMs = performance.now();
+        this.#owner.codeLoaded(this.#readyMs - this.#askedMs);
+      },
+      (error: unknown) => {
+        if (this.#sandbox !== sandbox) return;
+        if (isOlError(error, "OL_SANDBOX_IMPORT_FAILED")) this.#owner.importFailed(this, error);
+        this.#endedBetweenCalls();
+      },
+    );
+    void sandbox.exited.then(() => {
+      if (this.#sandbox === sandbox) this.#endedBetweenCalls();
+    });
+  }
+
+  #startFailed(error: unknown): void {
+    this.#starting = undefined;
+    if (this.#state !== "starting") return;
+    this.#state = "empty";
+    this.#owner.startFailed(error);
+  }
+
+  /** Calls in a sandbox that ends are failed by the sandbox, and come through callFailed. */
+  #endedBetweenCalls(): void {
+    if (this.#state !== "idle") return;
+    this.#state = "ending";
+    this.#dropSandbox();
+    this.#endIfOver();
+  }
+
+  /** The last call of an instance that takes no more. May be called again, from within what it sets off. */
+  #endIfOver(): void {
+    if (this.#calls.length > 0) return;
+    if (this.#state === "retiring") this.destroy();
+    if (this.#state !== "ending") return;
+    this.#state = "empty";
+    this.usedMs = performance.now();
+    this.#owner.sandboxLost(this);
+  }
+
+  #dropSandbox(): void {
+    const sandbox = this.#sandbox;
+    this.#sandbox = undefined;
+    this.#readyMs = undefined;
+    if (sandbox !== undefined) this.#owner.destroying(sandbox.destroy());
+  }
+}

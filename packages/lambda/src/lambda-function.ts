@@ -1,0 +1,438 @@
+import { isOlError, type Logger, messageOf, type OlError } from "@ol/common";
+import type { ReplySink, SandboxSpec } from "@ol/sandbox";
+
+import { CallQueue } from "./call-queue.ts";
+import { CodeKeeper, type CodeVersion } from "./code-keeper.ts";
+import type { LambdaCode } from "./code-source.ts";
+import { lambdaError } from "./errors.ts";
+import { Fleet } from "./fleet.ts";
+import { Instance, type InstanceOwner } from "./instance.ts";
+import type { ResolvedOptions } from "./options.ts";
+import { type CallOwner, type Invocation, type LambdaRequest, PendingCall } from "./pending-call.ts";
+import { desiredInstances, nextMean } from "./policy.ts";
+import type { Slots, SlotWaiter } from "./slots.ts";
+import { CallCounter, type FunctionStats } from "./stats.ts";
+
+/** What a caller has to know of a function before it reads a request's body. */
+export interface LambdaInfo {
+  /** Upper-case HTTP methods let through; undefined is all. */
+  readonly methods: readonly string[] | undefined;
+  /** The largest body. */
+  readonly bodyBytes: number;
+}
+
+/** What a function needs of the manager. */
+export interface FunctionHost {
+  readonly options: ResolvedOptions;
+  readonly slots: Slots;
+  /** Calls waiting over all functions. */
+  queued: number;
+  /** Over all functions. */
+  readonly counter: CallCounter;
+  /** The function has no code any more: it is to be found no longer. */
+  forget(fn: LambdaFunction): void;
+  destroying(done: Promise<void>): void;
+  /** A call ended or was dropped. */
+  callOver(): void;
+  /** Whether an instance that has become idle should give its memory to a function that waits for some. */
+  isMemoryWanted(fn: LambdaFunction, instance: Instance): boolean;
+  /** Whether one more sandbox of that size would get its memory without a busy one having to go. */
+  hasRoom(memoryMb: number): boolean;
+}
+
+/** Derived from one version's configuration once, not once a call. */
+interface Profile {
+  readonly code: LambdaCode;
+  readonly spec: SandboxSpec;
+  readonly timeoutMs: number;
+  readonly info: LambdaInfo;
+}
+
+/** Guess at a cold start before one was measured; only decides when a second sandbox is worth it. */
+const FIRST_START_GUESS_MS = 10;
+/** How often a function whose calls wait asks itself whether another sandbox would help. */
+const GROW_CHECK_MS = 5;
+const MIB = 1024 * 1024;
+
+/** One function: its code, its queue, its instances. */
+export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
+  readonly name: string;
+  readonly counter: CallCounter = new CallCounter();
+  usedMs: number = performance.now();
+  readonly #host: FunctionHost;
+  readonly #keeper: CodeKeeper;
+  readonly #queue = new CallQueue();
+  readonly #fleet = new Fleet();
+  readonly #logger: Logger;
+  #running = 0;
+  #profile: Profile | undefined;
+  #meanRunMs: number | undefined;
+  #meanStartMs = FIRST_START_GUESS_MS;
+  #crashedMs = Number.NEGATIVE_INFINITY;
+  #deadlineTimer: NodeJS.Timeout | undefined;
+  #growTimer: NodeJS.Timeout | undefined;
+
+  constructor(name: string, host: FunctionHost) {
+    this.name = name;
+    this.#host = host;
+    this.#logger = host.options.logger;
+    this.#keeper = new CodeKeeper({
+      name,
+      source: host.options.source,
+      cacheMs: host.options.registryCacheMs,
+      logger: this.#logger,
+      onChecked: () => this.#codeChecked(),
+    });
+  }
+
+  /** What the current code says; fails with what a call would be answered if there is none to run. */
+  info(): LambdaInfo | Promise<LambdaInfo> {
+    if (this.#keeper.fresh(performance.now()) && this.#keeper.state.kind === "good")
+      return this.#profileOf(this.#keeper.state.version).info;
+    return this.#checkedInfo();
+  }
+
+  /** Takes a call in; its sink hears everything else. */
+  invoke(request: LambdaRequest, sink: ReplySink): Invocation {
+    const nowMs = performance.now();
+    const { options } = this.#host;
+    this.usedMs = nowMs;
+    this.counter.accepted += 1;
+    this.#host.counter.accepted += 1;
+    const call = new PendingCall(request, sink, this, nowMs + options.queueTimeoutMs);
+    const full = this.#full();
+    if (full !== undefined) {
+      this.#countRefused(1);
+      call.refuse(full);
+      return call;
+    }
+    this.#keeper.fresh(nowMs);
+    this.#queue.push(call);
+    this.#host.queued += 1;
+    this.#pump(nowMs);
+    return call;
+  }
+
+  slotFree(): void {
+    this.#pump(performance.now());
+  }
+
+  callDropped(): void {
+    this.#queue.noteDropped();
+    this.#host.queued -= 1;
+    this.counter.dropped += 1;
+    this.#host.counter.dropped += 1;
+    this.#host.callOver();
+  }
+
+  callDone(instance: Instance, runMs: number | undefined): void {
+    this.counter.answered += 1;
+    this.#host.counter.answered += 1;
+    if (runMs !== undefined) this.#meanRunMs = nextMean(this.#meanRunMs, runMs);
+    this.#slotReleased(instance);
+  }
+
+  callCut(instance: Instance, error: OlError): void {
+    this.counter.cut += 1;
+    this.#host.counter.cut += 1;
+    if (error.code === "OL_SANDBOX_IMPORT_FAILED") this.importFailed(instance, error);
+    else if (instance.state !== "idle" && instance.state !== "busy") this.#crashedMs = performance.now();
+    this.#slotReleased(instance);
+  }
+
+  sandboxLost(instance: Instance): void {
+    this.#fleet.noteNotIdle(instance);
+    this.#pump(performance.now());
+  }
+
+  startFailed(error: unknown): void {
+    const nowMs = performance.now();
+    if (isOlError(error, "OL_SANDBOX_NO_MEMORY")) {
+      this.#expire(nowMs);
+    } else if (this.#liveCount(nowMs) === 0 && isOlError(error)) {
+      this.#refuseAll(error);
+    } else {
+      // Those that live go on; nobody is told, so it is logged.
+      this.#logger.warn("could not start a sandbox", { lambda: this.name, error: messageOf(error) });
+    }
+    this.#pump(nowMs);
+  }
+
+  instanceIdle(instance: Instance): void {
+    this.#becameIdle(instance);
+    this.#pump(performance.now());
+  }
+
+  codeLoaded(startMs: number): void {
+    this.#meanStartMs = nextMean(this.#meanStartMs, startMs);
+    // From now on running calls have an age: see whether more instances are worth it.
+    this.#armGrow();
+  }
+
+  importFailed(instance: Instance, error: OlError): void {
+    // Where others have loaded it, the reason lies in that one sandbox.
+    if (!this.#fleet.hasLoaded(instance.version)) this.#keeper.importFailed(instance.version, error);
+  }
+
+  instanceGone(instance: Instance): void {
+    this.#fleet.remove(instance);
+    this.#keeper.drop(instance.version);
+  }
+
+  destroying(done: Promise<void>): void {
+    this.#host.destroying(done);
+  }
+
+  /** The idle instance that has not been used for the longest time, if any. */
+  oldestIdle(): Instance | undefined {
+    return this.#fleet.oldestIdle();
+  }
+
+  /** Since when it has waited for its first sandbox; undefined if it does not, or has one. */
+  needySinceMs(): number | undefined {
+    return this.#fleet.needySinceMs();
+  }
+
+  /** Takes the sandbox of an idle instance away. */
+  giveUp(instance: Instance): void {
+    this.#fleet.noteNotIdle(instance);
+    instance.giveUp();
+  }
+
+  /** Ends what has been idle for long; whether the function itself may be forgotten. */
+  sweep(nowMs: number): boolean {
+    const { idleSandboxMs, idleFunctionMs } = this.#host.options;
+    for (const instance of this.#fleet) {
+      const passive = instance.state === "idle" || instance.state === "empty";
+      if (passive && nowMs - instance.usedMs >= idleSandboxMs) instance.destroy();
+    }
+    return this.#fleet.size === 0 && this.#queue.size === 0 && nowMs - this.usedMs >= idleFunctionMs;
+  }
+
+  /** Refuses what waits and ends every sandbox. The function is not to be used afterwards. */
+  close(error: OlError): void {
+    this.#keeper.forget(error);
+    this.#refuseAll(error);
+    for (const instance of this.#fleet) instance.destroy();
+    clearTimeout(this.#deadlineTimer);
+    clearTimeout(this.#growTimer);
+    this.#host.slots.leave(this);
+  }
+
+  stats(): FunctionStats {
+    const { state } = this.#keeper;
+    const version = state.kind === "good" || state.kind === "broken" ? state.version : undefined;
+    return {
+      name: this.name,
+      code: state.kind,
+      digest: version?.code.digest,
+      queued: this.#queue.size,
+      running: this.#running,
+      instances: this.#fleet.states(),
+      meanRunMs: this.#meanRunMs,
+      meanStartMs: this.#meanStartMs,
+      calls: this.counter.snapshot(),
+    };
+  }
+
+  /** Its instances, for listings. */
+  instances(): Iterable<Instance> {
+    return this.#fleet;
+  }
+
+  /** How long a call of it may run. */
+  get timeoutMs(): number {
+    return this.#profile?.timeoutMs ?? this.#host.options.limits.runtimeSec * 1000;
+  }
+
+  get running(): number {
+    return this.#running;
+  }
+
+  async #checkedInfo(): Promise<LambdaInfo> {
+    if (this.#keeper.holding) await this.#keeper.check();
+    const { state } = this.#keeper;
+    if (state.kind === "good") return this.#profileOf(state.version).info;
+    throw state.kind === "loading"
+      ? lambdaError("OL_LAMBDA_LOAD_FAILED", `the code of ${this.name} could not be loaded`)
+      : state.error;
+  }
+
+  #full(): OlError | undefined {
+    const { options, queued } = this.#host;
+    if (this.#queue.size >= options.maxQueuedPerFunction)
+      return lambdaError(
+        "OL_LAMBDA_QUEUE_FULL",
+        `${this.#queue.size} calls of ${this.name} are waiting already`,
+      );
+    if (queued >= options.maxQueued)
+      return lambdaError("OL_LAMBDA_WORKER_FULL", `${queued} calls are waiting on this worker already`);
+    return undefined;
+  }
+
+  /** Hands waiting calls to instances, as far as there are instances and slots. */
+  #pump(nowMs: number): void {
+    if (this.#queue.size === 0) return;
+    if (this.#keeper.holding) return this.#armDeadline(nowMs);
+    const { state } = this.#keeper;
+    if (state.kind === "gone" || state.kind === "broken") return this.#refuseAll(state.error);
+    if (state.kind === "loading") return this.#armDeadline(nowMs);
+    this.#dispatch(state.version, nowMs);
+    if (this.#queue.size === 0) return;
+    this.#armDeadline(nowMs);
+    this.#grow(state.version, nowMs);
+  }
+
+  #dispatch(version: CodeVersion, nowMs: number): void {
+    const { slots } = this.#host;
+    const { timeoutMs } = this.#profileOf(version);
+    while (this.#queue.size > 0) {
+      const idle = this.#fleet.idle();
+      const taker = idle ?? this.#fleet.pipelined(version, this.#meanRunMs, nowMs - this.#crashedMs);
+      if (taker === undefined) return;
+      if (slots.free === 0) return slots.wait(this);
+      if (idle !== undefined) this.#fleet.noteNotIdle(idle);
+      const call = this.#queue.shift() as PendingCall;
+      this.#host.queued -= 1;
+      slots.take();
+      this.#running += 1;
+      taker.run(call, timeoutMs, nowMs);
+    }
+  }
+
+  #becameIdle(instance: Instance): void {
+    const { state } = this.#keeper;
+    const current = state.kind === "good" && state.version === instance.version;
+    if (!current) return instance.destroy();
+    if (this.#host.isMemoryWanted(this, instance)) return instance.giveUp();
+    this.#fleet.noteIdle(instance);
+  }
+
+  #slotReleased(instance: Instance): void {
+    if (instance.state === "idle") this.#becameIdle(instance);
+    this.#running -= 1;
+    // Whoever stands in line for a slot comes before this function's next call.
+    this.#host.slots.release();
+    this.#pump(performance.now());
+    this.#host.callOver();
+  }
+
+  #grow(version: CodeVersion, nowMs: number): void {
+    const { options, slots } = this.#host;
+    const counts = this.#fleet.count(version, nowMs);
+    const { queued, max } = { queued: this.#queue.size, max: options.maxInstances };
+    const desired = desiredInstances({
+      ...counts,
+      queued,
+      max,
+      freeSlots: slots.free,
+      meanRunMs: this.#meanRunMs,
+      meanStartMs: this.#meanStartMs,
+    });
+    const { memoryMb } = this.#profileOf(version).spec.limits;
+    // The first may wait for memory; those beyond stand in nobody's way.
+    for (let live = counts.live; live < desired && (live === 0 || this.#host.hasRoom(memoryMb)); live += 1)
+      this.#startOne(version);
+    if (desired < max) this.#armGrow();
+  }
+
+  #startOne(version: CodeVersion): void {
+    const { pool, queueTimeoutMs } = this.#host.options;
+    let instance = this.#fleet.empty(version);
+    if (instance === undefined) {
+      instance = new Instance(version, this);
+      this.#keeper.hold(version);
+      this.#fleet.add(instance);
+    }
+    instance.start(pool, this.#profileOf(version).spec, queueTimeoutMs);
+  }
+
+  #liveCount(nowMs: number): number {
+    const { state } = this.#keeper;
+    return state.kind === "good" ? this.#fleet.count(state.version, nowMs).live : 0;
+  }
+
+  /** A check of the code ended: instances of older code go as soon as they are free. */
+  #codeChecked(): void {
+    const { state } = this.#keeper;
+    const current = state.kind === "good" || state.kind === "broken" ? state.version : undefined;
+    for (const instance of this.#fleet) if (instance.version !== current) instance.retire();
+    if (state.kind === "gone") this.#host.forget(this);
+    this.#pump(performance.now());
+  }
+
+  #profileOf(version: CodeVersion): Profile {
+    const { code } = version;
+    if (this.#profile?.code === code) return this.#profile;
+    const { options } = this.#host;
+    const limits = { ...options.limits, ...code.config.limits };
+    const { runtimeSec, bodyMb, ...sandboxLimits } = limits;
+    this.#profile = {
+      code,
+      spec: {
+        name: code.name,
+        code: code.dir,
+        network: code.config.network ?? options.network,
+        environment: code.config.environment,
+        limits: sandboxLimits,
+      },
+      timeoutMs: runtimeSec * 1000,
+      info: { methods: code.config.methods, bodyBytes: bodyMb * MIB },
+    };
+    return this.#profile;
+  }
+
+  #refuseAll(error: OlError): void {
+    const calls = this.#queue.takeAll();
+    this.#host.queued -= calls.length;
+    this.#countRefused(calls.length);
+    for (const call of calls) call.refuse(error);
+    this.#host.callOver();
+  }
+
+  #countRefused(calls: number): void {
+    this.counter.refused += calls;
+    this.#host.counter.refused += calls;
+  }
+
+  /** Refuses the calls whose deadline is over. */
+  #expire(nowMs: number): void {
+    for (let call = this.#queue.peek(); call !== undefined; call = this.#queue.peek()) {
+      if (call.deadlineMs > nowMs) return;
+      this.#queue.shift();
+      this.#host.queued -= 1;
+      this.#countRefused(1);
+      const waitedMs = this.#host.options.queueTimeoutMs;
+      call.refuse(
+        lambdaError(
+          "OL_LAMBDA_QUEUE_TIMEOUT",
+          `no sandbox for ${this.name} became free within ${waitedMs} ms`,
+        ),
+      );
+    }
+    this.#host.callOver();
+  }
+
+  /** One timer for the whole queue: calls come in the order of their deadlines. It is left to run out. */
+  #armDeadline(nowMs: number): void {
+    const call = this.#deadlineTimer === undefined ? this.#queue.peek() : undefined;
+    if (call === undefined) return;
+    this.#deadlineTimer = setTimeout(
+      () => {
+        this.#deadlineTimer = undefined;
+        const firedMs = performance.now();
+        this.#expire(firedMs);
+        this.#pump(firedMs);
+      },
+      Math.max(Math.ceil(call.deadlineMs - nowMs), 1),
+    );
+  }
+
+  #armGrow(): void {
+    if (this.#growTimer !== undefined || this.#queue.size === 0) return;
+    this.#growTimer = setTimeout(() => {
+      this.#growTimer = undefined;
+      this.#pump(performance.now());
+    }, GROW_CHECK_MS);
+  }
+}

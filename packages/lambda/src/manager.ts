@@ -1,0 +1,265 @@
+import { parseReference } from "@ol/bundle";
+import { isOlError, type LoadReport, messageOf, type OlError, silentLogger } from "@ol/common";
+import type { ReplySink } from "@ol/sandbox";
+
+import { lambdaError } from "./errors.ts";
+import type { Instance } from "./instance.ts";
+import { type FunctionHost, LambdaFunction, type LambdaInfo } from "./lambda-function.ts";
+import type { LambdaManagerOptions, ResolvedOptions } from "./options.ts";
+import type { Invocation, LambdaRequest } from "./pending-call.ts";
+import { Slots } from "./slots.ts";
+import { CallCounter, type LambdaStats, type SandboxStats } from "./stats.ts";
+
+const DEFAULT_QUEUED_PER_FUNCTION = 1_000;
+const DEFAULT_QUEUED = 4_000;
+const DEFAULT_IDLE_MS = 600_000;
+/** How often idle sandboxes and functions are looked for; they live up to this much longer. */
+const SWEEP_MS = 5_000;
+
+/** running: takes calls · draining: finishes what it has · closed. */
+type ManagerState = "running" | "draining" | "closed";
+
+/** Every function of a worker: finds them by name, loads and forgets them, and shares slots and memory out. */
+export class LambdaManager implements FunctionHost, AsyncDisposable {
+  readonly options: ResolvedOptions;
+  readonly slots: Slots;
+  readonly counter: CallCounter = new CallCounter();
+  queued = 0;
+  #state: ManagerState = "running";
+  readonly #functions = new Map<string, LambdaFunction>();
+  /** Functions without code that still finish calls. */
+  readonly #retired = new Set<LambdaFunction>();
+  readonly #destroying = new Set<Promise<void>>();
+  readonly #sweeper: NodeJS.Timeout;
+  readonly #unlisten: (() => void)[];
+  /** Share of the pool's memory that is promised; kept, since every reply reports it. */
+  #memoryShare = 0;
+  /** Memory that someone waits for beyond what is free or on its way back, as last heard. */
+  #missingMb = 0;
+  #drained: (() => void)[] = [];
+
+  constructor(options: LambdaManagerOptions) {
+    this.options = {
+      maxInstances: options.slots,
+      maxQueuedPerFunction: DEFAULT_QUEUED_PER_FUNCTION,
+      maxQueued: DEFAULT_QUEUED,
+      idleSandboxMs: DEFAULT_IDLE_MS,
+      idleFunctionMs: DEFAULT_IDLE_MS,
+      logger: silentLogger,
+      ...options,
+    };
+    this.slots = new Slots(options.slots);
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS).unref();
+    const share = (): void => this.#updateMemoryShare();
+    this.#unlisten = [
+      options.pool.on("pressure", (missingMb) => this.#relieve(missingMb)),
+      options.pool.on("create", share),
+      options.pool.on("destroy", share),
+    ];
+  }
+
+  /**
+   * What is known of a function, at once if it is known already. Fails with OL_LAMBDA_UNKNOWN, OL_BUNDLE_BAD_NAME,
+   * OL_LAMBDA_DRAINING, or whatever its code is broken by.
+   */
+  describe(name: string): LambdaInfo | Promise<LambdaInfo> {
+    const refusal = this.#refusal();
+    if (refusal !== undefined) return Promise.reject(refusal);
+    try {
+      return this.#functionOf(name).info();
+    } catch (error) {
+      return Promise.reject(error as OlError);
+    }
+  }
+
+  /** Runs a function; the sink hears of every error. */
+  invoke(name: string, request: LambdaRequest, sink: ReplySink): Invocation {
+    try {
+      const refusal = this.#refusal();
+      if (refusal !== undefined) throw refusal;
+      return this.#functionOf(name).invoke(request, sink);
+    } catch (error) {
+      if (!isOlError(error)) throw error;
+      this.counter.refused += 1;
+      sink.fail(error);
+      return NEVER_STARTED;
+    }
+  }
+
+  load(): LoadReport {
+    return {
+      slots: this.slots.total,
+      busy: this.slots.busy,
+      queue: this.queued,
+      memory: this.#memoryShare,
+      draining: this.#state !== "running",
+    };
+  }
+
+  stats(): LambdaStats {
+    const functions = [...this.#functions.values(), ...this.#retired];
+    return {
+      slots: this.slots.total,
+      running: this.slots.busy,
+      queued: this.queued,
+      calls: this.counter.snapshot(),
+      functions: functions.map((fn) => fn.stats()),
+      sandboxes: functions.flatMap((fn) => sandboxesOf(fn, performance.now())),
+    };
+  }
+
+  /** The longest a call that has been taken in may still need, deadline of the queue included. */
+  get longestMs(): number {
+    let longestMs = 0;
+    for (const fn of [...this.#functions.values(), ...this.#retired]) {
+      const { queued } = fn.stats();
+      if (queued > 0) longestMs = Math.max(longestMs, this.options.queueTimeoutMs + fn.timeoutMs);
+      else if (fn.running > 0) longestMs = Math.max(longestMs, fn.timeoutMs);
+    }
+    return longestMs;
+  }
+
+  /** Takes no new calls; settles when those it has are over, or when the signal says so. */
+  drain(signal?: AbortSignal): Promise<void> {
+    if (this.#state === "running") this.#state = "draining";
+    return new Promise((resolve) => {
+      if (this.#idle || signal?.aborted === true) return resolve();
+      this.#drained.push(resolve);
+      signal?.addEventListener("abort", () => resolve(), { once: true });
+    });
+  }
+
+  /** Ends everything now: what waits is refused, what runs is cut short. Settles when every sandbox is gone. */
+  async close(): Promise<void> {
+    if (this.#state !== "closed") {
+      this.#state = "closed";
+      clearInterval(this.#sweeper);
+      for (const unlisten of this.#unlisten) unlisten();
+      const error = drainingError();
+      for (const fn of [...this.#functions.values(), ...this.#retired]) fn.close(error);
+      this.#functions.clear();
+      this.#retired.clear();
+    }
+    await Promise.all(this.#destroying);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  forget(fn: LambdaFunction): void {
+    if (this.#functions.get(fn.name) !== fn) return;
+    this.#functions.delete(fn.name);
+    if (fn.running > 0) this.#retired.add(fn);
+  }
+
+  destroying(done: Promise<void>): void {
+    const settled = done.catch((error: unknown) =>
+      this.options.logger.error("a sandbox could not be destroyed", { error: messageOf(error) }),
+    );
+    this.#destroying.add(settled);
+    void settled.then(() => this.#destroying.delete(settled));
+  }
+
+  callOver(): void {
+    if (this.#drained.length === 0 || !this.#idle) return;
+    for (const resolve of this.#drained) resolve();
+    this.#drained = [];
+  }
+
+  /**
+   * A function without any sandbox does not starve behind busy ones: whoever has had its sandbox since before that
+   * function began to wait gives it up after its call.
+   */
+  isMemoryWanted(fn: LambdaFunction, instance: Instance): boolean {
+    if (this.#missingMb <= 0) return false;
+    for (const other of this.#functions.values()) {
+      const sinceMs = other === fn ? undefined : other.needySinceMs();
+      if (sinceMs === undefined || sinceMs < instance.sandboxSinceMs) continue;
+      this.#missingMb -= instance.sandbox?.meta.limits.memoryMb ?? 0;
+      return true;
+    }
+    return false;
+  }
+
+  hasRoom(memoryMb: number): boolean {
+    const { promisedMb, memoryMb: totalMb, waiting } = this.options.pool.stats();
+    if (waiting === 0 && promisedMb + memoryMb <= totalMb) return true;
+    return this.#oldestIdle() !== undefined;
+  }
+
+  get #idle(): boolean {
+    return this.queued === 0 && this.slots.busy === 0;
+  }
+
+  #refusal(): OlError | undefined {
+    return this.#state === "running" ? undefined : drainingError();
+  }
+
+  #functionOf(name: string): LambdaFunction {
+    let fn = this.#functions.get(name);
+    if (fn === undefined) {
+      parseReference(name);
+      fn = new LambdaFunction(name, this);
+      this.#functions.set(name, fn);
+    }
+    return fn;
+  }
+
+  /** Takes sandboxes from idle instances, those first that have not been used for the longest time. */
+  #relieve(missingMb: number): void {
+    this.#missingMb = missingMb;
+    while (this.#missingMb > 0) {
+      const oldest = this.#oldestIdle();
+      if (oldest === undefined) return;
+      this.#missingMb -= oldest.instance.sandbox?.meta.limits.memoryMb ?? 0;
+      oldest.fn.giveUp(oldest.instance);
+    }
+  }
+
+  #oldestIdle(): { readonly fn: LambdaFunction; readonly instance: Instance } | undefined {
+    let oldest: { readonly fn: LambdaFunction; readonly instance: Instance } | undefined;
+    for (const fn of this.#functions.values()) {
+      const instance = fn.oldestIdle();
+      if (instance !== undefined && (oldest === undefined || instance.usedMs < oldest.instance.usedMs))
+        oldest = { fn, instance };
+    }
+    return oldest;
+  }
+
+  #updateMemoryShare(): void {
+    const { promisedMb, memoryMb } = this.options.pool.stats();
+    this.#memoryShare = promisedMb / memoryMb;
+  }
+
+  #sweep(): void {
+    const nowMs = performance.now();
+    for (const fn of this.#retired) if (fn.running === 0) this.#retired.delete(fn);
+    for (const fn of this.#functions.values()) {
+      if (!fn.sweep(nowMs)) continue;
+      this.#functions.delete(fn.name);
+      fn.close(lambdaError("OL_LAMBDA_UNKNOWN", `${fn.name} was not called for long and was forgotten`));
+    }
+  }
+}
+
+const NEVER_STARTED: Invocation = { started: false, resume: () => undefined, cancel: () => undefined };
+
+const drainingError = (): OlError =>
+  lambdaError("OL_LAMBDA_DRAINING", "this worker is shutting down; it takes no new calls");
+
+const sandboxesOf = (fn: LambdaFunction, nowMs: number): SandboxStats[] => {
+  const list: SandboxStats[] = [];
+  for (const { sandbox, state, sandboxSinceMs } of fn.instances()) {
+    if (sandbox === undefined) continue;
+    const { id, meta } = sandbox;
+    list.push({
+      id,
+      lambda: fn.name,
+      state,
+      ageMs: Math.round(nowMs - sandboxSinceMs),
+      memoryMb: meta.limits.memoryMb,
+    });
+  }
+  return list;
+};

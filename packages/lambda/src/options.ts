@@ -1,0 +1,34 @@
+import type { LambdaLimits, Logger, NetworkClass } from "@ol/common";
+import type { SandboxPool } from "@ol/sandbox";
+
+import type { CodeSource } from "./code-source.ts";
+
+/** What a LambdaManager is made from. */
+export interface LambdaManagerOptions {
+  readonly pool: SandboxPool;
+  readonly source: CodeSource;
+  /** What a lambda may use unless its ol.yaml says otherwise. */
+  readonly limits: LambdaLimits;
+  /** The network of lambdas whose ol.yaml names none. */
+  readonly network: NetworkClass;
+  /** Calls run at once, over all functions. */
+  readonly slots: number;
+  /** Instances a function may have. Default: `slots`, more would never be busy. */
+  readonly maxInstances?: number;
+  /** How long a call may wait before it is refused. */
+  readonly queueTimeoutMs: number;
+  /** How old a function's code may be when a call starts. */
+  readonly registryCacheMs: number;
+  /** Calls that may wait for one function. Default 1,000. */
+  readonly maxQueuedPerFunction?: number;
+  /** Calls that may wait over all functions. Default 4,000. */
+  readonly maxQueued?: number;
+  /** After this time without a call a sandbox is destroyed. Default 10 minutes; short memory takes it earlier. */
+  readonly idleSandboxMs?: number;
+  /** After this time without a call a function without a sandbox is forgotten. Default 10 minutes. */
+  readonly idleFunctionMs?: number;
+  readonly logger?: Logger;
+}
+
+/** The same with every default filled in. */
+export type ResolvedOptions = Required<LambdaManagerOptions>;

@@ -1,0 +1,146 @@
+import type { OlError } from "@ol/common";
+import type { Call, CallFailure, CallHandle, ReplySink } from "@ol/sandbox";
+
+/** A call as it comes to the manager: the run-time limit is the function's. */
+export interface LambdaRequest {
+  readonly invocationId: string;
+  /** The event: JSON text, never parsed on the way. */
+  readonly body: Buffer;
+  readonly traceparent: string;
+  /** Name, value, name, value ... */
+  readonly rawHeaders: readonly string[];
+}
+
+/** The caller's end of a call. */
+export interface Invocation {
+  /** Whether a byte of the call may have reached a sandbox. False means: running it elsewhere is safe. */
+  readonly started: boolean;
+  /** The caller has room again after its sink's `chunk` returned false. */
+  resume(): void;
+  /** The caller is gone. A waiting call is dropped, a running one runs on; the sink hears nothing more. */
+  cancel(): void;
+}
+
+/** Who is told what becomes of a waiting call. */
+export interface CallOwner {
+  callDropped(call: PendingCall): void;
+}
+
+/** Who is told what becomes of a running call. */
+export interface CallRunner {
+  /** The call is over and the sandbox lives on. */
+  callEnded(call: PendingCall): void;
+  /** The call is over and so is the sandbox, or it has to be. */
+  callFailed(call: PendingCall, error: OlError): void;
+}
+
+/**
+ * queued → running → settled, or queued → dropped (client gone) or settled (refused), or running → abandoned
+ * (client gone; ends when the sandbox says so).
+ */
+export type CallState = "queued" | "running" | "abandoned" | "settled" | "dropped";
+
+/**
+ * One call from the queue to its reply: what the sandbox is given as the call and as the sink. One object a call,
+ * no closures, since this is the hot path.
+ */
+export class PendingCall implements Call, ReplySink, Invocation {
+  readonly invocationId: string;
+  readonly body: Buffer;
+  readonly traceparent: string;
+  readonly rawHeaders: readonly string[];
+  /** Set when the call is handed to a sandbox. */
+  timeoutMs = 0;
+  /** When it is refused if it still waits; on the clock of performance.now(). */
+  readonly deadlineMs: number;
+  /** When it was handed to a sandbox, or the one before it in the sandbox ended. */
+  runningSinceMs = 0;
+  state: CallState = "queued";
+  readonly #sink: ReplySink;
+  readonly #owner: CallOwner;
+  #runner: CallRunner | undefined;
+  #handle: CallHandle | undefined;
+
+  constructor(request: LambdaRequest, sink: ReplySink, owner: CallOwner, deadlineMs: number) {
+    this.invocationId = request.invocationId;
+    this.body = request.body;
+    this.traceparent = request.traceparent;
+    this.rawHeaders = request.rawHeaders;
+    this.#sink = sink;
+    this.#owner = owner;
+    this.deadlineMs = deadlineMs;
+  }
+
+  get started(): boolean {
+    return this.#runner !== undefined;
+  }
+
+  /** From here on the call may have reached a sandbox, and is never handed to another. */
+  begin(runner: CallRunner, timeoutMs: number, nowMs: number): void {
+    this.state = "running";
+    this.#runner = runner;
+    this.timeoutMs = timeoutMs;
+    this.runningSinceMs = nowMs;
+  }
+
+  /** What the sandbox returned for it. */
+  attach(handle: CallHandle): void {
+    this.#handle = handle;
+  }
+
+  /** Ends a waiting call with an error. */
+  refuse(error: OlError): void {
+    if (this.state !== "queued") return;
+    this.state = "settled";
+    this.#sink.fail(error);
+  }
+
+  resume(): void {
+    this.#handle?.resume();
+  }
+
+  cancel(): void {
+    if (this.state === "queued") {
+      this.state = "dropped";
+      this.#owner.callDropped(this);
+    } else if (this.state === "running") {
+      // Not handed on as an abandon: whoever runs the call has to hear when the sandbox is free again.
+      this.state = "abandoned";
+      this.#handle?.resume();
+    }
+  }
+
+  whole(failure: CallFailure | undefined, body: Buffer): void {
+    const wanted = this.#end();
+    // First the next call to the sandbox, then this one's reply: the guest works while the reply is written.
+    this.#runner?.callEnded(this);
+    if (wanted) this.#sink.whole(failure, body);
+  }
+
+  start(failure: CallFailure | undefined): void {
+    if (this.state === "running") this.#sink.start(failure);
+  }
+
+  chunk(data: Buffer): boolean {
+    return this.state === "running" ? this.#sink.chunk(data) : true;
+  }
+
+  end(): void {
+    const wanted = this.#end();
+    this.#runner?.callEnded(this);
+    if (wanted) this.#sink.end();
+  }
+
+  fail(error: OlError): void {
+    const wanted = this.#end();
+    this.#runner?.callFailed(this, error);
+    if (wanted) this.#sink.fail(error);
+  }
+
+  /** Settles; whether somebody still waits for the reply. */
+  #end(): boolean {
+    const wanted = this.state === "running";
+    this.state = "settled";
+    return wanted;
+  }
+}

@@ -1,0 +1,75 @@
+/** What the number of a function's instances is decided from. */
+export interface ScaleSnapshot {
+  /** Calls that wait. */
+  readonly queued: number;
+  /** Instances with a sandbox, ready or on its way. */
+  readonly live: number;
+  /** Those of them whose sandbox has not loaded the code yet. */
+  readonly starting: number;
+  /** Instances this function may have. */
+  readonly max: number;
+  /** Calls the worker could run besides those it runs now. */
+  readonly freeSlots: number;
+  /** Recent mean run time of a call, undefined before the second call ended. */
+  readonly meanRunMs: number | undefined;
+  /** How long the oldest running call has run, counted from when its sandbox was ready; 0 if none runs. */
+  readonly oldestRunMs: number;
+  /** Recent mean time from asking for a sandbox until its code was loaded. */
+  readonly meanStartMs: number;
+}
+
+/**
+ * How many instances a function should have: no fewer than it has, and more only where a new one is ready before
+ * those that live could have worked off the queue.
+ *
+ * Many first calls of a function at once start one sandbox: until it is ready nobody knows whether calls take 0.1 ms
+ * or 10 s. From then on a running call's age is a lower bound of the run time, so that slow functions grow within
+ * a few milliseconds and quick ones never do.
+ */
+export const desiredInstances = (s: ScaleSnapshot): number => {
+  if (s.queued === 0) return s.live;
+  if (s.live === 0 && s.meanRunMs === undefined) return 1;
+  if (s.live === s.starting && s.starting > 0 && s.meanRunMs === undefined) return s.live;
+  const runMs = Math.max(s.meanRunMs ?? 0, s.oldestRunMs);
+  const startMs = Math.max(s.meanStartMs, 1);
+  // With so many the queue is worked off in the time one of them needs to start.
+  const useful = Math.ceil((s.queued * runMs) / startMs);
+  // Sandboxes on their way take a waiting call each: never more new ones than calls left over.
+  const room = Math.min(s.queued - s.starting, s.freeSlots - s.starting, s.max - s.live);
+  const wanted = Math.min(useful, s.live + Math.max(room, 0));
+  return Math.max(s.live, wanted, 1);
+};
+
+/** What decides whether a busy sandbox may be handed one more call. */
+export interface PipelineSnapshot {
+  /** Calls the sandbox has: the running one, and perhaps one that waits in it. */
+  readonly inFlight: number;
+  /** Whether the sandbox has answered a call already. */
+  readonly proven: boolean;
+  readonly meanRunMs: number | undefined;
+  /** Time since one of this function's sandboxes ended in mid-call; Infinity if none did. */
+  readonly sinceCrashMs: number;
+}
+
+/** Above this a call that waits in a sandbox may wait longer than it takes to be handed over: nothing is gained. */
+const PIPELINE_BELOW_MS = 1;
+/** A waiting call shares the fate of the running one, so a function that crashes gets its calls one by one. */
+const PIPELINE_AFTER_CRASH_MS = 10_000;
+
+/**
+ * Whether a second call may wait in the sandbox while one runs there. It saves the guest the pause in which the
+ * worker reads a reply and hands over the next call.
+ */
+export const mayPipeline = (s: PipelineSnapshot): boolean =>
+  s.inFlight === 1 &&
+  s.proven &&
+  s.meanRunMs !== undefined &&
+  s.meanRunMs < PIPELINE_BELOW_MS &&
+  s.sinceCrashMs >= PIPELINE_AFTER_CRASH_MS;
+
+/** Weight of the newest value: about the last eight count. */
+const MEAN_WEIGHT = 1 / 8;
+
+/** The running mean after one more value. */
+export const nextMean = (mean: number | undefined, value: number): number =>
+  mean === undefined ? value : mean + (value - mean) * MEAN_WEIGHT;
