@@ -34,8 +34,8 @@ const comparable = (word: string): string =>
 export const nearest = (word: string, candidates: Iterable<string>): string | undefined => {
   const wanted = comparable(word);
   let best: string | undefined;
-  // A third of the word may be wrong: more than that suggests keys that have nothing to do with it.
-  let bestDistance = Math.max(1, Math.floor(wanted.length / 3)) + 1;
+  // Two fifths of the word may be wrong: more than that suggests keys that have nothing to do with it.
+  let bestDistance = Math.max(1, Math.floor(wanted.length * 0.4)) + 1;
   for (const candidate of candidates) {
     const distance = editDistance(wanted, comparable(candidate));
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];

@@ -1,5 +1,4 @@
-import { openSync } from "node:fs";
-import { createWriteStream } from "node:fs";
+import { createWriteStream, openSync } from "node:fs";
 import type { Writable } from "node:stream";
 
 import { type Logger, messageOf } from "@ol/common";
@@ -42,11 +41,9 @@ const openOutput = (output: string): Writable => {
   return output === "stderr" ? process.stderr : openFile(output);
 };
 
-const line = winston.format((info) => ({
-  ...(redact(info) as typeof info),
-  message: info.message,
-  level: info.level,
-}));
+const line = winston.format.printf(({ level, message, time: _ours, ...fields }) =>
+  JSON.stringify({ time: new Date().toISOString(), level, message, ...fields }),
+);
 
 const drained = (logger: winston.Logger, stream: Writable): Promise<void> =>
   new Promise((resolve) => {
@@ -73,19 +70,14 @@ export const createLogger = (options: LoggerOptions): OpenLogger => {
   stream.on("error", () => undefined);
   const logger = winston.createLogger({
     level: options.level ?? "info",
-    format: winston.format.combine(
-      line(),
-      winston.format.timestamp({ alias: "time" }),
-      winston.format.printf(({ time, level, message, timestamp: _same, ...fields }) =>
-        JSON.stringify({ time, level, message, ...fields }),
-      ),
-    ),
+    format: line,
     transports: [new winston.transports.Stream({ stream })],
   });
   const log =
     (level: LogLevel) =>
     (message: string, fields: Readonly<Record<string, unknown>> = {}): void => {
-      logger.log({ ...options.fields, ...fields, level, message });
+      const safe = redact({ ...options.fields, ...fields }) as Record<string, unknown>;
+      logger.log({ ...safe, level, message });
     };
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => (closing ??= drained(logger, stream));
