@@ -23,6 +23,8 @@ export interface FakeContext {
   /** Fields of the CALL frame as they came: name, value, ... */
   readonly fields: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
+  /** Kept between the calls of one sandbox. */
+  readonly state: Record<string, unknown>;
   /** Aborted when the worker resets the call. */
   readonly signal: AbortSignal;
   /** Ends the sandbox. */
@@ -35,7 +37,7 @@ export interface FakeContext {
 
 /**
  * A fake lambda: gets the event's bytes, gives the result. A Buffer is the reply's bytes as they are, anything else
- * becomes JSON; what it throws becomes an `exception`.
+ * becomes JSON; what it throws becomes an `exception`, a SyntaxError (as of JSON.parse) `bad-input`.
  */
 export type FakeFunction = (event: Buffer, context: FakeContext) => unknown;
 
@@ -45,6 +47,14 @@ export interface FakeCode {
   readonly load?: (context: Pick<FakeContext, "environment" | "exit" | "connection">) => unknown;
   readonly call: FakeFunction;
 }
+
+/** Thrown by a fake lambda whose result is to count as not JSON-able. */
+export class FakeBadOutput extends Error {}
+
+const kindOf = (error: unknown): string => {
+  if (error instanceof FakeBadOutput) return "bad-output";
+  return error instanceof SyntaxError ? "bad-input" : "exception";
+};
 
 interface Waiting {
   readonly id: number;
@@ -61,6 +71,7 @@ export class FakeGuest implements FrameHandler {
   readonly #environment: Readonly<Record<string, string>>;
   readonly #exit: (exit: SandboxExit) => void;
   readonly #reader: FrameReader = new FrameReader(this);
+  readonly #state: Record<string, unknown> = {};
   readonly #calls = new Map<number, Waiting>();
   readonly #credit = new Map<number, number>();
   readonly #credited: (() => void)[] = [];
@@ -160,7 +171,7 @@ export class FakeGuest implements FrameHandler {
       const result = await this.#code.call(event, this.#context(call));
       return ["", Buffer.isBuffer(result) ? result : Buffer.from(JSON.stringify(result ?? null))];
     } catch (error) {
-      const kind = error instanceof SyntaxError ? "bad-input" : "exception";
+      const kind = kindOf(error);
       const type = error instanceof Error ? error.name : typeof error;
       return [`:error\0${kind}`, Buffer.from(JSON.stringify({ type, message: messageOf(error) }))];
     }
@@ -172,6 +183,7 @@ export class FakeGuest implements FrameHandler {
       timeoutMs: Number(metaField(call.fields, ":timeout")),
       fields: call.fields,
       environment: this.#environment,
+      state: this.#state,
       signal: call.stop.signal,
       exit: this.#exit,
       event: (name, body) => this.#write(FRAME.event, 0, 0, `:event\0${name}`, Buffer.from(body)),

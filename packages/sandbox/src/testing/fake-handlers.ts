@@ -1,14 +1,37 @@
-import type { FakeCode } from "./fake-guest.ts";
+import { FakeBadOutput, type FakeCode } from "./fake-guest.ts";
 
 const parse = (event: Buffer): unknown => JSON.parse(event.toString("utf8"));
 
+const sleep = (seconds: number, signal: AbortSignal): Promise<string> =>
+  new Promise((resolve) => {
+    const timer = setTimeout(() => resolve("slept"), seconds * 1000);
+    const stop = (): void => {
+      clearTimeout(timer);
+      resolve("stopped");
+    };
+    signal.addEventListener("abort", stop);
+  });
+
+const unloadable = (text: string): FakeCode => ({
+  load: () => {
+    throw new Error(text);
+  },
+  call: () => undefined,
+});
+
 /** The conformance handlers in JavaScript; their Python twins are in conformance/handlers. */
 export const FAKE_HANDLERS: Readonly<Record<string, FakeCode>> = {
-  echo: { call: (event) => event },
-  raise: {
+  echo: {
     call: (event) => {
+      parse(event);
+      return event;
+    },
+  },
+  count: {
+    call: (event, { state }) => {
+      state["calls"] = Number(state["calls"] ?? 0) + 1;
       if (parse(event) === "raise") throw new TypeError("asked to raise");
-      return "did not raise";
+      return state["calls"];
     },
   },
   exit: {
@@ -17,30 +40,16 @@ export const FAKE_HANDLERS: Readonly<Record<string, FakeCode>> = {
       return new Promise(() => undefined);
     },
   },
-  sleep: {
-    call: (event, { signal }) =>
-      new Promise((resolve) => {
-        const timer = setTimeout(() => resolve("slept"), Number(parse(event)) * 1000);
-        const stop = (): void => {
-          clearTimeout(timer);
-          resolve("stopped");
-        };
-        signal.addEventListener("abort", stop);
-      }),
-  },
+  sleep: { call: (event, { signal }) => sleep(Number(parse(event)), signal) },
+  stubborn: { call: () => new Promise(() => undefined) },
   environment: { call: (event, { environment }) => environment[String(parse(event))] ?? null },
-  size: { call: (event) => event.length },
   make: { call: (event) => Buffer.from(`"${"x".repeat(Number(parse(event)))}"`) },
-  "import-error": {
-    load: () => {
-      throw new Error("ModuleNotFoundError: No module named 'no_such_module_anywhere'");
+  length: { call: (event) => String(parse(event)).length },
+  "not-json": {
+    call: () => {
+      throw new FakeBadOutput("the result is not JSON-able");
     },
-    call: () => undefined,
   },
-  "syntax-error": {
-    load: () => {
-      throw new Error("f.py, line 2: SyntaxError: invalid syntax");
-    },
-    call: () => undefined,
-  },
+  "import-error": unloadable("ModuleNotFoundError: No module named 'no_such_module_anywhere'"),
+  "syntax-error": unloadable("f.py, line 3: SyntaxError: invalid syntax"),
 };

@@ -1,4 +1,12 @@
+export {
+  CONFORMANCE_CASES,
+  CONFORMANCE_HANDLERS_DIR,
+  type ConformanceCase,
+  type TestFunctions,
+  describeEngineConformance,
+  runConformanceCase,
+} from "./conformance.ts";
 export { FakeEngine, type FakeEngineOptions } from "./fake-engine.ts";
-export type { FakeCode, FakeContext, FakeFunction } from "./fake-guest.ts";
+export { FakeBadOutput, type FakeCode, type FakeContext, type FakeFunction } from "./fake-guest.ts";
 export { FAKE_HANDLERS } from "./fake-handlers.ts";
 export { socketPair } from "./socket-pair.ts";

@@ -1,0 +1,5 @@
+"""Returns the event."""
+
+
+def f(event):
+    return event

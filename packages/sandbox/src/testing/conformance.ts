@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+
+import type { SandboxEngine } from "../engine.ts";
+import { SandboxPool } from "../pool.ts";
+import type { Sandbox } from "../sandbox.ts";
+import { CALL_CASES } from "./conformance-calls.ts";
+import { LIFE_CASES } from "./conformance-life.ts";
+
+/** What of a test runner the suite needs; vitest's and jest's functions fit. */
+export interface TestFunctions {
+  readonly describe: (name: string, body: () => void) => void;
+  readonly it: (name: string, body: () => Promise<void>, timeoutMs: number) => void;
+}
+
+/** One behaviour that every engine must show. */
+export interface ConformanceCase {
+  readonly title: string;
+  /** Budget of the case's pool in MB; a sandbox of the suite takes 50. */
+  readonly memoryMb?: number;
+  readonly run: (pool: SandboxPool, engine: SandboxEngine) => Promise<void>;
+}
+
+/** Directory of the suite's lambdas, `<name>/f.py`: what the engine under test must have as its code directory. */
+export const CONFORMANCE_HANDLERS_DIR: string = fileURLToPath(
+  new URL("../../conformance/handlers", import.meta.url),
+);
+
+/** All behaviours, for a runner that `describeEngineConformance` does not fit. */
+export const CONFORMANCE_CASES: readonly ConformanceCase[] = [...CALL_CASES, ...LIFE_CASES];
+
+const CASE_TIMEOUT_MS = 60_000;
+
+/** Registers a test for each behaviour; each gets an engine of its own from `makeEngine`. */
+export const describeEngineConformance = (
+  name: string,
+  makeEngine: () => SandboxEngine | Promise<SandboxEngine>,
+  { describe, it }: TestFunctions,
+): void => {
+  describe(`the ${name} engine`, () => {
+    for (const each of CONFORMANCE_CASES)
+      it(each.title, () => runConformanceCase(each, makeEngine), CASE_TIMEOUT_MS);
+  });
+};
+
+/** Runs one case, and checks besides that its sandboxes' events are in order and nothing of them is left. */
+export const runConformanceCase = async (
+  each: ConformanceCase,
+  makeEngine: () => SandboxEngine | Promise<SandboxEngine>,
+): Promise<void> => {
+  await using engine = await makeEngine();
+  await using pool = SandboxPool.create({ engine, memoryMb: each.memoryMb ?? 1_000 });
+  const events = recordEvents(pool);
+  await each.run(pool, engine);
+  await pool.close();
+  for (const [id, names] of events) {
+    assert.equal(names[0], "create", `first event of ${id}`);
+    assert.equal(names.at(-1), "destroy", `last event of ${id}`);
+    assert.equal(new Set(names).size, names.length, `events of ${id}: ${names.join(" ")}`);
+  }
+  const { sandboxes, promisedMb, created, destroyed } = pool.stats();
+  assert.deepEqual({ sandboxes, promisedMb }, { sandboxes: 0, promisedMb: 0 });
+  assert.equal(created, destroyed);
+  assert.equal(engine.stats().sandboxes, 0);
+};
+
+const recordEvents = (pool: SandboxPool): Map<string, string[]> => {
+  const events = new Map<string, string[]>();
+  for (const name of ["create", "ready", "destroying", "destroy"] as const)
+    pool.on(name, ({ id }: Sandbox) => void events.set(id, [...(events.get(id) ?? []), name]));
+  return events;
+};
