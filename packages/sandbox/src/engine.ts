@@ -69,8 +69,11 @@ export interface SandboxEngine extends AsyncDisposable {
    */
   create(id: string, spec: SandboxSpec, signal?: AbortSignal): Promise<EngineSandbox>;
   stats(): EngineStats;
-  /** Settles when the engine can make no more sandboxes because its host process ended; never rejects. */
-  readonly lost: Promise<void>;
+  /**
+   * Settles, with a reason for people, when the engine can make no more sandboxes because its host process ended
+   * unasked. Never rejects, and stays open after `close`.
+   */
+  readonly lost: Promise<string>;
   /** Kills all sandboxes and frees everything. Idempotent. */
   close(): Promise<void>;
 }

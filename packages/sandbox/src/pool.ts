@@ -113,7 +113,7 @@ export class SandboxPool implements AsyncDisposable {
       },
       destroyed: (sandbox) => this.#gone(sandbox),
     };
-    void this.#engine.lost.then(() => this.#lost());
+    void this.#engine.lost.then((reason) => this.#lost(reason));
   }
 
   /** Calls `listener` on every such event; returns what removes it. */
@@ -216,11 +216,11 @@ export class SandboxPool implements AsyncDisposable {
     return `${this.#made.toString(36)}-${randomInt(ID_RANDOM).toString(36).padStart(5, "0")}`;
   }
 
-  #lost(): void {
+  #lost(reason: string): void {
     if (this.#over !== undefined) return;
-    this.#logger.error("the sandbox engine was lost", { engine: this.#engine.name });
+    this.#logger.error("the sandbox engine was lost", { engine: this.#engine.name, reason });
     this.#events.emit("lost");
-    void this.#end(sandboxError("OL_SANDBOX_BROKER_LOST", "The sandbox engine's host process ended."));
+    void this.#end(sandboxError("OL_SANDBOX_BROKER_LOST", reason));
   }
 
   async #end(reason: OlError): Promise<void> {

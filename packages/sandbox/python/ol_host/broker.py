@@ -18,7 +18,7 @@ from ol_guest import messages
 
 from ol_host import cgroups, host, limits, tree as trees
 from ol_host.files import InUse, Workspace
-from ol_host.leaves import Leaf
+from ol_host.leaves import Leaf, kill_process
 from ol_host.wire import FRAME_BYTES, Refused, Wire, WireError
 
 # How often output files are measured; between two looks a sandbox can write as much as its disk lets it.
@@ -465,7 +465,7 @@ class Broker:
         for leaf in self._leaves.values():
             leaf.kill()
         for tree in self._trees:
-            os.kill(tree.pid, 9)
+            kill_process(tree.pidfd)
 
     def _try_to_finish(self, now: float) -> None:
         """Ends the broker once nothing is left, or when it takes too long: the next start sweeps what stays."""

@@ -39,7 +39,7 @@ class Leaf:
         """Ends every process of it: they share a pid namespace, and this is its pid 1."""
         self.kill_wanted = True
         if self.pidfd is not None and not self.dead:
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            kill_process(self.pidfd)
 
     def end(self) -> "dict[str, typing.Any]":
         """Why it ended, as the worker is told."""
@@ -54,3 +54,11 @@ class Leaf:
         if os.WIFSIGNALED(self.status):
             return {"reason": "signal", "signal": signal.Signals(os.WTERMSIG(self.status)).name}
         return {"reason": "exit", "code": os.WEXITSTATUS(self.status)}
+
+
+def kill_process(pidfd: int) -> None:
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except ProcessLookupError:
+        # It ended by itself a moment ago; the news of that is on its way.
+        return

@@ -11,8 +11,8 @@ import { BROKER_START, PYTHON_DIR } from "./python.ts";
 /** What the broker tells by itself. */
 export interface BrokerEvents {
   exit(sandbox: string, exit: SandboxExit): void;
-  /** The broker's process ended, and with it every sandbox. `reason` is one line for people. */
-  lost(reason: string): void;
+  /** The broker's process ended, and with it every sandbox; `expected` if it was told to. One line for people. */
+  ended(reason: string, expected: boolean): void;
 }
 
 interface Waiting {
@@ -36,7 +36,8 @@ export class BrokerClient {
   readonly #logger: Logger;
   #lastId = 0;
   #lastWords = "";
-  #lost: string | undefined;
+  #ended: string | undefined;
+  #closing = false;
   readonly exited: Promise<void>;
 
   constructor(python: string, events: BrokerEvents, logger: Logger) {
@@ -53,13 +54,13 @@ export class BrokerClient {
     });
     this.exited = new Promise((resolve) => {
       this.#process.once("error", (error) => {
-        this.#onLost(`the broker could not be started: ${error.message}`);
+        this.#onEnd(`the broker could not be started: ${error.message}`);
         resolve();
       });
       // "close" and not "exit": only then has standard error been read to its end.
       this.#process.once("close", (code, signal) => {
         const words = this.#lastWords.trim().split("\n").at(-1) ?? "";
-        this.#onLost(`the broker ended (${signal ?? `exit code ${code}`})${words && `: ${words}`}`);
+        this.#onEnd(`the broker ended (${signal ?? `exit code ${code}`})${words && `: ${words}`}`);
         resolve();
       });
     });
@@ -72,8 +73,8 @@ export class BrokerClient {
   /** Sends one request; rejects with the broker's own code, or with OL_SANDBOX_BROKER_LOST. */
   request(verb: string, fields: Record<string, unknown> = {}): Promise<Record<string, unknown>> {
     return new Promise((resolve, reject) => {
-      if (this.#lost !== undefined) {
-        reject(sandboxError("OL_SANDBOX_BROKER_LOST", this.#lost));
+      if (this.#ended !== undefined) {
+        reject(sandboxError("OL_SANDBOX_BROKER_LOST", this.#ended));
         return;
       }
       this.#lastId += 1;
@@ -84,6 +85,7 @@ export class BrokerClient {
 
   /** Ends every sandbox and the broker; waits for its exit, and kills it if it takes too long. */
   async close(): Promise<void> {
+    this.#closing = true;
     const timer = setTimeout(() => this.#process.kill("SIGKILL"), CLOSE_TIMEOUT_MS);
     try {
       this.#wire.end();
@@ -124,13 +126,13 @@ export class BrokerClient {
     } as SandboxExit;
   }
 
-  #onLost(reason: string): void {
-    if (this.#lost !== undefined) return;
-    this.#lost = reason;
+  #onEnd(reason: string): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = reason;
     for (const waiting of this.#waiting.values())
       waiting.reject(sandboxError("OL_SANDBOX_BROKER_LOST", reason));
     this.#waiting.clear();
-    this.#events.lost(reason);
+    this.#events.ended(reason, this.#closing);
   }
 }
 

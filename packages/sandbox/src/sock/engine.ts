@@ -38,7 +38,7 @@ const BASE_ENVIRONMENT: Readonly<Record<string, string>> = {
 export class SockEngine implements SandboxEngine {
   readonly name = "sock";
   readonly enforcement: Enforcement;
-  readonly lost: Promise<void>;
+  readonly lost: Promise<string>;
   /** Directories and sockets of an earlier, dead engine that were removed at the start. */
   readonly swept: number;
   readonly #broker: BrokerClient;
@@ -64,15 +64,14 @@ export class SockEngine implements SandboxEngine {
     ];
     for (const directory of directories) await mkdir(directory, { recursive: true });
     const exits = new Map<string, (exit: SandboxExit) => void>();
-    const lost = deferred<void>();
+    const lost = deferred<string>();
     const broker = new BrokerClient(
       python.path,
       {
         exit: (sandbox, exit) => exits.get(sandbox)?.(exit),
-        lost: (reason) => {
-          logger.debug(reason, { source: "broker" });
+        ended: (reason, expected) => {
           for (const exited of exits.values()) exited({ reason: "lost" });
-          lost.resolve();
+          if (!expected) lost.resolve(reason);
         },
       },
       logger,
@@ -91,7 +90,7 @@ export class SockEngine implements SandboxEngine {
     broker: BrokerClient,
     runDir: FileHandle,
     exits: Map<string, (exit: SandboxExit) => void>,
-    lost: Promise<void>,
+    lost: Promise<string>,
     started: Record<string, unknown>,
     logger: Logger,
   ) {

@@ -36,11 +36,11 @@ const ENFORCEMENT: Enforcement = {
 export class FakeEngine implements SandboxEngine {
   readonly name = "fake";
   readonly enforcement: Enforcement = ENFORCEMENT;
-  readonly lost: Promise<void>;
+  readonly lost: Promise<string>;
   readonly #options: FakeEngineOptions;
   readonly #code: Readonly<Record<string, FakeCode>>;
   readonly #sandboxes = new Map<string, FakeSandbox>();
-  #settleLost: () => void = () => undefined;
+  #settleLost: (reason: string) => void = () => undefined;
   #created = 0;
   #destroyed = 0;
   #closed = false;
@@ -86,7 +86,7 @@ export class FakeEngine implements SandboxEngine {
   lose(): void {
     this.#closed = true;
     for (const sandbox of this.#sandboxes.values()) sandbox.end({ reason: "lost" });
-    this.#settleLost();
+    this.#settleLost("the fake engine was told to be lost");
   }
 
   async close(): Promise<void> {
