@@ -67,7 +67,8 @@ class Connection:
         self._incoming: dict[int, _Incoming] = {}
         self._answering = 0
         self._credit = 0
-        self._window = wire.WINDOW_BYTES
+        # The credit of a reply before any WINDOW frame.
+        self.window = wire.WINDOW_BYTES
         # Set in a process that the lambda forked: it must never speak for its parent.
         self.forked = False
         os.register_at_fork(after_in_child=self._in_child)
@@ -102,10 +103,10 @@ class Connection:
     def _read_hello(self, fields: dict[str, str]) -> None:
         try:
             version = int(fields.get(":v", "0"))
-            self._window = int(fields.get(":window", wire.WINDOW_BYTES))
+            self.window = int(fields.get(":window", wire.WINDOW_BYTES))
         except ValueError:
             raise Violation("HELLO has a number that is none") from None
-        if version < 1 or not 0 < self._window < 2**32:
+        if version < 1 or not 0 < self.window < 2**32:
             raise Violation("HELLO has a number out of range")
 
     def watch(self) -> None:
@@ -290,7 +291,7 @@ class Connection:
     def reply(self, stream: int, meta: bytes, body: bytes) -> None:
         """Sends a reply of any size, as the worker gives credit. Ends early if the worker cancels the call."""
         self._answering = stream
-        self._credit = self._window
+        self._credit = self.window
         self.cancelled = 0
         rest = memoryview(body)
         kind = wire.REPLY

@@ -19,9 +19,9 @@ def exception_body(error: BaseException) -> bytes:
     """The body of a REPLY with `:error`."""
     try:
         return body(_name(error), cut(traceback_text(error), _MESSAGE_BYTES, _HEAD_BYTES))
-    except Exception:
+    except Exception as second:
         # Out of memory, or an exception that defeats the formatter: its name at least.
-        return body(_name(error), f"{_name(error)} (its traceback could not be made)\n")
+        return body(_name(error), f"{_name(error)} (its traceback could not be made: {_name(second)})\n")
 
 
 def body(kind: str, message: str) -> bytes:
@@ -57,6 +57,7 @@ def _is_runtime(filename: str) -> bool:
 
 def _skip_runtime(trace: Optional[types.TracebackType]) -> Optional[types.TracebackType]:
     """The first frame of the lambda: before it come ours, and asyncio's where it called an async function."""
+    asyncio = os.path.dirname(getattr(sys.modules.get("asyncio"), "__file__", None) or "")
     while trace is not None:
         filename = trace.tb_frame.f_code.co_filename
         if not (_is_runtime(filename) or os.path.dirname(filename) == asyncio):

@@ -94,7 +94,8 @@ def _run_calls(link: Connection, output: Output, reaper: Reaper, loaded: entry.E
     decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
     encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
     pack = wire.HEADER.pack
-    small = wire.WINDOW_BYTES // 4
+    # One frame and one write; above, joining head and body costs more than a second write.
+    small = min(link.window, 64 * 1024)
     sendall = link.socket.sendall
     while True:
         while not queue:
