@@ -2,6 +2,7 @@
 
 import array
 import json
+import os
 import socket
 import typing
 
@@ -19,7 +20,10 @@ def send(channel: socket.socket, message: "dict[str, object]", descriptors: "typ
 
 
 def receive(channel: socket.socket) -> "tuple[dict[str, typing.Any], list[int]] | None":
-    """The next message with its descriptors; None when the other side is gone."""
+    """The next message with its descriptors; None when the other side is gone.
+
+    Raises ValueError for what is no message, and BlockingIOError if there is none on a non-blocking channel.
+    """
     room = socket.CMSG_SPACE(_DESCRIPTORS * 4)
     data, ancillary, _flags, _address = channel.recvmsg(MESSAGE_BYTES, room, _MSG_CMSG_CLOEXEC)
     descriptors = array.array("i")
@@ -28,12 +32,21 @@ def receive(channel: socket.socket) -> "tuple[dict[str, typing.Any], list[int]] 
             descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
     if not data:
         return None
-    return json.loads(data), list(descriptors)
+    try:
+        message = json.loads(data)
+        if not isinstance(message, dict):
+            raise ValueError("not an object")
+    except ValueError:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise
+    return message, list(descriptors)
 
 
 def pair() -> "tuple[socket.socket, socket.socket]":
-    """A channel that keeps message boundaries and notices the other side's death."""
+    """A channel that keeps message boundaries and notices the other side's death. The broker's end never blocks."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in (ours, theirs):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MESSAGE_BYTES)
+    ours.setblocking(False)
     return ours, theirs

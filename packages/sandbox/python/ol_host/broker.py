@@ -17,7 +17,7 @@ import ol_kernel as kernel
 from ol_guest import messages
 
 from ol_host import cgroups, host, limits, tree as trees
-from ol_host.files import InUse, Workspace
+from ol_host.files import InUse, Scratch, Workspace
 from ol_host.leaves import Leaf, kill_process
 from ol_host.wire import FRAME_BYTES, Refused, Wire, WireError
 
@@ -307,10 +307,7 @@ class Broker:
     # News
 
     def _on_zygote(self, tree: trees.Tree) -> None:
-        try:
-            received = messages.receive(tree.control)
-        except (ConnectionResetError, ValueError):
-            received = None
+        received = _receive(tree.control)
         if received is None:
             self._on_zygote_death(tree)
             return
@@ -354,10 +351,7 @@ class Broker:
 
     def _on_leaf(self, leaf: Leaf) -> None:
         assert leaf.channel is not None
-        try:
-            received = messages.receive(leaf.channel)
-        except (ConnectionResetError, ValueError):
-            received = None
+        received = _receive(leaf.channel)
         if received is not None and received[0].get("op") == "failed":
             leaf.setup_error = str(received[0].get("error"))
             return
@@ -446,10 +440,17 @@ class Broker:
             self._groups.give_back(leaf.group)
         self._free_uids.append(leaf.uid)
         if scratch is not None:
-            self._files.remove_scratch(scratch)
-            self._files.empty_trash()
+            self._remove(scratch)
         for number in leaf.waiting:
             self._wire.send({"v": 1, "id": number, "ok": {}})
+
+    def _remove(self, scratch: Scratch) -> None:
+        try:
+            self._files.remove_scratch(scratch)
+        except OSError as error:
+            # One full disk must not end all other sandboxes; the next start tries again.
+            self._log("error", f"what sandbox {scratch.sandbox} left behind could not be removed: {error}")
+        self._files.empty_trash()
 
     def _close(self, request: "dict[str, typing.Any]") -> None:
         self._begin_close(request["id"])
@@ -482,3 +483,10 @@ class Broker:
     def _log(self, level: str, message: str) -> None:
         self._wire.send({"v": 1, "event": "log", "level": level, "message": message[: FRAME_BYTES // 4]})
 
+
+def _receive(channel: socket.socket) -> "tuple[dict[str, typing.Any], list[int]] | None":
+    """The next message; None if the other side is gone, or sends what is no message."""
+    try:
+        return messages.receive(channel)
+    except (ConnectionResetError, ValueError):
+        return None

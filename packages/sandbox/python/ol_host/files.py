@@ -4,6 +4,7 @@ that must stay beneath one of them and contain no symbolic link.
 A sandbox owns its scratch directory, so nothing in there is ever followed, and nothing believed.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -96,17 +97,21 @@ class Workspace:
             # Another sandbox of the same name is there too.
             pass
         parent = kernel.openat2(self.handlers_fd, name, os.O_RDONLY | os.O_DIRECTORY)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.close, parent)
             os.mkdir(sandbox, 0o700, dir_fd=parent)
+            undo_on_failure = undo.enter_context(contextlib.ExitStack())
+            undo_on_failure.callback(self._to_trash, sandbox, parent)
             directory = kernel.openat2(parent, sandbox, os.O_RDONLY | os.O_DIRECTORY)
-        finally:
-            os.close(parent)
-        outputs = []
-        for stream in _STREAMS:
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND | os.O_CLOEXEC
-            outputs.append(os.open(stream, flags, 0o640, dir_fd=directory))
-        if owner is not None:
-            os.fchown(directory, owner, owner)
+            undo_on_failure.callback(os.close, directory)
+            outputs = []
+            for stream in _STREAMS:
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND | os.O_CLOEXEC
+                outputs.append(os.open(stream, flags, 0o640, dir_fd=directory))
+                undo_on_failure.callback(os.close, outputs[-1])
+            if owner is not None:
+                os.fchown(directory, owner, owner)
+            undo_on_failure.pop_all()
         return Scratch(name, sandbox, directory, outputs)
 
     def scratch_tree(self, scratch: Scratch) -> int:
@@ -132,15 +137,17 @@ class Workspace:
 
     def remove_scratch(self, scratch: Scratch) -> None:
         """Saves the last output, then removes everything the sandbox had. Its processes must be gone."""
-        self._save_output(scratch)
-        os.unlink(f"{scratch.sandbox}.sock", dir_fd=self.run_fd)
-        parent = kernel.openat2(self.handlers_fd, scratch.name, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            if not _remove_known(parent, scratch):
-                self._to_trash(scratch.sandbox, parent)
+            self._save_output(scratch)
         finally:
-            os.close(parent)
-        scratch.close()
+            _unlink_if_there(f"{scratch.sandbox}.sock", self.run_fd)
+            parent = kernel.openat2(self.handlers_fd, scratch.name, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                if not _remove_known(parent, scratch):
+                    self._to_trash(scratch.sandbox, parent)
+            finally:
+                os.close(parent)
+                scratch.close()
         try:
             os.rmdir(scratch.name, dir_fd=self.handlers_fd)
         except OSError as error:
@@ -215,6 +222,14 @@ def _remove_known(parent_fd: int, scratch: Scratch) -> bool:
         # The lambda left files, or replaced ours by something else: the trash deals with all of it.
         return False
     return True
+
+
+def _unlink_if_there(name: str, directory_fd: int) -> None:
+    try:
+        os.unlink(name, dir_fd=directory_fd)
+    except FileNotFoundError:
+        # Making the sandbox failed before its socket was bound.
+        return
 
 
 def _copy_tail(source: int, size: int, directory_fd: int, name: str) -> None:

@@ -101,7 +101,8 @@ export class BrokerClient {
       return;
     }
     if (message["event"] === "log") {
-      this.#logger.warn(String(message["message"]), { source: "broker" });
+      const level = message["level"] === "error" ? "error" : "warn";
+      this.#logger[level](String(message["message"]), { source: "broker" });
       return;
     }
     const id = message["id"] as number;
