@@ -187,26 +187,28 @@ export class Instance implements CallRunner {
     this.sandboxSinceMs = this.usedMs;
     this.#readyMs = undefined;
     this.#answered = 0;
-    this.#watch(sandbox);
+    void this.#watchLoading(sandbox);
+    void this.#watchEnd(sandbox);
     this.#owner.instanceIdle(this);
   }
 
-  #watch(sandbox: Sandbox): void {
-    sandbox.ready.then(
-      () => {
-        if (this.#sandbox !== sandbox) return;
-        this.#readyMs = performance.now();
-        this.#owner.codeLoaded(this.#readyMs - this.#askedMs);
-      },
-      (error: unknown) => {
-        if (this.#sandbox !== sandbox) return;
-        if (isOlError(error, "OL_SANDBOX_IMPORT_FAILED")) this.#owner.importFailed(this, error);
-        this.#endedBetweenCalls();
-      },
-    );
-    void sandbox.exited.then(() => {
-      if (this.#sandbox === sandbox) this.#endedBetweenCalls();
-    });
+  async #watchLoading(sandbox: Sandbox): Promise<void> {
+    try {
+      await sandbox.ready;
+    } catch (error) {
+      if (this.#sandbox !== sandbox) return;
+      if (isOlError(error, "OL_SANDBOX_IMPORT_FAILED")) this.#owner.importFailed(this, error);
+      this.#endedBetweenCalls();
+      return;
+    }
+    if (this.#sandbox !== sandbox) return;
+    this.#readyMs = performance.now();
+    this.#owner.codeLoaded(this.#readyMs - this.#askedMs);
+  }
+
+  async #watchEnd(sandbox: Sandbox): Promise<void> {
+    await sandbox.exited;
+    if (this.#sandbox === sandbox) this.#endedBetweenCalls();
   }
 
   #startFailed(error: unknown): void {

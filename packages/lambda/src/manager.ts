@@ -68,7 +68,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     try {
       return this.#functionOf(name).info();
     } catch (error) {
-      return Promise.reject(error as OlError);
+      return Promise.reject(error);
     }
   }
 

@@ -1,0 +1,301 @@
+import type { IncomingMessage } from "node:http";
+import { ServerResponse } from "node:http";
+
+import { formatLoad, isOlError, type Logger, messageOf, type OlError } from "@ol/common";
+import type { Invocation, LambdaInfo, LambdaManager } from "@ol/lambda";
+import type { CallFailure, ReplySink } from "@ol/sandbox";
+
+import type { BodyReceiver, BodyWatch } from "./body-watch.ts";
+import { type ErrorReply, errorReply, failureReply } from "./error-reply.ts";
+import { workerError } from "./errors.ts";
+import { JSON_TYPE, REPLY_HEADER, TEXT_TYPE } from "./reply-headers.ts";
+
+/** node:http's response, with the exchange it belongs to: saves a closure or a map a request. */
+export class WorkerResponse extends ServerResponse {
+  exchange: Exchange | undefined;
+}
+
+/** What all exchanges of a worker share. */
+export interface ExchangeHost {
+  readonly manager: LambdaManager;
+  readonly logger: Logger;
+  readonly bodies: BodyWatch;
+  readonly open: Set<Exchange>;
+  readonly draining: boolean;
+  /** Bytes of request bodies that are held. */
+  heldBytes: number;
+  readonly maxHeldBytes: number;
+}
+
+/** What was found out about a request before its body is read. */
+export interface ExchangeRequest {
+  readonly name: string;
+  readonly invocationId: string;
+  readonly traceparent: string;
+  readonly rawHeaders: readonly string[];
+  /** The client waits for `100 Continue` before it sends the body. */
+  readonly expectsContinue: boolean;
+}
+
+/**
+ * asking: what is this lambda · reading: the body · running: handed to @ol/lambda · streaming: the reply's beginning
+ * is written · done: answered, or the client is gone.
+ */
+type State = "asking" | "reading" | "running" | "streaming" | "done";
+
+/** The event of a call without a body. */
+const NO_BODY = Buffer.from("{}");
+/** A body that was refused is read on for so long, so that the client finds the reply and not a reset connection. */
+const LINGER_MS = 2_000;
+/** Up to here a reply is written together with its header: one write is quicker than two. */
+const ONE_WRITE_BYTES = 16 * 1024;
+/** A failure's text that comes in pieces is collected up to here. */
+const MAX_FAILURE_BYTES = 256 * 1024;
+
+/** One request for a lambda, from its header to the end of its reply. */
+export class Exchange implements ReplySink, BodyReceiver {
+  lastByteMs = 0;
+  readonly #host: ExchangeHost;
+  readonly #request: IncomingMessage;
+  readonly #response: WorkerResponse;
+  readonly #call: ExchangeRequest;
+  #state: State = "asking";
+  #invocation: Invocation | undefined;
+  #limitBytes = 0;
+  #heldBytes = 0;
+  #first: Buffer | undefined;
+  #more: Buffer[] | undefined;
+  #failure: { readonly kind: CallFailure; readonly parts: Buffer[]; bytes: number } | undefined;
+
+  constructor(host: ExchangeHost, request: IncomingMessage, response: WorkerResponse, call: ExchangeRequest) {
+    this.#host = host;
+    this.#request = request;
+    this.#response = response;
+    this.#call = call;
+    response.exchange = this;
+    host.open.add(this);
+    response.on("close", closed);
+  }
+
+  /** Whether it uses this connection. */
+  isOn(socket: unknown): boolean {
+    return this.#request.socket === socket;
+  }
+
+  /** Asks what the lambda is, reads the body, runs the call. */
+  run(): void {
+    const info = this.#host.manager.describe(this.#call.name);
+    if (info instanceof Promise)
+      info.then(
+        (known) => this.#admit(known),
+        (error: unknown) => this.fail(error),
+      );
+    else this.#admit(info);
+  }
+
+  whole(failure: CallFailure | undefined, body: Buffer): void {
+    if (failure !== undefined) return this.#answer(failureReply(failure, body));
+    if (this.#done()) return;
+    const headers = this.#headers(JSON_TYPE);
+    headers.push(REPLY_HEADER.contentLength, String(body.length));
+    this.#response.writeHead(200, headers);
+    if (body.length <= ONE_WRITE_BYTES) this.#response.end(body.toString("latin1"), "latin1");
+    else this.#response.end(body);
+  }
+
+  start(failure: CallFailure | undefined): void {
+    if (failure !== undefined) {
+      this.#failure = { kind: failure, parts: [], bytes: 0 };
+      return;
+    }
+    this.#state = "streaming";
+    this.#response.writeHead(200, this.#headers(JSON_TYPE));
+    this.#response.on("drain", drained);
+  }
+
+  chunk(data: Buffer): boolean {
+    const failure = this.#failure;
+    if (failure === undefined) return this.#response.write(data);
+    if (failure.bytes < MAX_FAILURE_BYTES) failure.parts.push(data);
+    failure.bytes += data.length;
+    return true;
+  }
+
+  end(): void {
+    const failure = this.#failure;
+    if (failure !== undefined) return this.#answer(failureReply(failure.kind, Buffer.concat(failure.parts)));
+    if (!this.#done()) this.#response.end();
+  }
+
+  /** Answers with the error; after the first byte of a reply all that can be done is to break it off. */
+  fail(error: unknown): void {
+    if (this.#state === "streaming") {
+      this.#done();
+      this.#response.destroy();
+      return;
+    }
+    if (!isOlError(error) || (error.causedBy === "system" && error.status === 500)) this.#log(error);
+    this.#answer(errorReply(error, this.#invocation?.started ?? false));
+  }
+
+  bodyStalled(): void {
+    this.fail(workerError("OL_WORKER_BODY_TIMEOUT", "the request's body stopped coming"));
+  }
+
+  /** The response was closed: the usual end, or the client is gone. */
+  responseClosed(): void {
+    if (this.#done()) return;
+    this.#invocation?.cancel();
+  }
+
+  /** The client takes more of a streamed reply. */
+  responseDrained(): void {
+    this.#invocation?.resume();
+  }
+
+  #admit(info: LambdaInfo): void {
+    if (this.#state !== "asking") return;
+    const refusal = this.#refusal(info);
+    if (refusal !== undefined) return this.fail(refusal);
+    const { headers } = this.#request;
+    this.#limitBytes = info.bodyBytes;
+    if (headers["transfer-encoding"] === undefined && Number(headers["content-length"] ?? 0) === 0)
+      return this.#invoke(NO_BODY);
+    this.#state = "reading";
+    this.lastByteMs = performance.now();
+    this.#host.bodies.add(this);
+    if (this.#call.expectsContinue) this.#response.writeContinue();
+    this.#request.on("data", (data: Buffer) => this.#received(data));
+    this.#request.on("end", () => this.#complete());
+  }
+
+  #refusal({ methods, bodyBytes }: LambdaInfo): OlError | undefined {
+    const { method = "", headers } = this.#request;
+    if (methods !== undefined && !methods.includes(method)) {
+      const allow = methods.join(", ");
+      return workerError("OL_WORKER_METHOD_NOT_ALLOWED", `${this.#call.name} takes only ${allow}`, {
+        details: { allow },
+      });
+    }
+    const length = Number(headers["content-length"] ?? 0);
+    if (length > bodyBytes) return tooLarge(bodyBytes);
+    return this.#host.heldBytes + length > this.#host.maxHeldBytes ? bodiesFull() : undefined;
+  }
+
+  #received(data: Buffer): void {
+    if (this.#state !== "reading") return;
+    this.lastByteMs = performance.now();
+    this.#heldBytes += data.length;
+    this.#host.heldBytes += data.length;
+    if (this.#heldBytes > this.#limitBytes) return this.fail(tooLarge(this.#limitBytes));
+    if (this.#host.heldBytes > this.#host.maxHeldBytes) return this.fail(bodiesFull());
+    if (this.#first === undefined) this.#first = data;
+    else (this.#more ??= [this.#first]).push(data);
+  }
+
+  #complete(): void {
+    if (this.#state !== "reading") return;
+    this.#host.bodies.delete(this);
+    const body = this.#more === undefined ? this.#first : Buffer.concat(this.#more);
+    this.#first = undefined;
+    this.#more = undefined;
+    this.#invoke(body ?? NO_BODY);
+  }
+
+  #invoke(body: Buffer): void {
+    this.#state = "running";
+    const { name, invocationId, traceparent, rawHeaders } = this.#call;
+    const invocation = this.#host.manager.invoke(name, { invocationId, body, traceparent, rawHeaders }, this);
+    this.#invocation = invocation;
+  }
+
+  #answer({ status, message, headers }: ErrorReply): void {
+    if (this.#done()) return;
+    const body = Buffer.from(message.endsWith("\n") ? message : `${message}\n`);
+    const all = this.#headers(TEXT_TYPE);
+    all.push(
+      REPLY_HEADER.contentLength,
+      String(body.length),
+      "X-Content-Type-Options",
+      "nosniff",
+      ...headers,
+    );
+    if (this.#request.complete || this.#hasNoBody()) {
+      this.#response.writeHead(status, all);
+      this.#response.end(body);
+    } else this.#answerEarly(status, all, body);
+  }
+
+  /** A reply while the body still comes: what is left of it is read and dropped for a while. */
+  #answerEarly(status: number, headers: string[], body: Buffer): void {
+    headers.push("Connection", "close");
+    this.#response.writeHead(status, headers);
+    if (this.#call.expectsContinue && this.#first === undefined) {
+      // It was never told to send its body.
+      this.#response.end(body);
+      return;
+    }
+    this.#response.write(body);
+    const over = (): void => {
+      clearTimeout(timer);
+      this.#response.end();
+    };
+    const timer = setTimeout(over, LINGER_MS);
+    this.#request.once("end", over);
+    this.#request.once("close", over);
+    this.#request.resume();
+  }
+
+  #hasNoBody(): boolean {
+    const { headers } = this.#request;
+    return headers["transfer-encoding"] === undefined && Number(headers["content-length"] ?? 0) === 0;
+  }
+
+  #headers(type: string): string[] {
+    const headers = [
+      REPLY_HEADER.contentType,
+      type,
+      REPLY_HEADER.invocationId,
+      this.#call.invocationId,
+      REPLY_HEADER.load,
+      formatLoad(this.#host.manager.load()),
+    ];
+    if (this.#host.draining) headers.push("Connection", "close");
+    return headers;
+  }
+
+  /** Ends the exchange once; returns whether that had happened before. */
+  #done(): boolean {
+    if (this.#state === "done") return true;
+    if (this.#state === "reading") this.#host.bodies.delete(this);
+    this.#state = "done";
+    this.#host.open.delete(this);
+    this.#host.heldBytes -= this.#heldBytes;
+    this.#first = undefined;
+    this.#more = undefined;
+    return false;
+  }
+
+  #log(error: unknown): void {
+    this.#host.logger.error("a call failed", {
+      lambda: this.#call.name,
+      invocation: this.#call.invocationId,
+      error: messageOf(error),
+      ...(isOlError(error) ? { code: error.code, cause: messageOf(error.cause ?? "") } : {}),
+    });
+  }
+}
+
+function closed(this: WorkerResponse): void {
+  this.exchange?.responseClosed();
+}
+
+function drained(this: WorkerResponse): void {
+  this.exchange?.responseDrained();
+}
+
+const tooLarge = (limitBytes: number): OlError =>
+  workerError("OL_WORKER_BODY_TOO_LARGE", `the body is larger than ${limitBytes} bytes (limits.body_mb)`);
+
+const bodiesFull = (): OlError =>
+  workerError("OL_WORKER_BODIES_FULL", "the request bodies that wait take too much memory already");

@@ -1,0 +1,103 @@
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
+
+import { type Logger, messageOf } from "@ol/common";
+
+import { workerError } from "./errors.ts";
+
+/** With port 0 the second address may be in use on the port that the first one got. */
+const ATTEMPTS = 10;
+
+const errnoOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException).code;
+
+const listenOn = (server: Server, host: string, port: number): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const failed = (error: Error): void => reject(error);
+    server.once("error", failed);
+    // ipv6Only: `::1` must not take an IPv4 address with it, nor `::` fail where IPv4 has the port.
+    server.listen({ host, port, ipv6Only: host.includes(":") && host !== "::" }, () => {
+      server.off("error", failed);
+      resolve((server.address() as AddressInfo).port);
+    });
+  });
+
+const closed = (server: Server): Promise<void> => new Promise((resolve) => server.close(() => resolve()));
+
+const listenFault = (error: unknown, host: string, port: number): Error => {
+  const where = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  switch (errnoOf(error)) {
+    case "EADDRINUSE":
+      return workerError(
+        "OL_WORKER_PORT_IN_USE",
+        `port ${port} is in use: something listens on ${where}; choose another worker_port or stop it`,
+        { cause: error },
+      );
+    case "EACCES":
+      return workerError(
+        "OL_WORKER_CANNOT_LISTEN",
+        `cannot listen on ${where}: ports below 1024 need privileges; choose a higher worker_port`,
+        { cause: error },
+      );
+    default:
+      return workerError("OL_WORKER_CANNOT_LISTEN", `cannot listen on ${where}: ${messageOf(error)}`, {
+        cause: error,
+      });
+  }
+};
+
+/** What this machine simply does not have: an address family that is switched off, an address of another machine. */
+const ABSENT: ReadonlySet<string | undefined> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT", "EINVAL"]);
+
+interface Listening {
+  readonly servers: readonly Server[];
+  readonly port: number;
+}
+
+const listenOnce = async (
+  makeServer: () => Server,
+  addresses: readonly string[],
+  wanted: number,
+  logger: Logger,
+): Promise<Listening> => {
+  const servers: Server[] = [];
+  let port = wanted;
+  for (const [index, host] of addresses.entries()) {
+    const server = makeServer();
+    try {
+      port = await listenOn(server, host, port);
+      servers.push(server);
+    } catch (error) {
+      if (index > 0 && ABSENT.has(errnoOf(error))) {
+        logger.warn("an address is not there, going on without it", {
+          address: host,
+          error: messageOf(error),
+        });
+        continue;
+      }
+      await Promise.all(servers.map(closed));
+      throw listenFault(error, host, port);
+    }
+  }
+  return { servers, port };
+};
+
+/**
+ * Listens with one server an address, all on the same port; port 0 is any that is free on all of them. Addresses
+ * after the first may be missing on this machine. Fails with OL_WORKER_PORT_IN_USE or OL_WORKER_CANNOT_LISTEN, and
+ * then listens on none.
+ */
+export const listenAll = async (
+  makeServer: () => Server,
+  addresses: readonly string[],
+  port: number,
+  logger: Logger,
+): Promise<Listening> => {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await listenOnce(makeServer, addresses, port, logger);
+    } catch (error) {
+      const again = port === 0 && addresses.length > 1 && attempt < ATTEMPTS;
+      if (!again || (error as { code?: string }).code !== "OL_WORKER_PORT_IN_USE") throw error;
+    }
+  }
+};

@@ -1,0 +1,35 @@
+import { BlockList, isIP } from "node:net";
+
+import { workerError } from "./errors.ts";
+
+const family = (address: string): "ipv4" | "ipv6" => (isIP(address) === 6 ? "ipv6" : "ipv4");
+
+/** The addresses whose X-OL-* request headers are believed. */
+export class TrustedPeers {
+  readonly #list: BlockList | undefined;
+
+  /** Addresses (`10.0.0.7`) or networks (`10.0.0.0/8`). Fails with OL_WORKER_BAD_OPTIONS, naming the wrong one. */
+  constructor(proxies: readonly string[]) {
+    if (proxies.length === 0) return;
+    this.#list = new BlockList();
+    for (const proxy of proxies) {
+      const [address = "", bits] = proxy.split("/");
+      const isNumber = bits === undefined || /^[0-9]{1,3}$/u.test(bits);
+      const most = isIP(address) === 6 ? 128 : 32;
+      if (isIP(address) === 0 || !isNumber || Number(bits ?? 0) > most)
+        throw workerError(
+          "OL_WORKER_BAD_OPTIONS",
+          `trusted_proxies: ${JSON.stringify(proxy)} is neither an address nor a network such as 10.0.0.0/8`,
+        );
+      if (bits === undefined) this.#list.addAddress(address, family(address));
+      else this.#list.addSubnet(address, Number(bits), family(address));
+    }
+  }
+
+  has(address: string | undefined): boolean {
+    if (this.#list === undefined || address === undefined) return false;
+    // An IPv4 peer of a socket that listens on IPv6.
+    const plain = address.startsWith("::ffff:") && isIP(address.slice(7)) === 4 ? address.slice(7) : address;
+    return this.#list.check(plain, family(plain));
+  }
+}

@@ -1,0 +1,224 @@
+import { createServer, type IncomingMessage, type Server } from "node:http";
+import type { Duplex } from "node:stream";
+
+import { HEADER, isOlError, type Logger, silentLogger } from "@ol/common";
+import type { LambdaManager } from "@ol/lambda";
+import type { SandboxPool } from "@ol/sandbox";
+import type { Express } from "express";
+
+import { BodyWatch } from "./body-watch.ts";
+import { errorReply } from "./error-reply.ts";
+import { workerError } from "./errors.ts";
+import { Exchange, type ExchangeHost, WorkerResponse } from "./exchange.ts";
+import { listenAll } from "./listen.ts";
+import { pages } from "./pages.ts";
+import { TEXT_TYPE } from "./reply-headers.ts";
+import { asksAsync, checkedHeaders } from "./request-headers.ts";
+import { lambdaName, originForm } from "./request-target.ts";
+import { isTraceparent, TraceparentMaker } from "./traceparent.ts";
+import { TrustedPeers } from "./trusted-peers.ts";
+import { isUlid, UlidMaker } from "./ulid.ts";
+
+/** What a worker is made from. The manager and pool stay their maker's, who closes them after the worker. */
+export interface WorkerOptions {
+  readonly name: string;
+  readonly version: string;
+  /** The sandbox engine's name, to be shown. */
+  readonly engine: string;
+  readonly manager: LambdaManager;
+  readonly pool: SandboxPool;
+  /** What to listen on; the first must be there, the others may be missing on this machine. */
+  readonly addresses: readonly string[];
+  /** 0 is any free port. */
+  readonly port: number;
+  /** Addresses or networks whose X-OL-* request headers are believed. */
+  readonly trustedProxies?: readonly string[];
+  /** Memory that request bodies may take together. Default 256 MiB. */
+  readonly maxHeldBytes?: number;
+  readonly logger?: Logger;
+}
+
+/** A client that is slower than this with its header is not served (Slowloris). */
+const HEADERS_TIMEOUT_MS = 10_000;
+/** Longer than the 60 s after which common proxies drop idle connections: the client side should be first. */
+const KEEP_ALIVE_MS = 75_000;
+/** How often node:http looks for connections over their time. */
+const CHECK_MS = 2_000;
+const DEFAULT_HELD_BYTES = 256 * 1024 * 1024;
+/** Beyond what calls may take: for their replies to get out. */
+const DRAIN_MARGIN_MS = 5_000;
+/** How long clients may take to read the last of their replies. */
+const FLUSH_MS = 2_000;
+
+/** The HTTP in front of @ol/lambda. */
+export class Worker implements ExchangeHost, AsyncDisposable {
+  readonly manager: LambdaManager;
+  readonly logger: Logger;
+  readonly bodies: BodyWatch = new BodyWatch();
+  readonly open: Set<Exchange> = new Set();
+  readonly maxHeldBytes: number;
+  heldBytes = 0;
+  /** The port listened on. */
+  port = 0;
+  readonly #pages: Express;
+  readonly #trusted: TrustedPeers;
+  readonly #ulids = new UlidMaker();
+  readonly #traceparents = new TraceparentMaker();
+  #servers: readonly Server[] = [];
+  #state: "running" | "draining" | "closed" = "running";
+  #closing: Promise<void> | undefined;
+
+  /** Listens. Fails with OL_WORKER_PORT_IN_USE, OL_WORKER_CANNOT_LISTEN or OL_WORKER_BAD_OPTIONS. */
+  static async start(options: WorkerOptions): Promise<Worker> {
+    const worker = new Worker(options);
+    const listening = await listenAll(
+      () => worker.#makeServer(),
+      options.addresses,
+      options.port,
+      worker.logger,
+    );
+    worker.#servers = listening.servers;
+    worker.port = listening.port;
+    return worker;
+  }
+
+  private constructor(options: WorkerOptions) {
+    this.manager = options.manager;
+    this.logger = options.logger ?? silentLogger;
+    this.maxHeldBytes = options.maxHeldBytes ?? DEFAULT_HELD_BYTES;
+    this.#trusted = new TrustedPeers(options.trustedProxies ?? []);
+    this.#pages = pages({ ...options, logger: this.logger });
+  }
+
+  /** True once it takes no new calls. */
+  get draining(): boolean {
+    return this.#state !== "running";
+  }
+
+  /**
+   * Takes no new calls (503, not started) and lets those it has finish, for as long as they may run; then closes
+   * every connection. While it drains it still listens, so that callers are told. Idempotent.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** Ends every connection now. */
+  destroy(): void {
+    this.#state = "closed";
+    for (const server of this.#servers) {
+      server.close();
+      server.closeAllConnections();
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    if (this.#state === "running") this.#state = "draining";
+    const bound = AbortSignal.timeout(this.manager.longestMs + DRAIN_MARGIN_MS);
+    await this.manager.drain(bound);
+    if (this.manager.load().busy > 0) this.logger.warn("calls are cut short: they ran over their time");
+    const closed = this.#servers.map(
+      (server) =>
+        new Promise<void>((resolve) => {
+          server.close(() => resolve());
+          server.closeIdleConnections();
+        }),
+    );
+    const timer = setTimeout(() => this.destroy(), FLUSH_MS);
+    await Promise.all(closed);
+    clearTimeout(timer);
+    this.#state = "closed";
+  }
+
+  #makeServer(): Server {
+    const server = createServer({
+      ServerResponse: WorkerResponse as never,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      // Of a whole request. Bodies may take their time as long as they come: see BodyWatch.
+      requestTimeout: 0,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      connectionsCheckingInterval: CHECK_MS,
+      noDelay: true,
+    });
+    server.on("request", (request, response) => this.#request(request, response as WorkerResponse, false));
+    server.on("checkContinue", (request, response) =>
+      this.#request(request, response as WorkerResponse, true),
+    );
+    server.on("clientError", (error, socket) => this.#clientError(error, socket));
+    return server;
+  }
+
+  #request(request: IncomingMessage, response: WorkerResponse, expectsContinue: boolean): void {
+    try {
+      const path = originForm(request.url ?? "", request.headers.host);
+      const name = lambdaName(path);
+      if (name !== undefined) return this.#run(name, request, response, expectsContinue);
+      checkedHeaders(request.rawHeaders, true);
+      if (expectsContinue) response.writeContinue();
+      request.url = path;
+      if (this.draining) response.setHeader("Connection", "close");
+      this.#pages(request, response);
+    } catch (error) {
+      this.#refuse(response, error);
+    }
+  }
+
+  #run(name: string, request: IncomingMessage, response: WorkerResponse, expectsContinue: boolean): void {
+    const { headers } = request;
+    const trusted = this.#trusted.has(request.socket.remoteAddress);
+    const rawHeaders = checkedHeaders(request.rawHeaders, trusted);
+    const traceparent = headers["traceparent"];
+    const given = trusted ? headers[HEADER.invocationId] : undefined;
+    const exchange = new Exchange(this, request, response, {
+      name,
+      invocationId: typeof given === "string" && isUlid(given) ? given : this.#ulids.next(),
+      traceparent:
+        typeof traceparent === "string" && isTraceparent(traceparent)
+          ? traceparent
+          : this.#traceparents.next(),
+      rawHeaders,
+      expectsContinue,
+    });
+    if (asksAsync(headers["prefer"] as string | undefined))
+      exchange.fail(
+        workerError("OL_WORKER_NO_ASYNC", "Prefer: respond-async is not supported yet; leave it out"),
+      );
+    else exchange.run();
+  }
+
+  /** Answers a request that is not to be trusted in any part, and ends its connection. */
+  #refuse(response: WorkerResponse, error: unknown): void {
+    if (!isOlError(error)) throw error;
+    const { status, message } = errorReply(error, false);
+    response.writeHead(status, { "Content-Type": TEXT_TYPE, Connection: "close" });
+    response.end(`${message}\n`);
+  }
+
+  /** What node:http itself could not read. */
+  #clientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+    // In the middle of a reply another one would be taken for part of it.
+    const busy = [...this.open].some((exchange) => exchange.isOn(socket));
+    if (error.code === "ECONNRESET" || !socket.writable || busy) {
+      socket.destroy();
+      return;
+    }
+    const [line, text] = CLIENT_ERRORS[error.code ?? ""] ?? [
+      "400 Bad Request",
+      "this is not HTTP as we know it",
+    ];
+    const body = `${text}\n`;
+    const head = `HTTP/1.1 ${line}\r\nContent-Type: ${TEXT_TYPE}\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`;
+    socket.end(head + body, () => socket.destroy());
+  }
+}
+
+const CLIENT_ERRORS: Readonly<Record<string, readonly [string, string]>> = {
+  HPE_HEADER_OVERFLOW: ["431 Request Header Fields Too Large", "the request's header is too large"],
+  ERR_HTTP_REQUEST_TIMEOUT: ["408 Request Timeout", "the request's header did not come in time"],
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: ["413 Payload Too Large", "the request's chunk extensions are too large"],
+};
