@@ -62,7 +62,9 @@ class Connection:
         self.stale = True
         self._thrown = False
         self._in_handler = False
-        self._unread = b""
+        # The begin of a frame whose rest is still to come, in the pieces in which it came, and how many bytes lack.
+        self._unread: list[bytes] = []
+        self._missing = 0
         self._last_stream = 0
         self._incoming: dict[int, _Incoming] = {}
         self._answering = 0
@@ -134,7 +136,17 @@ class Connection:
 
     def take(self, chunk: bytes) -> None:
         """Parses what has arrived. Complete calls go to the queue; everything else is dealt with at once."""
-        data = self._unread + chunk if self._unread else chunk
+        if self._missing:
+            self._unread.append(chunk)
+            self._missing -= len(chunk)
+            if self._missing > 0:
+                return
+            chunk = b"".join(self._unread)
+            self._unread.clear()
+        self._missing = self._parse(chunk)
+
+    def _parse(self, data: bytes) -> int:
+        """Returns how many bytes are missing of the frame at the end, 0 if none has begun."""
         unpack_from = wire.HEADER.unpack_from
         position, size = 0, len(data)
         while size - position >= 12:
@@ -144,7 +156,8 @@ class Connection:
             start = position + 12
             end = start + length
             if end > size:
-                break
+                self._unread.append(data[position:])
+                return end - size
             middle = start + meta_length
             if kind == 2 and flags == 1:
                 self._open(stream)
@@ -152,7 +165,10 @@ class Connection:
             else:
                 self._other(kind, flags, stream, data[start:middle], data[middle:end])
             position = end
-        self._unread = data[position:]
+        if position == size:
+            return 0
+        self._unread.append(data[position:])
+        return position + 12 - size
 
     def _open(self, stream: int) -> None:
         if stream <= self._last_stream or not stream & 1:
@@ -217,7 +233,7 @@ class Connection:
         self._require_opened(stream)
         if stream in (self.running, self._answering):
             # Answered by the loop, when the function has ended.
-            self.cancelled = code
+            self.cancelled = code or wire.RESET_CANCELLED
             return
         waiting = [call for call in self.queue if call[0] == stream]
         if waiting:

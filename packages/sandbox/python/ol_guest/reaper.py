@@ -34,10 +34,12 @@ class Reaper:
     def reap(self) -> None:
         """Collects the orphans that have ended."""
         self.pending = False
-        if not _has_zombie():
+        first = _ended_child(os.P_ALL, 0)
+        if not first:
             self._seen.clear()
             return
-        zombies = {pid for pid in _children() if _is_zombie(pid)} - _waited_for()
+        # Without CONFIG_PROC_CHILDREN only this one is seen.
+        zombies = {pid for pid in _children() | {first} if _ended_child(os.P_PID, pid)} - _waited_for()
         if threading.active_count() > 1:
             fresh = zombies - self._seen
             zombies &= self._seen
@@ -51,18 +53,13 @@ class Reaper:
                 continue
 
 
-def _has_zombie() -> bool:
+def _ended_child(which: int, pid: int) -> int:
+    """A child whose status nobody has asked for yet, without asking for it; 0 if there is none."""
     try:
-        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        found = os.waitid(which, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
-        return False
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    except ChildProcessError:
-        return False
+        return 0
+    return found.si_pid if found else 0
 
 
 def _children() -> set[int]:

@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+import traceback
 from typing import Any, NoReturn
 
 from ol_guest import connection, entry, failure, wire
@@ -21,13 +22,15 @@ from ol_guest.reaper import Reaper
 # One runs, one waits: more would only make those behind them late.
 _STREAMS = 2
 _EXIT_IMPORT_FAILED = 1
+# sysexits' EX_SOFTWARE.
+_EXIT_BROKEN = 70
 
 
 def serve(listener: socket.socket, handler_dir: str = "/handler") -> NoReturn:
     """Takes one connection from the listening socket and serves it to its end, which is the process's end too.
 
-    Exit codes: 0 when the worker is gone, 1 when the lambda could not be loaded, 76 when the worker broke the
-    protocol, and whatever the lambda gives to sys.exit().
+    Exit codes: 0 when the worker is gone, 1 when the lambda could not be loaded, 70 for a failure of this runtime,
+    76 when the worker broke the protocol, and whatever the lambda gives to sys.exit().
     """
     sock, _address = listener.accept()
     listener.close()
@@ -47,6 +50,10 @@ def serve(listener: socket.socket, handler_dir: str = "/handler") -> NoReturn:
         _leave(output, 0)
     except Violation as violation:
         connection.die_of(violation)
+    except BaseException:
+        # Ours to explain; or a signal handler of the lambda raised between two calls.
+        traceback.print_exc()
+        _leave(output, _EXIT_BROKEN)
 
 
 def _hello() -> bytes:
@@ -143,6 +150,8 @@ def _run_calls(link: Connection, output: Output, reaper: Reaper, loaded: entry.E
             link.reply(stream, reply_meta, body)
         else:
             sendall(pack(len(body), 4, 1, 0, stream) + body)
+        # Nothing of a large call is kept while waiting for the next.
+        body = meta = None
 
 
 _ERROR_BAD_INPUT = wire.meta(":error", "bad-input")

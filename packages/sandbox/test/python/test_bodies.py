@@ -89,6 +89,18 @@ class LargeBodies(GuestCase):
         # More than a window: the last byte can go only if the guest reads in the middle of its function.
         send_with_credit(guest, 3, b'"' + b"x" * 600_000 + b'"')
 
+    def test_a_frame_of_the_largest_size_arrives_whole_with_those_behind_it(self):
+        guest = self.guest("def f(event): return len(event)").ready()
+        meta = len(":id\0i\0:timeout\0" + "30000")
+        body = b'"' + b"x" * (MEGABYTE - meta - 2) + b'"'
+        guest.send(call_frame(1, body), call_frame(3, "ab"), call_frame(5, body[:-1], flags=0), pack(DATA, 1, 5, (), b'y"'))
+        sizes = []
+        while len(sizes) < 3:
+            frame = guest.receive()
+            if frame.kind == REPLY:
+                sizes.append(frame.json)
+        self.assertEqual(sizes, [len(body) - 2, 2, len(body) - 1])
+
     def test_two_bodies_may_arrive_mixed(self):
         guest = self.guest("def f(event): return event").ready()
         guest.send(

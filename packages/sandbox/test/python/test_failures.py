@@ -129,6 +129,20 @@ class Exits(GuestCase):
         guest.send(call_frame(1, {}))
         self.assert_exits(guest, 4)
 
+    def test_a_signal_handler_that_raises_between_calls_ends_the_process_and_says_why(self):
+        guest = self.guest(
+            "import signal\ndef boom(*a): raise RuntimeError('late')\n"
+            "def f(event):\n signal.signal(signal.SIGALRM, boom)\n signal.setitimer(signal.ITIMER_REAL, 0.05)\n"
+        ).ready()
+        guest.call({})
+        self.assert_exits(guest, 70)
+        self.assertIn("RuntimeError: late", guest.stderr())
+
+    def test_a_lambda_that_closes_the_runtime_s_socket_ends_itself(self):
+        guest = self.guest("import os\ndef f(event): os.closerange(3, 100)").ready()
+        guest.send(call_frame(1, {}))
+        self.assert_exits(guest, 70)
+
     def test_a_forked_child_that_returns_from_the_function_answers_nothing(self):
         guest = self.guest(
             """
