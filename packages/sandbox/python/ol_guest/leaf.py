@@ -4,7 +4,7 @@
 {"op": "assign", ...} with five descriptors: the handler's tree, the scratch directory's tree, the listening
 socket, stdout, stderr. `confine` takes the rest away for good; only then is the lambda's code looked at.
 
-On the channel the leaf sends {"op": "confined"} once, or {"op": "failed", "error": "step: reason"}.
+On the channel the leaf sends {"op": "failed", "error": "step: reason"} if it must; closing it is the good news.
 """
 
 import fcntl
@@ -46,7 +46,6 @@ def run(
         step = "confine"
         _limit(assignment["rlimits"], assignment["dataMb"])
         _confine(uid, settings, seccomp_filter)
-        messages.send(channel, {"op": "confined"})
     except OSError as error:
         messages.send(channel, {"op": "failed", "error": f"{step}: {error}"})
         return
