@@ -91,15 +91,14 @@ export class Fleet {
     return { live, starting, oldestRunMs };
   }
 
-  /** Since when the function has waited for its first sandbox; undefined if it does not, or has one. */
-  needySinceMs(): number | undefined {
-    let sinceMs: number | undefined;
-    for (const instance of this.#all) {
-      if (instance.sandbox !== undefined) return undefined;
-      const { waitingSinceMs } = instance;
-      if (waitingSinceMs !== undefined) sinceMs = Math.min(sinceMs ?? waitingSinceMs, waitingSinceMs);
+  /** Whether the function waits for a sandbox and has none. */
+  get needy(): boolean {
+    let waits = false;
+    for (const { sandbox, state } of this.#all) {
+      if (sandbox !== undefined) return false;
+      waits ||= state === "starting";
     }
-    return sinceMs;
+    return waits;
   }
 
   states(): Partial<Record<InstanceState, number>> {

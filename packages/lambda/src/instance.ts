@@ -79,11 +79,6 @@ export class Instance implements CallRunner {
     return this.#sandbox !== undefined && this.#sandbox.ended === undefined;
   }
 
-  /** Since when it waits for a sandbox, if it does. */
-  get waitingSinceMs(): number | undefined {
-    return this.#state === "starting" ? this.#askedMs : undefined;
-  }
-
   /** Whether its sandbox has answered a call. */
   get proven(): boolean {
     return this.#answered > 0;

@@ -188,9 +188,13 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     return this.#fleet.oldestIdle();
   }
 
-  /** Since when it has waited for its first sandbox; undefined if it does not, or has one. */
-  needySinceMs(): number | undefined {
-    return this.#fleet.needySinceMs();
+  /** Whether it waits for a sandbox and has none. */
+  get needy(): boolean {
+    return this.#fleet.needy;
+  }
+
+  get queued(): number {
+    return this.#queue.size;
   }
 
   /** Takes the sandbox of an idle instance away. */

@@ -16,6 +16,9 @@ const DEFAULT_IDLE_MS = 600_000;
 /** How often idle sandboxes and functions are looked for; they live up to this much longer. */
 const SWEEP_MS = 5_000;
 
+/** A sandbox that is wanted elsewhere works for so long first: some ten times what a start costs. */
+const KEEP_MS = 100;
+
 /** running: takes calls · draining: finishes what it has · closed. */
 type ManagerState = "running" | "draining" | "closed";
 
@@ -112,8 +115,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
   get longestMs(): number {
     let longestMs = 0;
     for (const fn of [...this.#functions.values(), ...this.#retired]) {
-      const { queued } = fn.stats();
-      if (queued > 0) longestMs = Math.max(longestMs, this.options.queueTimeoutMs + fn.timeoutMs);
+      if (fn.queued > 0) longestMs = Math.max(longestMs, this.options.queueTimeoutMs + fn.timeoutMs);
       else if (fn.running > 0) longestMs = Math.max(longestMs, fn.timeoutMs);
     }
     return longestMs;
@@ -168,14 +170,18 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
   }
 
   /**
-   * A function without any sandbox does not starve behind busy ones: whoever has had its sandbox since before that
-   * function began to wait gives it up after its call.
+   * A function without any sandbox does not starve behind busy ones: who has nothing to do gives its sandbox up at
+   * once, who has more to do after having had it for a while.
    */
   isMemoryWanted(fn: LambdaFunction, instance: Instance): boolean {
     if (this.#missingMb <= 0) return false;
+    if (this.options.pool.stats().waiting === 0) {
+      this.#missingMb = 0;
+      return false;
+    }
+    if (fn.queued > 0 && instance.usedMs - instance.sandboxSinceMs < KEEP_MS) return false;
     for (const other of this.#functions.values()) {
-      const sinceMs = other === fn ? undefined : other.needySinceMs();
-      if (sinceMs === undefined || sinceMs < instance.sandboxSinceMs) continue;
+      if (other === fn || !other.needy) continue;
       this.#missingMb -= instance.sandbox?.meta.limits.memoryMb ?? 0;
       return true;
     }

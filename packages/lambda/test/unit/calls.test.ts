@@ -1,0 +1,253 @@
+import { describe, expect, it } from "vitest";
+
+import { LIMITS, makeRig, resultOf } from "../harness.ts";
+
+/** A function whose calls end when told to. */
+const gate = () => {
+  const waiting: (() => void)[] = [];
+  let started = 0;
+  return {
+    code: {
+      call: () => {
+        started += 1;
+        return new Promise<string>((resolve) => waiting.push(() => resolve("done")));
+      },
+    },
+    started: () => started,
+    open: () => waiting.splice(0).forEach((release) => release()),
+  };
+};
+
+const until = async (condition: () => boolean): Promise<void> => {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+};
+
+describe("calls", () => {
+  it("come back with the function's reply", async () => {
+    const rig = makeRig({ code: { echo: { call: (event) => event } } });
+    expect(await rig.result("echo", { a: 1 })).toBe('{"a":1}');
+  });
+
+  it("of a cold function, many at once, share one sandbox when one suffices", async () => {
+    const rig = makeRig({ code: { quick: { call: () => 1 } } });
+    const results = await Promise.all(Array.from({ length: 16 }, () => rig.result("quick")));
+    expect(results).toEqual(Array(16).fill("1"));
+    expect(rig.created()).toBe(1);
+  });
+
+  it("that are slow get more sandboxes, up to the maximum", async () => {
+    const slow = { call: () => new Promise((resolve) => setTimeout(() => resolve(1), 60)) };
+    const rig = makeRig({ code: { slow }, slots: 4 });
+    const startedMs = performance.now();
+    await Promise.all(Array.from({ length: 8 }, () => rig.result("slow")));
+    expect(rig.created()).toBe(4);
+    expect(performance.now() - startedMs).toBeLessThan(400);
+  });
+
+  it("never run more at once than there are slots, over all functions", async () => {
+    let running = 0;
+    let most = 0;
+    const call = async () => {
+      running += 1;
+      most = Math.max(most, running);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      running -= 1;
+      return 1;
+    };
+    const rig = makeRig({ code: { a: { call }, b: { call }, c: { call } }, slots: 2 });
+    const names = ["a", "b", "c"].flatMap((name) => Array.from({ length: 6 }, () => name));
+    const results = await Promise.all(names.map((name) => rig.result(name)));
+    expect(results).toEqual(Array(18).fill("1"));
+    expect(most).toBe(2);
+  });
+
+  it("of a name that is unknown are answered so, and nothing is kept", async () => {
+    const rig = makeRig();
+    expect(await rig.result("nobody")).toBe("OL_LAMBDA_UNKNOWN");
+    expect(await rig.result("../x")).toBe("OL_BUNDLE_BAD_NAME");
+    await expect(Promise.resolve(rig.manager.describe("nobody"))).rejects.toMatchObject({ status: 404 });
+    expect(rig.manager.stats().functions).toEqual([]);
+  });
+
+  it("beyond the function's queue are refused at once", async () => {
+    const { code, started, open } = gate();
+    const rig = makeRig({ code: { gate: code }, slots: 1, maxQueuedPerFunction: 3 });
+    const calls = [rig.call("gate")];
+    await until(() => started() === 1);
+    for (let more = 0; more < 3; more += 1) calls.push(rig.call("gate"));
+    expect(await rig.result("gate")).toBe("OL_LAMBDA_QUEUE_FULL");
+    for (let turn = 1; turn <= 4; turn += 1) {
+      await until(() => started() === turn);
+      open();
+    }
+    expect(await Promise.all(calls.map(async (call) => resultOf(await call.outcome)))).toEqual(
+      Array(4).fill('"done"'),
+    );
+  });
+
+  it("beyond the worker's queue are refused with 503", async () => {
+    const { code, started, open } = gate();
+    const rig = makeRig({ code: { gate: code, other: code }, slots: 1, maxQueued: 1 });
+    const first = rig.call("gate");
+    await until(() => started() === 1);
+    const second = rig.call("gate");
+    const third = rig.call("other");
+    expect(resultOf(await third.outcome)).toBe("OL_LAMBDA_WORKER_FULL");
+    expect(third.invocation.started).toBe(false);
+    open();
+    await first.outcome;
+    await until(() => started() === 2);
+    open();
+    expect(resultOf(await second.outcome)).toBe('"done"');
+  });
+
+  it("that wait too long are refused and never started", async () => {
+    const { code, started, open } = gate();
+    const rig = makeRig({ code: { gate: code }, slots: 1, queueTimeoutMs: 40 });
+    const first = rig.call("gate");
+    await until(() => started() === 1);
+    const second = rig.call("gate");
+    expect(resultOf(await second.outcome)).toBe("OL_LAMBDA_QUEUE_TIMEOUT");
+    expect(second.invocation.started).toBe(false);
+    open();
+    expect(resultOf(await first.outcome)).toBe('"done"');
+    expect(started()).toBe(1);
+  });
+
+  it("whose client leaves while they wait are never started", async () => {
+    const { code, started, open } = gate();
+    const rig = makeRig({ code: { gate: code }, slots: 1 });
+    const first = rig.call("gate");
+    await until(() => started() === 1);
+    const second = rig.call("gate");
+    second.invocation.cancel();
+    expect(rig.manager.load().queue).toBe(0);
+    open();
+    await first.outcome;
+    await rig.manager.drain();
+    expect(started()).toBe(1);
+    expect(second.sink.outcomes).toBe(0);
+    expect(rig.manager.stats().calls).toMatchObject({ accepted: 2, answered: 1, dropped: 1 });
+  });
+
+  it("whose client leaves while they run keep the sandbox busy until they end", async () => {
+    const { code, started, open } = gate();
+    const rig = makeRig({ code: { gate: code }, slots: 1 });
+    const first = rig.call("gate");
+    await until(() => started() === 1);
+    first.invocation.cancel();
+    const second = rig.call("gate");
+    expect(rig.manager.load()).toMatchObject({ busy: 1, queue: 1 });
+    open();
+    await until(() => started() === 2);
+    open();
+    expect(resultOf(await second.outcome)).toBe('"done"');
+    expect(first.sink.outcomes).toBe(0);
+    expect(rig.created()).toBe(1);
+  });
+
+  it("with a long reply pass it on in pieces, at the receiver's pace", async () => {
+    const rig = makeRig({ code: { long: { call: () => Buffer.alloc(1_000_000, "x") } } });
+    const { invocation, sink, outcome } = rig.call("long");
+    sink.full = true;
+    await until(() => sink.parts.length === 1);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(sink.parts.length).toBe(1);
+    sink.full = false;
+    invocation.resume();
+    expect(resultOf(await outcome).length).toBe(1_000_000);
+  });
+});
+
+describe("sandboxes that end in mid-call", () => {
+  const exits = {
+    call: (event: Buffer, { exit }: { exit: (exit: { reason: "exit"; code: number }) => void }) => {
+      if (event.toString() !== '"exit"') return "fine";
+      exit({ reason: "exit", code: 3 });
+      return new Promise(() => undefined);
+    },
+  };
+
+  it("answer that one call with the reason, and the next one gets a fresh sandbox", async () => {
+    const rig = makeRig({ code: { exits } });
+    expect(await rig.result("exits")).toBe('"fine"');
+    expect(await rig.result("exits", "exit")).toBe("OL_SANDBOX_EXITED");
+    expect(await rig.result("exits")).toBe('"fine"');
+    expect(rig.created()).toBe(2);
+  });
+
+  it("never leave one of 16 calls at once unanswered, nor answer one twice", async () => {
+    const rig = makeRig({ code: { exits } });
+    const calls = Array.from({ length: 16 }, () => rig.call("exits", "exit"));
+    const results = await Promise.all(calls.map(async (call) => resultOf(await call.outcome)));
+    expect(results).toEqual(Array(16).fill("OL_SANDBOX_EXITED"));
+    expect(calls.map((call) => call.sink.outcomes)).toEqual(Array(16).fill(1));
+    await rig.manager.drain();
+    await rig.manager.close();
+    expect(rig.pool.stats().sandboxes).toBe(0);
+  });
+
+  it("between two calls cost nobody anything", async () => {
+    const rig = makeRig({ code: { exits } });
+    await rig.result("exits");
+    const [sandbox] = rig.pool.sandboxes();
+    rig.engine.end(sandbox?.id ?? "", { reason: "signal", signal: "SIGKILL" });
+    await until(() => sandbox?.ended !== undefined);
+    expect(await rig.result("exits")).toBe('"fine"');
+  });
+
+  it("are destroyed when a call runs over its time", async () => {
+    const rig = makeRig({
+      code: { hangs: { call: () => new Promise(() => undefined) } },
+      limits: { ...LIMITS, runtimeSec: 0.05 },
+    });
+    expect(await rig.result("hangs")).toBe("OL_SANDBOX_TIMEOUT");
+    await until(() => rig.pool.stats().sandboxes === 0);
+  });
+
+  it("fail the calls that wait, each once, when the engine is lost", async () => {
+    const { code, started } = gate();
+    const rig = makeRig({ code: { gate: code }, slots: 2 });
+    const calls = Array.from({ length: 5 }, () => rig.call("gate"));
+    await until(() => started() === 2);
+    rig.engine.lose();
+    const results = await Promise.all(calls.map(async (call) => resultOf(await call.outcome)));
+    expect(results.filter((result) => result === "OL_SANDBOX_BROKER_LOST").length).toBe(3);
+    expect(calls.map((call) => call.sink.outcomes)).toEqual(Array(5).fill(1));
+  });
+});
+
+describe("a manager that is drained", () => {
+  it("finishes what it has and takes nothing new", async () => {
+    const { code, started, open } = gate();
+    const rig = makeRig({ code: { gate: code }, slots: 1 });
+    const [first, second] = [rig.call("gate"), rig.call("gate")];
+    await until(() => started() === 1);
+    let drained = false;
+    const drain = rig.manager.drain().then(() => (drained = true));
+    expect(await rig.result("gate")).toBe("OL_LAMBDA_DRAINING");
+    open();
+    await first.outcome;
+    expect(drained).toBe(false);
+    await until(() => started() === 2);
+    open();
+    expect(resultOf(await second.outcome)).toBe('"done"');
+    await drain;
+  });
+
+  it("and closed while calls run answers them all", async () => {
+    const { code, started } = gate();
+    const rig = makeRig({ code: { gate: code }, slots: 2 });
+    const calls = Array.from({ length: 4 }, () => rig.call("gate"));
+    await until(() => started() === 2);
+    await rig.manager.close();
+    const results = await Promise.all(calls.map(async (call) => resultOf(await call.outcome)));
+    expect(results.sort()).toEqual([
+      "OL_LAMBDA_DRAINING",
+      "OL_LAMBDA_DRAINING",
+      "OL_SANDBOX_DESTROYED",
+      "OL_SANDBOX_DESTROYED",
+    ]);
+    expect(rig.pool.stats().sandboxes).toBe(0);
+  });
+});

@@ -1,0 +1,93 @@
+import { describe, expect, it, vi } from "vitest";
+
+import { type Rig, makeRig, resultOf } from "../harness.ts";
+
+const answers = (value: unknown) => ({ call: () => value });
+const slow = (ms: number) => ({
+  call: () => new Promise((resolve) => setTimeout(() => resolve("slow"), ms)),
+});
+
+/** Watches that the promise is kept at every create. */
+const watchBudget = (rig: Rig): { most: number } => {
+  const seen = { most: 0 };
+  rig.pool.on("create", () => (seen.most = Math.max(seen.most, rig.pool.stats().promisedMb)));
+  return seen;
+};
+
+describe("when memory is short", () => {
+  it("idle sandboxes of other functions go, the one unused for longest first", async () => {
+    const rig = makeRig({
+      code: { a: answers("a"), b: answers("b"), c: answers("c") },
+      memoryMb: 100,
+    });
+    const seen = watchBudget(rig);
+    await rig.result("a");
+    await rig.result("b");
+    await rig.result("a");
+    expect(await rig.result("c")).toBe('"c"');
+    const left = rig.manager.stats().sandboxes.map((sandbox) => sandbox.lambda);
+    expect(left.sort()).toEqual(["a", "c"]);
+    expect(seen.most).toBeLessThanOrEqual(100);
+  });
+
+  it("many functions share a pool that holds few of them, and each call is answered", async () => {
+    const names = Array.from({ length: 20 }, (_, at) => `f${at}`);
+    const code = Object.fromEntries(names.map((name) => [name, answers(name)]));
+    const rig = makeRig({ code, memoryMb: 150 });
+    const seen = watchBudget(rig);
+    const calls = [...names, ...names, ...names].map(async (name) => [name, await rig.result(name)]);
+    for (const [name, result] of await Promise.all(calls)) expect(result).toBe(`"${name}"`);
+    expect(seen.most).toBeLessThanOrEqual(150);
+  });
+
+  it("a function without a sandbox is not starved by one that is called all the time", async () => {
+    const rig = makeRig({ code: { busy: slow(5), poor: answers("poor") }, memoryMb: 50, slots: 4 });
+    let going = true;
+    const clients = Array.from({ length: 4 }, async () => {
+      while (going) expect(await rig.result("busy")).toBe('"slow"');
+    });
+    await vi.waitFor(() => expect(rig.manager.stats().calls.answered).toBeGreaterThan(3));
+    const startedMs = performance.now();
+    expect(await rig.result("poor")).toBe('"poor"');
+    expect(performance.now() - startedMs).toBeLessThan(500);
+    going = false;
+    await Promise.all(clients);
+  });
+
+  it("and stays short for the queue's time, the call is refused and was not started", async () => {
+    const rig = makeRig({
+      code: { busy: slow(300), poor: answers("poor") },
+      memoryMb: 50,
+      queueTimeoutMs: 50,
+    });
+    const busy = rig.call("busy");
+    await vi.waitFor(() => expect(rig.manager.load().busy).toBe(1));
+    const poor = rig.call("poor");
+    expect(await poor.outcome).toHaveProperty("error.status", 503);
+    expect(poor.invocation.started).toBe(false);
+    expect(resultOf(await busy.outcome)).toBe('"slow"');
+  });
+
+  it("a sandbox larger than the whole pool is refused at once", async () => {
+    const rig = makeRig({ code: { a: answers(1) }, memoryMb: 40 });
+    expect(await rig.result("a")).toBe("OL_SANDBOX_TOO_LARGE");
+  });
+});
+
+describe("when a sandbox cannot be made", () => {
+  it("the calls that wait for it are told, and the next call tries again", async () => {
+    let broken = true;
+    const rig = makeRig({
+      code: { a: answers(1) },
+      engine: {
+        beforeCreate: () => {
+          if (broken) throw new Error("no space left on device");
+        },
+      },
+    });
+    const results = await Promise.all([rig.result("a"), rig.result("a")]);
+    expect(results).toEqual(Array(2).fill("OL_SANDBOX_CREATE_FAILED"));
+    broken = false;
+    expect(await rig.result("a")).toBe("1");
+  });
+});

@@ -1,0 +1,91 @@
+import { describe, expect, it } from "vitest";
+
+import {
+  desiredInstances,
+  mayPipeline,
+  nextMean,
+  type PipelineSnapshot,
+  type ScaleSnapshot,
+} from "../../src/index.ts";
+
+const scale = (changes: Partial<ScaleSnapshot>): number =>
+  desiredInstances({
+    queued: 1,
+    live: 1,
+    starting: 0,
+    max: 8,
+    freeSlots: 8,
+    meanRunMs: undefined,
+    oldestRunMs: 0,
+    meanStartMs: 10,
+    ...changes,
+  });
+
+describe("how many instances a function should have", () => {
+  it("stays as it is while nothing waits", () => {
+    expect(scale({ queued: 0, live: 3 })).toBe(3);
+    expect(scale({ queued: 0, live: 0 })).toBe(0);
+  });
+
+  it("is one for the first calls, however many come at once", () => {
+    expect(scale({ queued: 16, live: 0 })).toBe(1);
+    expect(scale({ queued: 16, live: 1, starting: 1 })).toBe(1);
+  });
+
+  it("does not grow for calls that are quicker than a start", () => {
+    expect(scale({ queued: 16, meanRunMs: 0.2 })).toBe(1);
+  });
+
+  it("grows once a running call shows that the others would wait", () => {
+    expect(scale({ queued: 15, oldestRunMs: 1 })).toBe(2);
+    expect(scale({ queued: 15, oldestRunMs: 100, freeSlots: 7 })).toBe(8);
+  });
+
+  it("is several at once for a function known to be slow", () => {
+    expect(scale({ queued: 5, live: 0, meanRunMs: 1_000 })).toBe(5);
+  });
+
+  it("counts sandboxes on their way as taking a waiting call each", () => {
+    expect(scale({ queued: 3, live: 4, starting: 3, meanRunMs: 1_000 })).toBe(4);
+  });
+
+  it("never exceeds the maximum, nor the slots that are free", () => {
+    expect(scale({ queued: 100, max: 4, meanRunMs: 1_000 })).toBe(4);
+    expect(scale({ queued: 100, freeSlots: 2, meanRunMs: 1_000 })).toBe(3);
+  });
+
+  it("never shrinks, and is at least one while something waits", () => {
+    expect(scale({ queued: 1, live: 9, max: 4, meanRunMs: 1_000 })).toBe(9);
+    expect(scale({ queued: 1, live: 0, freeSlots: 0, meanRunMs: 1_000 })).toBe(1);
+  });
+});
+
+describe("whether a second call may wait in a busy sandbox", () => {
+  const may = (changes: Partial<PipelineSnapshot>): boolean =>
+    mayPipeline({
+      inFlight: 1,
+      proven: true,
+      meanRunMs: 0.3,
+      sinceCrashMs: Number.POSITIVE_INFINITY,
+      ...changes,
+    });
+
+  it("is so for quick calls of a sandbox that has answered before", () => expect(may({})).toBe(true));
+  it("is not so behind two calls", () => expect(may({ inFlight: 2 })).toBe(false));
+  it("is not so from 1 ms of mean run time on", () => expect(may({ meanRunMs: 1 })).toBe(false));
+  it("is not so while the run time is unknown", () => expect(may({ meanRunMs: undefined })).toBe(false));
+  it("is not so in a new sandbox", () => expect(may({ proven: false })).toBe(false));
+  it("is not so for ten seconds after a crash", () => {
+    expect(may({ sinceCrashMs: 9_999 })).toBe(false);
+    expect(may({ sinceCrashMs: 10_000 })).toBe(true);
+  });
+});
+
+describe("the running mean", () => {
+  it("begins with the first value and follows a change within some twenty", () => {
+    let mean = nextMean(undefined, 100);
+    expect(mean).toBe(100);
+    for (let count = 0; count < 20; count += 1) mean = nextMean(mean, 1);
+    expect(mean).toBeLessThan(8);
+  });
+});
