@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 import { isMain, readIfExists, report, repositoryRoot } from "./lib/workspace.mjs";
 
-const promise = /^- \*\*([A-Z]+\d+)\*\* (.+)$/;
+const promiseLine = /^- \*\*([A-Z]+\d+)\*\* (.+)$/;
 const heldBy = /^ {2}- `([^`]+)`: (.+)$/;
 
 /** `[{ id, text, tests: [{ file, title }], line }]`; a line that is neither is a problem. */
@@ -13,8 +13,8 @@ export const parseSpecification = (text) => {
   const promises = [];
   const problems = [];
   text.split("\n").forEach((line, index) => {
-    const opening = promise.exec(line);
-    if (opening !== null) promises.push({ id: opening[1], text: opening[2], tests: [], line: index + 1 });
+    const begun = promiseLine.exec(line);
+    if (begun !== null) promises.push({ id: begun[1], text: begun[2], tests: [], line: index + 1 });
     else if (/^\s*- /.test(line)) {
       const test = heldBy.exec(line);
       const current = promises.at(-1);
@@ -33,20 +33,17 @@ const spellings = (title) => [
   `\`${title}\``,
 ];
 
-/** Whether the source declares a test (or a Python test with that description) of exactly this title. */
+// How a test begins: it("..."), test.each([...])("..."), or an entry of a suite that is data: title: "...".
+const opening = /(?:\b(?:it|test)(?:\.each\([\s\S]*\)|\.concurrent)?\(|\btitle:)\s*$/;
+// Room for the longest table before an `each`.
+const openingChars = 4000;
+
+/** Whether the source declares a test of exactly this title; a Python test goes by its function's name. */
 export const declaresTest = (source, title, file) => {
-  if (file.endsWith(".py")) return new RegExp(`def ${title}\\(`).test(source);
+  if (file.endsWith(".py")) return /^\w+$/.test(title) && source.includes(`def ${title}(`);
   return spellings(title).some((spelled) => {
-    let at = source.indexOf(spelled);
-    while (at >= 0) {
-      if (
-        /\b(?:it|test)(?:\.each\([\s\S]*?\)|\.concurrent)?\(\s*$/.test(
-          source.slice(Math.max(0, at - 2000), at),
-        )
-      )
-        return true;
-      at = source.indexOf(spelled, at + 1);
-    }
+    for (let at = source.indexOf(spelled); at >= 0; at = source.indexOf(spelled, at + 1))
+      if (opening.test(source.slice(Math.max(0, at - openingChars), at))) return true;
     return false;
   });
 };

@@ -49,6 +49,7 @@ describe("declaresTest", () => {
   it("knows a title by it, test and it.each, and not by a mention elsewhere", () => {
     expect(declaresTest('it.each([\n  [1],\n])("counts %i", () => {})', "counts %i", "x.ts")).toBe(true);
     expect(declaresTest('test(\n  "waits", () => {})', "waits", "x.ts")).toBe(true);
+    expect(declaresTest('  {\n    title: "waits",\n', "waits", "x.ts")).toBe(true);
     expect(declaresTest('const name = "waits";', "waits", "x.ts")).toBe(false);
   });
 });
