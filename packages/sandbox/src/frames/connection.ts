@@ -380,7 +380,9 @@ export class GuestConnection implements FrameHandler {
 
   #checkBudget(nowMs: number): number {
     if (this.#resumeAtMs === 0) return Number.POSITIVE_INFINITY;
-    if (nowMs < this.#resumeAtMs) return this.#resumeAtMs;
+    // What was read before the pause took effect was charged too.
+    const pauseMs = this.#budget.pauseMs(nowMs);
+    if (pauseMs > 0) return (this.#resumeAtMs = nowMs + pauseMs);
     this.#resumeAtMs = 0;
     this.#partialSinceMs = nowMs;
     this.#socket.resume();

@@ -1,0 +1,29 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+
+import { afterAll, beforeAll, describe, it } from "vitest";
+
+import { SockEngine } from "../../src/sock/engine.ts";
+import { CONFORMANCE_HANDLERS_DIR, describeEngineConformance } from "../../src/testing/index.ts";
+
+let workDir: string;
+
+beforeAll(async () => {
+  workDir = await mkdtemp(path.join(tmpdir(), "ol-conformance-"));
+});
+
+afterAll(async () => {
+  await rm(workDir, { recursive: true });
+});
+
+const makeEngine = (): Promise<SockEngine> =>
+  SockEngine.create({
+    clusterId: "conform1",
+    workerName: "worker-0",
+    workDir: path.join(workDir, "worker-0"),
+    codeDir: CONFORMANCE_HANDLERS_DIR,
+    networks: ["none"],
+  });
+
+describeEngineConformance("sock", makeEngine, { describe, it });

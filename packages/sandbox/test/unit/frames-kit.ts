@@ -1,0 +1,181 @@
+import type { Duplex } from "node:stream";
+
+import type { OlError } from "@ol/common";
+import { onTestFinished } from "vitest";
+
+import type { Call, CallFailure, ReplySink } from "../../src/frames/call.ts";
+import { END, FRAME, encodeFrame } from "../../src/frames/codec.ts";
+import { type ConnectionTimers, GuestConnection } from "../../src/frames/connection.ts";
+import { FrameReader } from "../../src/frames/reader.ts";
+import { socketPair } from "../../src/testing/socket-pair.ts";
+
+/** A frame as the guest's side saw it. */
+export interface SeenFrame {
+  readonly type: number;
+  readonly flags: number;
+  readonly id: number;
+  readonly meta: string;
+  readonly body: Buffer;
+}
+
+/** One frame's bytes. */
+export const bytes = (type: number, flags = 0, id = 0, meta = "", body: string | Buffer = ""): Buffer =>
+  encodeFrame(type, flags, id, meta, Buffer.from(body));
+
+export const u32 = (value: number): Buffer => {
+  const body = Buffer.alloc(4);
+  body.writeUInt32BE(value);
+  return body;
+};
+
+export const HELLO: Buffer = bytes(FRAME.hello, 0, 0, ":v\x001\0:window\x00262144\0:streams\x002");
+export const READY: Buffer = bytes(FRAME.event, 0, 0, ":event\0ready");
+export const reply = (id: number, body: string | Buffer, meta = ""): Buffer =>
+  bytes(FRAME.reply, END, id, meta, body);
+
+export const aCall = (body: string | Buffer = "1", timeoutMs = 5_000): Call => ({
+  invocationId: "id1",
+  body: Buffer.from(body),
+  timeoutMs,
+});
+
+/** A sink that notes what it hears and whether that was in a legal order. */
+export class Recorder implements ReplySink {
+  readonly heard: string[] = [];
+  failure: CallFailure | undefined;
+  readonly parts: Buffer[] = [];
+  error: OlError | undefined;
+  /** What `chunk` returns. */
+  roomy = true;
+  readonly done: Promise<void>;
+  #settle: () => void = () => undefined;
+
+  constructor() {
+    this.done = new Promise((resolve) => (this.#settle = resolve));
+  }
+
+  get body(): Buffer {
+    return Buffer.concat(this.parts);
+  }
+
+  whole(failure: CallFailure | undefined, body: Buffer): void {
+    this.failure = failure;
+    this.parts.push(body);
+    this.#last("whole");
+  }
+
+  start(failure: CallFailure | undefined): void {
+    this.failure = failure;
+    this.heard.push("start");
+  }
+
+  chunk(data: Buffer): boolean {
+    this.parts.push(data);
+    if (this.heard.at(-1) !== "chunk") this.heard.push("chunk");
+    return this.roomy;
+  }
+
+  end(): void {
+    this.#last("end");
+  }
+
+  fail(error: OlError): void {
+    this.error = error;
+    this.#last("fail");
+  }
+
+  #last(what: string): void {
+    this.heard.push(what);
+    this.#settle();
+  }
+}
+
+/** A connection with a guest that only does what a test says. */
+export class Bench {
+  readonly connection: GuestConnection;
+  readonly socket: Duplex;
+  readonly guest: Duplex;
+  readonly seen: SeenFrame[] = [];
+  /** Each `write` of the connection: its size. */
+  readonly writes: number[] = [];
+  readonly events: string[] = [];
+  readonly ended: Promise<OlError | undefined>;
+  #waiting: (() => void)[] = [];
+  #pieces: Buffer[] = [];
+  #head: Omit<SeenFrame, "body"> | undefined;
+
+  constructor(timers: Partial<ConnectionTimers> = {}) {
+    [this.socket, this.guest] = socketPair();
+    const write = this.socket.write.bind(this.socket);
+    this.socket.write = ((chunk: Buffer) => {
+      this.writes.push(chunk.length);
+      return write(chunk);
+    }) as Duplex["write"];
+    const reader = new FrameReader({
+      frame: (type, flags, id, meta, body, left) => {
+        this.#head = { type, flags, id, meta: meta.toString("latin1") };
+        this.#pieces = [];
+        this.#piece(body, left);
+      },
+      more: (data, left) => this.#piece(data, left),
+    });
+    this.guest.on("data", (chunk: Buffer) => reader.push(chunk));
+    this.guest.on("error", () => undefined);
+    let settle: (error: OlError | undefined) => void = () => undefined;
+    this.ended = new Promise((resolve) => (settle = resolve));
+    const owner = {
+      ready: () => void this.events.push("ready"),
+      retiring: () => void this.events.push("retiring"),
+      ended: (error: OlError | undefined) => settle(error),
+      event: (name: string, body: Buffer) => void this.events.push(`${name}:${body.toString()}`),
+    };
+    this.connection = new GuestConnection(this.socket, owner, timers);
+    onTestFinished(() => {
+      this.guest.destroy();
+      this.socket.destroy();
+    });
+  }
+
+  open(call: Call = aCall()): Recorder & { resume(): void; abandon(): void } {
+    const sink = new Recorder();
+    const handle = this.connection.open(call, sink);
+    return Object.assign(sink, { resume: () => handle.resume(), abandon: () => handle.abandon() });
+  }
+
+  /** Sends the guest's bytes. */
+  say(...parts: Buffer[]): void {
+    this.guest.write(Buffer.concat(parts));
+  }
+
+  /** Waits until the guest has seen `count` frames of this type. */
+  async sees(type: number, count = 1): Promise<SeenFrame[]> {
+    for (;;) {
+      const found = this.seen.filter((frame) => frame.type === type);
+      if (found.length >= count) return found;
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  #piece(data: Buffer, left: number): void {
+    this.#pieces.push(data);
+    if (left > 0 || this.#head === undefined) return;
+    this.seen.push({ ...this.#head, body: Buffer.concat(this.#pieces) });
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+}
+
+/** A few turns of the event loop, enough for what was written to be dealt with. */
+export const settle = async (): Promise<void> => {
+  for (let turn = 0; turn < 8; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+};
+
+/** Numbers in [0, 1) that a seed decides (mulberry32). */
+export const seededRandom = (seed: number): (() => number) => {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+};
