@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { lstatSync, mkdirSync, renameSync } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import { fingerprintDirectory, parseReference, readLambdaConfig, snapshotDirectory } from "@ol/bundle";
@@ -31,10 +31,15 @@ export class LocalCodeSource implements CodeSource, AsyncDisposable {
   readonly #uses = new Map<string, number>();
   readonly #removing = new Set<Promise<void>>();
 
-  /** Empties codeDir, which a worker that was killed may have left full. */
+  /**
+   * Empties codeDir, which a worker that was killed may have left full. The directory itself stays: the engine may
+   * have opened it.
+   */
   static async create(options: LocalCodeSourceOptions): Promise<LocalCodeSource> {
-    await rm(options.codeDir, { recursive: true, force: true });
     await mkdir(join(options.codeDir, UNUSED), { recursive: true });
+    for (const name of await readdir(options.codeDir))
+      await rm(join(options.codeDir, name), { recursive: true, force: true });
+    await mkdir(join(options.codeDir, UNUSED));
     return new LocalCodeSource(options);
   }
 

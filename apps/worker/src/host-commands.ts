@@ -1,0 +1,60 @@
+import { isOlError } from "@ol/common";
+import { loadWorkerConfig } from "@ol/config";
+import { type HostReport, inspectHost, sweepSock } from "@ol/sandbox";
+
+import { codeDirOf } from "./process.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What a command prints, and how it exits. */
+export interface Outcome {
+  readonly text: string;
+  readonly exitCode: number;
+}
+
+const printed = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
+
+/** Removes what a dead worker of this configuration left behind. Fails with OL_SANDBOX_DIRECTORY_IN_USE while it lives. */
+export const sweep = async (file: string, json: boolean, environment: Environment): Promise<Outcome> => {
+  const config = await loadWorkerConfig(file, environment);
+  const { clusterId, workerName, workerDir: workDir } = config;
+  const report = await sweepSock({ clusterId, workerName, workDir, codeDir: codeDirOf(config) });
+  return { text: json ? printed(report) : `removed ${report.removed} leftovers\n`, exitCode: 0 };
+};
+
+const withConfig = async (
+  report: HostReport,
+  file: string | undefined,
+  environment: Environment,
+): Promise<HostReport> => {
+  if (file === undefined) return report;
+  try {
+    await loadWorkerConfig(file, environment);
+    return { ...report, checks: [...report.checks, { name: "configuration", ok: true, detail: file }] };
+  } catch (error) {
+    if (!isOlError(error)) throw error;
+    const check = { name: "configuration", ok: false, detail: error.message };
+    return { ...report, checks: [...report.checks, check] };
+  }
+};
+
+const asText = ({ checks, enforcement }: HostReport): string => {
+  const lines = checks.map(({ name, ok, detail }) => `${ok ? "ok  " : "FAIL"} ${name}: ${detail}`);
+  if (enforcement !== undefined) {
+    const { memory, procs, cpu, rootless, notes } = enforcement;
+    lines.push(`     limits: memory ${memory}, procs ${procs}, cpu ${cpu}; ${rootless ? "rootless" : "root"}`);
+    lines.push(...notes.map((note) => `     ${note}`));
+  }
+  return `${lines.join("\n")}\n`;
+};
+
+/** Says what this machine lacks; the exit code is 1 if it lacks anything. */
+export const doctor = async (
+  file: string | undefined,
+  json: boolean,
+  environment: Environment,
+): Promise<Outcome> => {
+  const report = await withConfig(await inspectHost(), file, environment);
+  const exitCode = report.checks.every((check) => check.ok) ? 0 : 1;
+  return { text: json ? printed(report) : asText(report), exitCode };
+};

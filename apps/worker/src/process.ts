@@ -1,0 +1,109 @@
+import { createLogger, loadWorkerConfig, type OpenLogger, type WorkerConfig } from "@ol/config";
+import { CleanupStack, type Logger } from "@ol/common";
+import { LambdaManager } from "@ol/lambda";
+import { SandboxPool, SockEngine } from "@ol/sandbox";
+import { LocalCodeSource, Worker } from "@ol/worker";
+import { join } from "node:path";
+
+import { VERSION } from "./version.ts";
+
+/** A worker with all its parts. */
+export interface RunningWorker {
+  readonly config: WorkerConfig;
+  readonly logger: Logger;
+  readonly url: string;
+  /** Settles with the reason when the engine is lost; then nothing can run any more. */
+  readonly lost: Promise<string>;
+  /** Lets calls finish, then ends everything. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Bytes of code live here, in the worker's own directory. */
+export const codeDirOf = ({ workerDir }: WorkerConfig): string => join(workerDir, "code");
+
+const makeEngine = (config: WorkerConfig, logger: Logger): Promise<SockEngine> =>
+  SockEngine.create({
+    clusterId: config.clusterId,
+    workerName: config.workerName,
+    workDir: config.workerDir,
+    codeDir: codeDirOf(config),
+    logDir: config.lambdaLogDir,
+    networks: [config.network],
+    ...(config.enableSeccomp ? {} : { weaken: ["seccomp"] as const }),
+    logger,
+  });
+
+const makeManager = (
+  config: WorkerConfig,
+  pool: SandboxPool,
+  source: LocalCodeSource,
+  logger: Logger,
+): LambdaManager =>
+  new LambdaManager({
+    pool,
+    source,
+    limits: config.limits,
+    network: config.network,
+    slots: config.workerSlots,
+    queueTimeoutMs: config.queueTimeoutMs,
+    registryCacheMs: config.registryCacheMs,
+    logger,
+  });
+
+const assemble = async (
+  config: WorkerConfig,
+  logger: OpenLogger,
+  undo: CleanupStack,
+): Promise<Omit<RunningWorker, "close">> => {
+  const engine = await makeEngine(config, logger);
+  undo.add(() => engine.close());
+  // After the engine, which holds the lock of the directory: another worker's code must not be swept.
+  const source = await LocalCodeSource.create({
+    registryDir: config.registryDir,
+    codeDir: codeDirOf(config),
+    logger,
+  });
+  undo.add(() => source[Symbol.asyncDispose]());
+  const pool = SandboxPool.create({ engine, memoryMb: config.memPoolMb, logger });
+  undo.add(() => pool.close());
+  const manager = makeManager(config, pool, source, logger);
+  undo.add(() => manager.close());
+  const worker = await Worker.start({
+    name: config.workerName,
+    version: VERSION,
+    engine: engine.name,
+    manager,
+    pool,
+    addresses: config.addresses,
+    port: config.workerPort,
+    trustedProxies: config.trustedProxies,
+    logger,
+  });
+  undo.add(() => worker.close());
+  for (const note of engine.enforcement.notes) logger.warn(note);
+  const host = config.workerUrl.includes(":") && !config.workerUrl.startsWith("[") ? `[${config.workerUrl}]` : config.workerUrl;
+  return { config, logger, url: `http://${host}:${worker.port}`, lost: engine.lost };
+};
+
+/**
+ * Starts a worker as its configuration says. If that fails, what had been started is ended. Fails with errors of
+ * @ol/config, @ol/sandbox and @ol/worker.
+ */
+export const startWorker = async (
+  file: string,
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<RunningWorker> => {
+  const config = await loadWorkerConfig(file, environment);
+  const logger = createLogger({ output: config.logOutput, fields: { worker: config.workerName } });
+  const undo = new CleanupStack();
+  undo.add(() => logger.close());
+  for (const warning of config.warnings) logger.warn(warning);
+  try {
+    const parts = await assemble(config, logger, undo);
+    let closing: Promise<void> | undefined;
+    return { ...parts, close: () => (closing ??= undo.run()) };
+  } catch (error) {
+    await undo.run();
+    throw error;
+  }
+};

@@ -1,0 +1,49 @@
+import { messageOf } from "@ol/common";
+
+import { type RunningWorker, startWorker } from "./process.ts";
+import { type Readiness } from "./readiness.ts";
+
+type Stop = { readonly by: "signal"; readonly signal: string } | { readonly by: "lost"; readonly reason: string };
+
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+/** After the engine is lost nothing runs any more; this only bounds clients that do not read their errors. */
+const LOST_DEADLINE_MS = 5_000;
+
+/**
+ * The first signal settles it; the second ends the process at once, which ends every sandbox too (the broker goes
+ * with us), so that nobody has to reach for SIGKILL.
+ */
+const firstSignal = (): Promise<Stop> =>
+  new Promise((resolve) => {
+    let signals = 0;
+    for (const signal of SIGNALS)
+      process.on(signal, () => {
+        signals += 1;
+        if (signals > 1) process.exit(1);
+        resolve({ by: "signal", signal });
+      });
+  });
+
+const engineLost = async (worker: RunningWorker): Promise<Stop> => ({ by: "lost", reason: await worker.lost });
+
+/** Runs a worker until a signal or the loss of its engine; settles with the exit code. */
+export const runWorker = async (file: string, readiness: Readiness): Promise<number> => {
+  // Before the start: a signal in the middle of it must not leave half of it behind.
+  const signalled = firstSignal();
+  const worker = await startWorker(file, process.env);
+  const { logger } = worker;
+  logger.info("ready", { url: worker.url, pid: process.pid, slots: worker.config.workerSlots });
+  readiness.ready(worker.url);
+  const stop = await Promise.race([signalled, engineLost(worker)]);
+  if (stop.by === "lost") {
+    logger.error("the sandbox engine was lost, ending", { error: stop.reason });
+    setTimeout(() => process.exit(1), LOST_DEADLINE_MS).unref();
+  } else logger.info("stopping; calls that run may finish", { signal: stop.signal });
+  try {
+    await worker.close();
+  } catch (error) {
+    process.stderr.write(`ol-worker: could not stop cleanly: ${messageOf(error)}\n`);
+    return 1;
+  }
+  return stop.by === "signal" ? 0 : 1;
+};
