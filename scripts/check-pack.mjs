@@ -14,6 +14,9 @@ const PNPM = ["-y", "pnpm@10.34.8"];
 const installTimeoutMs = 300_000;
 const commandTimeoutMs = 60_000;
 
+/** What a command that failed said: some tools explain themselves on standard output. */
+const reasonOf = (error) => [error.message, error.stdout, error.stderr].filter(Boolean).join("\n").trim();
+
 /** Packs one package into `target`; returns the tarball's path. */
 const pack = async (pkg, target) => {
   await mkdir(target);
@@ -61,7 +64,7 @@ const tryOut = async (folder) => {
       const { stdout } = await run(command, args, { cwd: folder, timeout: commandTimeoutMs });
       if (!expected.test(stdout)) problems.push(`${what} printed: ${stdout.slice(0, 500)}`);
     } catch (error) {
-      problems.push(`${what} failed: ${error.stderr || error.message}`);
+      problems.push(`${what} failed: ${reasonOf(error)}`);
     }
   };
   await attempt("npx ol-admin --help", "npx", ["--no-install", "ol-admin", "--help"], /worker/);
@@ -99,6 +102,8 @@ const main = async () => {
     await install(folder, tarballs);
     problems.push(...(await tryOut(folder)));
     report("pack", problems);
+  } catch (error) {
+    report("pack", [reasonOf(error)]);
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }

@@ -54,7 +54,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
   else finish_early "run as root: apt-get install ${missing[*]}"; fi
   echo "test.sh: ${as_root[*]:+${as_root[*]} }apt-get install ${missing[*]}"
   "${as_root[@]}" apt-get update -qq || finish_early "apt-get update failed"
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" ||
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-upgrade --no-install-recommends "${missing[@]}" ||
     finish_early "apt-get install failed"
   python_is_complete || finish_early "python3 is older than 3.9, or parts of its standard library are missing"
 fi
