@@ -100,6 +100,7 @@ export class Bench {
   readonly writes: number[] = [];
   readonly events: string[] = [];
   readonly ended: Promise<OlError | undefined>;
+  #settleEnded: (error: OlError | undefined) => void = () => undefined;
   #waiting: (() => void)[] = [];
   #pieces: Buffer[] = [];
   #head: Omit<SeenFrame, "body"> | undefined;
@@ -121,12 +122,11 @@ export class Bench {
     });
     this.guest.on("data", (chunk: Buffer) => reader.push(chunk));
     this.guest.on("error", () => undefined);
-    let settle: (error: OlError | undefined) => void = () => undefined;
-    this.ended = new Promise((resolve) => (settle = resolve));
+    this.ended = new Promise((resolve) => (this.#settleEnded = resolve));
     const owner = {
       ready: () => void this.events.push("ready"),
       retiring: () => void this.events.push("retiring"),
-      ended: (error: OlError | undefined) => settle(error),
+      ended: (error: OlError | undefined) => this.#settleEnded(error),
       event: (name: string, body: Buffer) => void this.events.push(`${name}:${body.toString()}`),
     };
     this.connection = new GuestConnection(this.socket, owner, timers);
@@ -161,6 +161,20 @@ export class Bench {
     if (left > 0 || this.#head === undefined) return;
     this.seen.push({ ...this.#head, body: Buffer.concat(this.#pieces) });
     for (const wake of this.#waiting.splice(0)) wake();
+  }
+}
+
+/** Something to wait for until a test opens it. */
+export class Gate {
+  readonly opened: Promise<void>;
+  #open: () => void = () => undefined;
+
+  constructor() {
+    this.opened = new Promise((resolve) => (this.#open = resolve));
+  }
+
+  open(): void {
+    this.#open();
   }
 }
 
