@@ -7,12 +7,14 @@ the handler reads in the middle of the function. That is how a RESET ends a `whi
 
 from __future__ import annotations
 
+import _signal
 import collections
 import fcntl
 import os
 import signal
 import socket
 import struct
+import time
 from typing import Any, NoReturn, Optional
 
 from ol_guest import wire
@@ -113,7 +115,7 @@ class Connection:
 
     def watch(self) -> None:
         """From now on frames are noticed while the lambda's function runs."""
-        signal.signal(signal.SIGIO, self._on_sigio)
+        _signal.signal(signal.SIGIO, self._on_sigio)
         # After a fork the only thread's id is the pid, and it is the main thread.
         fcntl.fcntl(self.socket, _F_SETOWN_EX, struct.pack("ii", _F_OWNER_TID, os.getpid()))
         flags = fcntl.fcntl(self.socket, fcntl.F_GETFL)
@@ -331,14 +333,23 @@ class Connection:
         finally:
             self._answering = 0
 
-    def refuse_all(self, code: int) -> None:
-        """Answers every call that has arrived, in part or whole, with RESET."""
+    def refuse_all(self, code: int, linger_seconds: float) -> None:
+        """Answers with RESET every call that has arrived, in part or whole, until the worker closes the connection.
+
+        Waiting for that is no politeness: what the worker writes to a closed socket is an error there, and may hide
+        from it what was sent before.
+        """
+        deadline = time.monotonic() + linger_seconds
         try:
-            self._read_waiting()
-        except Gone:
+            while True:
+                for stream in sorted([call[0] for call in self.queue] + list(self._incoming)):
+                    self.send(wire.reset(stream, code))
+                self.queue.clear()
+                self._incoming.clear()
+                self.socket.settimeout(max(0.001, deadline - time.monotonic()))
+                self.read()
+        except (Gone, ConnectionError, socket.timeout):
             return
-        for stream in sorted([call[0] for call in self.queue] + list(self._incoming)):
-            self.send(wire.reset(stream, code))
 
 
 def _number(body: bytes) -> int:

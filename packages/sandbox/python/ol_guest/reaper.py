@@ -8,23 +8,29 @@ call that made it.
 
 from __future__ import annotations
 
+import _signal
 import gc
 import os
 import signal
 import sys
 import threading
+import time
 from typing import Any
+
+_CLAIM_SECONDS = 1.0
 
 
 class Reaper:
     def __init__(self) -> None:
         # A child ended since the last look. The loop reads this before each call; nothing else is done until then.
         self.pending = False
-        # Zombies that another thread might be about to wait for; if still there at the next look, nobody does.
-        self._seen: set[int] = set()
+        # Zombies that another thread may be about to wait for, and when they were first seen.
+        self._seen: dict[int, float] = {}
+        self._next_look = 0.0
 
     def install(self) -> None:
-        signal.signal(signal.SIGCHLD, self._notice)
+        # The C module, here and in connection.py: signal.signal looks the old handler up in an enum, 30 us of a start.
+        _signal.signal(signal.SIGCHLD, self._notice)
         # Restarting, as if there were no handler: the lambda's and its libraries' system calls must not see EINTR.
         signal.siginterrupt(signal.SIGCHLD, False)
 
@@ -33,6 +39,9 @@ class Reaper:
 
     def reap(self) -> None:
         """Collects the orphans that have ended."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
         self.pending = False
         first = _ended_child(os.P_ALL, 0)
         if not first:
@@ -41,16 +50,23 @@ class Reaper:
         # Without CONFIG_PROC_CHILDREN only this one is seen.
         zombies = {pid for pid in _children() | {first} if _ended_child(os.P_PID, pid)} - _waited_for()
         if threading.active_count() > 1:
-            fresh = zombies - self._seen
-            zombies &= self._seen
-            self._seen = fresh
-            self.pending = bool(fresh)
+            zombies = self._unclaimed(zombies, now)
         for pid in zombies:
             try:
                 os.waitpid(pid, os.WNOHANG)
             except ChildProcessError:
                 # A thread of the lambda was quicker.
                 continue
+
+    def _unclaimed(self, zombies: set[int], now: float) -> set[int]:
+        """Those that were there long enough for a thread inside os.system() to have taken them, were it theirs."""
+        self._seen = {pid: self._seen.get(pid, now) for pid in zombies}
+        old = {pid for pid, since in self._seen.items() if now - since >= _CLAIM_SECONDS}
+        if len(old) < len(zombies):
+            self.pending = True
+            # Not at each call until then: a look is slow.
+            self._next_look = now + _CLAIM_SECONDS
+        return old
 
 
 def _ended_child(which: int, pid: int) -> int:

@@ -22,6 +22,8 @@ from ol_guest.reaper import Reaper
 # One runs, one waits: more would only make those behind them late.
 _STREAMS = 2
 _EXIT_IMPORT_FAILED = 1
+# The worker closes as soon as it has read why; one that does not is not waited for any longer.
+_LINGER_SECONDS = 1.0
 # sysexits' EX_SOFTWARE.
 _EXIT_BROKEN = 70
 
@@ -82,7 +84,7 @@ def _load(link: Connection, output: Output, handler_dir: str) -> entry.Entry:
     meta = wire.meta(":event", "import-error")
     message = failure.cut(text, wire.EVENT_BYTES - len(meta), 0)
     link.send(wire.frame(wire.EVENT, 0, 0, meta, message.encode()))
-    link.refuse_all(wire.RESET_REFUSED)
+    link.refuse_all(wire.RESET_REFUSED, _LINGER_SECONDS)
     _leave(output, _EXIT_IMPORT_FAILED)
 
 

@@ -1,4 +1,7 @@
-"""Runs the guest runtime as a leaf would, but without a sandbox: run_guest.py SOCKET HANDLER_DIRECTORY."""
+"""Runs the guest runtime as a leaf would, but without a sandbox.
+
+run_guest.py SOCKET HANDLER_DIRECTORY listens; run_guest.py --connect SOCKET HANDLER_DIRECTORY connects.
+"""
 
 import os
 import signal
@@ -7,12 +10,33 @@ import sys
 
 from ol_guest import hygiene, serve
 
-listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-listener.bind(sys.argv[1])
-listener.listen(1)
+
+class Connected:
+    """A listener whose one connection is there already."""
+
+    def __init__(self, path):
+        self.connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.connection.connect(path)
+
+    def accept(self):
+        return self.connection, None
+
+    def close(self):
+        pass
+
+
+def listening(path):
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(path)
+    listener.listen(1)
+    return listener
+
+
+arguments = sys.argv[1:]
+listener = Connected(arguments.pop(1)) if arguments[0] == "--connect" else listening(arguments[0])
+handler = arguments[1]
 # As a zygote leaves it.
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-handler = sys.argv[2]
 os.chdir(handler)
 hygiene.fresh_process()
 serve.serve(listener, handler)

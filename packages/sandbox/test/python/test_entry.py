@@ -1,3 +1,4 @@
+import socket
 import unittest
 
 from guest import EVENT, RESET, GuestCase, call_frame
@@ -157,6 +158,7 @@ class ImportErrors(GuestCase):
             self.assertEqual(text, expected)
         refused = guest.receive()
         self.assertEqual((refused.kind, refused.stream, refused.code), (RESET, 1, 5))
+        guest.socket.shutdown(socket.SHUT_WR)
         self.assert_exits(guest, 1)
         return guest
 
@@ -223,6 +225,17 @@ class ImportErrors(GuestCase):
         guest = self.guest("1/0", first=first)
         self.assertEqual(guest.receive().meta, {":event": "import-error"})
         self.assertEqual([(f.kind, f.stream, f.code) for f in (guest.receive(), guest.receive())], [(RESET, 1, 5), (RESET, 3, 5)])
+        guest.socket.shutdown(socket.SHUT_WR)
+        self.assert_exits(guest, 1)
+
+    def test_a_call_that_comes_after_the_import_error_is_refused_too(self):
+        guest = self.guest("1/0")
+        self.assertEqual(guest.receive().meta, {":event": "import-error"})
+        guest.send(call_frame(1, {}))
+        self.assertEqual(guest.receive()[:3], (RESET, 0, 1))
+        guest.send(call_frame(3, {}))
+        self.assertEqual(guest.receive()[:3], (RESET, 0, 3))
+        # And it does not stay for ever.
         self.assert_exits(guest, 1)
 
 
