@@ -20,7 +20,7 @@ export interface WorkerConfig {
   /** 8 of [a-z0-9]: names of cgroups and the like begin with `ol-<id>-`. */
   readonly clusterId: string;
   readonly clusterName: string;
-  /** The name of `workerDir`, such as `worker-0`. */
+  /** The name of `workerDir`, such as `worker-0`, cut down to `[a-z0-9-]`: names on the host are made from it. */
   readonly workerName: string;
   readonly workerDir: string;
   readonly registryDir: string;
@@ -120,7 +120,7 @@ const fill = (template: WorkerTemplate, place: Place): WorkerConfig => {
     ...(place.clusterDir === undefined ? {} : { clusterDir: place.clusterDir }),
     clusterId: place.clusterId ?? derivedClusterId(paths.workerDir),
     clusterName: template.cluster_name ?? basename(place.root),
-    workerName: basename(paths.workerDir).replaceAll(/[^A-Za-z0-9._-]/gu, "-") || "worker",
+    workerName: basename(paths.workerDir).toLowerCase().replaceAll(/[^a-z0-9-]/gu, "-") || "worker",
     ...paths,
     workerUrl,
     addresses: addressesOf(workerUrl),

@@ -1,0 +1,93 @@
+import { randomBytes } from "node:crypto";
+import { lstat, mkdir, rename, rm, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+
+import { CleanupStack } from "@ol/common";
+import { type ClusterIdentity, newClusterId, writeJsonFile } from "@ol/config";
+
+import { adminError, errnoOf } from "../errors.ts";
+import { shown } from "../text.ts";
+import { clusterPaths } from "./paths.ts";
+
+/** What `new` is told. */
+export interface NewCluster {
+  /** Absolute. */
+  readonly directory: string;
+  /** How many workers are planned. */
+  readonly workers: number;
+}
+
+const DIRECTORIES = ["config", "logs", "logs/lambdas", "base", "packages", "registry", "workers"];
+const OWNER_ONLY = 0o600;
+
+const exists = async (path: string): Promise<boolean> => {
+  try {
+    await lstat(path);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return false;
+    throw error;
+  }
+};
+
+const isDirectory = async (path: string): Promise<boolean> => {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch {
+    // Missing, or not to be looked at: both are said by the caller.
+    return false;
+  }
+};
+
+/** What a new template says. Nothing but choices that a reader should see; the rest are defaults. */
+const templateOf = (name: string): Record<string, unknown> => ({
+  ...(/^[A-Za-z0-9._-]{1,64}$/u.test(name) ? { cluster_name: name } : {}),
+  worker_url: "localhost",
+  worker_port: 8080,
+  sandbox: "sock",
+  network: "host",
+  registry: "local",
+});
+
+const fill = async (root: string, name: string, workers: number): Promise<void> => {
+  const paths = clusterPaths(root);
+  for (const directory of DIRECTORIES) await mkdir(join(root, directory));
+  await writeJsonFile(paths.template, templateOf(name));
+  const identity: ClusterIdentity = {
+    id: newClusterId(),
+    token: randomBytes(32).toString("hex"),
+    plan: { workers },
+  };
+  await writeJsonFile(paths.identity, identity, OWNER_ONLY);
+};
+
+/**
+ * Makes a cluster directory. It is made under another name and renamed when it is whole, so that a failure at
+ * any moment leaves nothing that looks like a cluster. Fails with OL_ADMIN_CLUSTER_EXISTS or OL_ADMIN_FILE.
+ */
+export const createCluster = async ({ directory, workers }: NewCluster): Promise<void> => {
+  const parent = dirname(directory);
+  const name = basename(directory);
+  if (await exists(directory))
+    throw adminError(
+      "OL_ADMIN_CLUSTER_EXISTS",
+      `${shown(directory)} exists already; choose another name, or remove it first`,
+    );
+  if (!(await isDirectory(parent)))
+    throw adminError(
+      "OL_ADMIN_CLUSTER_EXISTS",
+      `${shown(parent)} is no directory; a cluster is made in one that exists`,
+    );
+  const temporary = join(parent, `.${name}.tmp-${randomBytes(6).toString("hex")}`);
+  await using undo = new CleanupStack();
+  undo.add(() => rm(temporary, { recursive: true, force: true }));
+  try {
+    await mkdir(temporary);
+    await fill(temporary, name, workers);
+    await rename(temporary, directory);
+  } catch (error) {
+    const reason = errnoOf(error) ?? "unknown reason";
+    throw adminError("OL_ADMIN_FILE", `cannot make ${shown(directory)}: ${reason}`, { cause: error });
+  }
+  undo.release();
+};

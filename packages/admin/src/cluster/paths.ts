@@ -1,0 +1,32 @@
+import { join } from "node:path";
+
+/** Where things are in a cluster directory. */
+export interface ClusterPaths {
+  readonly root: string;
+  readonly config: string;
+  readonly template: string;
+  readonly identity: string;
+  readonly logs: string;
+  readonly lambdaLogs: string;
+  readonly workers: string;
+  workerConfig(index: number): string;
+  pidFile(index: number): string;
+  outFile(index: number): string;
+}
+
+export const clusterPaths = (root: string): ClusterPaths => {
+  const config = join(root, "config");
+  const logs = join(root, "logs");
+  return {
+    root,
+    config,
+    template: join(config, "template.json"),
+    identity: join(config, "cluster.json"),
+    logs,
+    lambdaLogs: join(logs, "lambdas"),
+    workers: join(root, "workers"),
+    workerConfig: (index) => join(config, `worker-${index}.json`),
+    pidFile: (index) => join(logs, `worker-${index}.pid`),
+    outFile: (index) => join(logs, `worker-${index}.out`),
+  };
+};

@@ -1,0 +1,42 @@
+import type { Command } from "../cli/command.ts";
+import { configCommand } from "./config.ts";
+import { doctorCommand } from "./doctor.ts";
+import { gcCommand } from "./gc.ts";
+import { invokeCommand } from "./invoke.ts";
+import { killCommand } from "./kill.ts";
+import { listCommand } from "./list.ts";
+import { logsCommand } from "./logs.ts";
+import { newCommand } from "./new.ts";
+import { removeCommand } from "./remove.ts";
+import { setconfCommand } from "./setconf.ts";
+import { statusCommand } from "./status.ts";
+import { workerExecCommand } from "./worker-exec.ts";
+import { workersCommand } from "./workers.ts";
+
+/** Every command, in the order of the help. */
+export const COMMANDS: readonly Command[] = [
+  newCommand,
+  setconfCommand,
+  configCommand,
+  workersCommand,
+  workerExecCommand,
+  statusCommand,
+  killCommand,
+  invokeCommand,
+  logsCommand,
+  listCommand,
+  removeCommand,
+  doctorCommand,
+  gcCommand,
+];
+
+/** Commands of later versions: named, so that whoever knows them hears that they will come. */
+export const LATER_COMMANDS: readonly string[] = [
+  "registry",
+  "upload",
+  "load-balancer",
+  "load-balancer-exec",
+  "app",
+  "up",
+  "down",
+];

@@ -1,0 +1,60 @@
+import { messageOf } from "@ol/common";
+
+import { CLUSTER_OPTION, type Command, type Context } from "../cli/command.ts";
+import { withProgress } from "../cli/progress.ts";
+import { openCluster } from "../cluster/discover.ts";
+import { removePidFile } from "../process/pid-file.ts";
+import { escapeControls } from "../text.ts";
+import { hostWork } from "../worker/host-work.ts";
+import { type Worker, listWorkers } from "../worker/list.ts";
+import { stopWorker } from "../worker/stop.ts";
+import { lockFor } from "./options.ts";
+
+const LONGEST_GRACE_SEC = 86_400;
+
+const WORDS = {
+  "was-gone": "was not running",
+  ended: "stopped",
+  killed: "killed, since it did not stop in time",
+};
+
+/** Ends one worker and removes what it leaves on the host. The pid file goes last: until then `kill` can be repeated. */
+const killWorker = async (worker: Worker, graceMs: number | undefined, context: Context): Promise<string> => {
+  const outcome = await stopWorker(worker, graceMs);
+  if (worker.configured) await hostWork(context, "sweep", worker.configFile);
+  removePidFile(worker.pidFile);
+  return WORDS[outcome];
+};
+
+export const killCommand: Command = {
+  name: "kill",
+  about: "stop every process and sandbox of the cluster; calls that run may finish",
+  options: {
+    cluster: CLUSTER_OPTION,
+    timeout: {
+      kind: "text",
+      value: "SECONDS",
+      about: "how long running calls may take; default: limits.runtime_sec and 10 s",
+    },
+  },
+  async run(args, context) {
+    const seconds = args.wholeNumber("timeout", 0, LONGEST_GRACE_SEC);
+    const cluster = await openCluster(args, context);
+    await using _lock = await lockFor(cluster, "kill", context);
+    const workers = listWorkers(cluster.paths);
+    const graceMs = seconds === undefined ? undefined : seconds * 1000;
+    const all = Promise.allSettled(workers.map((worker) => killWorker(worker, graceMs, context)));
+    const outcomes = await withProgress(context.output, "stopping the cluster", all);
+    let code = 0;
+    for (const [at, outcome] of outcomes.entries()) {
+      const name = workers[at]?.name ?? "worker";
+      if (outcome.status === "fulfilled") context.output.message(`${name} ${outcome.value}`);
+      else {
+        context.output.message(`${name}: ${escapeControls(messageOf(outcome.reason))}`);
+        code = 1;
+      }
+    }
+    if (workers.length === 0) context.output.message("nothing of this cluster was running");
+    return code;
+  },
+};

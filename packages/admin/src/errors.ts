@@ -1,0 +1,80 @@
+import { type ErrorFactory, errorFactory } from "@ol/common";
+
+/** Every error of ol-admin. */
+export const ADMIN_ERRORS = {
+  OL_ADMIN_USAGE: {
+    causedBy: "user",
+    status: 400,
+    about:
+      "The command line is wrong: an unknown command or option, or a value of the wrong kind. Exit code 2.",
+  },
+  OL_ADMIN_LATER: {
+    causedBy: "user",
+    status: 501,
+    about: "The command or option belongs to a later version. Exit code 2.",
+  },
+  OL_ADMIN_NO_CLUSTER: {
+    causedBy: "user",
+    status: 404,
+    about:
+      "No cluster was named and none was found, or what was named is no cluster directory (config/template.json is missing). Exit code 2.",
+  },
+  OL_ADMIN_CLUSTER_EXISTS: {
+    causedBy: "user",
+    status: 409,
+    about: "`new` was given a path that exists, or whose parent directory does not.",
+  },
+  OL_ADMIN_BUSY: {
+    causedBy: "user",
+    status: 409,
+    about: "Another ol-admin changes the same cluster and did not finish in time.",
+  },
+  OL_ADMIN_PORT_IN_USE: {
+    causedBy: "user",
+    status: 409,
+    about:
+      "A process listens on the port that a worker was to have; the message names it. Take another with --port.",
+  },
+  OL_ADMIN_WORKER_FAILED: {
+    causedBy: "system",
+    status: 500,
+    about: "A worker did not get ready; the message is its own last word.",
+  },
+  OL_ADMIN_NOT_STOPPED: {
+    causedBy: "system",
+    status: 500,
+    about: "A process of the cluster could not be stopped, for example because another user started it.",
+  },
+  OL_ADMIN_NO_WORKER: {
+    causedBy: "user",
+    status: 503,
+    about: "No worker of the cluster answers; start one with `ol-admin workers`.",
+  },
+  OL_ADMIN_NO_LAMBDA: {
+    causedBy: "user",
+    status: 404,
+    about: "The cluster's registry has no lambda of this name.",
+  },
+  OL_ADMIN_CALL_FAILED: {
+    causedBy: "user",
+    status: 502,
+    about: "The lambda was called and the worker answered with an error, which the message shows.",
+  },
+  OL_ADMIN_HOST_WORK: {
+    causedBy: "system",
+    status: 500,
+    about: "`ol-worker doctor` or `ol-worker sweep` failed; the message is its own.",
+  },
+  OL_ADMIN_FILE: {
+    causedBy: "system",
+    status: 500,
+    about: "A file or directory could not be read or written; the message names it and the kernel's reason.",
+  },
+} as const;
+
+export type AdminErrorCode = keyof typeof ADMIN_ERRORS;
+export const adminError: ErrorFactory<typeof ADMIN_ERRORS> = errorFactory(ADMIN_ERRORS);
+
+/** The kernel's error code, such as ENOENT; undefined for anything that is not a system error. */
+export const errnoOf = (error: unknown): string | undefined =>
+  error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;

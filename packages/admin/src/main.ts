@@ -1,0 +1,67 @@
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+
+import { Output } from "./cli/output.ts";
+import { run } from "./cli/run.ts";
+import { COMMANDS, LATER_COMMANDS } from "./commands/index.ts";
+import { adminError } from "./errors.ts";
+
+interface PackageFile {
+  readonly version?: string;
+  readonly bin?: Readonly<Record<string, string>> | string;
+}
+
+const readPackage = (file: string | URL): PackageFile =>
+  JSON.parse(readFileSync(file, "utf8")) as PackageFile;
+
+/** The `ol-worker` that is our dependency, run by the Node that runs us. */
+const findWorker = (): readonly string[] => {
+  let file: string;
+  try {
+    file = createRequire(import.meta.url).resolve("ol-worker/package.json");
+  } catch (error) {
+    throw adminError("OL_ADMIN_WORKER_FAILED", "the package ol-worker is missing; install ol-admin again", {
+      cause: error,
+    });
+  }
+  const { bin } = readPackage(file);
+  const script = typeof bin === "string" ? bin : bin?.["ol-worker"];
+  const path = join(dirname(file), script ?? "");
+  if (script === undefined || !existsSync(path))
+    throw adminError("OL_ADMIN_WORKER_FAILED", "the package ol-worker has no bin; install ol-admin again");
+  return [process.execPath, path];
+};
+
+/** A reader that went away (`ol-admin list | head`) is no error of ours. */
+const endOnBrokenPipe = (stream: NodeJS.WriteStream): void => {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    throw error;
+  });
+};
+
+/** Runs the command line of this process and settles with its exit code. */
+export const main = async (): Promise<number> => {
+  endOnBrokenPipe(process.stdout);
+  endOnBrokenPipe(process.stderr);
+  const controller = new AbortController();
+  const stop = (name: NodeJS.Signals): void => controller.abort(new Error(`ended by ${name}`));
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, stop);
+  const { version = "0.0.0" } = readPackage(new URL("../package.json", import.meta.url));
+  const code = await run(
+    process.argv.slice(2),
+    { commands: COMMANDS, later: LATER_COMMANDS, version },
+    {
+      cwd: process.cwd(),
+      // oxlint-disable-next-line no-process-env -- the edge of a program is where its environment is read
+      environment: process.env,
+      input: process.stdin,
+      output: new Output(process.stdout, process.stderr),
+      signal: controller.signal,
+      workerCommand: findWorker,
+    },
+  );
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.off(name, stop);
+  return code;
+};

@@ -1,0 +1,72 @@
+import { readFileSync, readdirSync, readlinkSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
+
+import { errnoOf } from "../errors.ts";
+import { escapeControls } from "../text.ts";
+
+const LISTEN_STATE = "0A";
+
+/** Inodes of the sockets that listen on `port`, from the text of /proc/net/tcp or tcp6. */
+export const listeningInodes = (table: string, port: number): string[] => {
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  return table.split("\n").flatMap((line) => {
+    const fields = line.trim().split(/\s+/u);
+    const inode = fields[9];
+    return fields[1]?.endsWith(suffix) === true && fields[3] === LISTEN_STATE && inode !== undefined
+      ? [inode]
+      : [];
+  });
+};
+
+const attempt = <T>(act: () => T, fallback: T): T => {
+  try {
+    return act();
+  } catch {
+    // Processes come and go, and other users' are closed to us.
+    return fallback;
+  }
+};
+
+/** "nginx (process 123)": who listens on a port, as far as this user may know. */
+export const portHolder = (port: number): string | undefined => {
+  const inodes = ["tcp", "tcp6"].flatMap((name) =>
+    listeningInodes(
+      attempt(() => readFileSync(`/proc/net/${name}`, "utf8"), ""),
+      port,
+    ),
+  );
+  const wanted = new Set(inodes.map((inode) => `socket:[${inode}]`));
+  if (wanted.size === 0) return undefined;
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/u.test(name))) {
+    const descriptors = attempt(() => readdirSync(`/proc/${pid}/fd`), []);
+    if (!descriptors.some((fd) => wanted.has(attempt(() => readlinkSync(`/proc/${pid}/fd/${fd}`), ""))))
+      continue;
+    const name = attempt(() => readFileSync(`/proc/${pid}/comm`, "utf8").trim(), "?");
+    return `${escapeControls(name)} (process ${pid})`;
+  }
+  return undefined;
+};
+
+const canListen = (address: string, port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", (error) => resolve(errnoOf(error) !== "EADDRINUSE"));
+    server.listen({ host: address, port, exclusive: true }, () => server.close(() => resolve(true)));
+  });
+
+/** Whether nobody listens on `port` at any of the addresses. Other failures are left to the worker to tell. */
+export const isPortFree = async (addresses: readonly string[], port: number): Promise<boolean> => {
+  for (const address of addresses) if (!(await canListen(address, port))) return false;
+  return true;
+};
+
+/** A port that is free at this moment, for tests. */
+export const freePort = (): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });

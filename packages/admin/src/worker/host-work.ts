@@ -1,0 +1,52 @@
+import { execFile } from "node:child_process";
+
+import { adminError, errnoOf } from "../errors.ts";
+import type { Context } from "../cli/command.ts";
+import { escapeControls } from "../text.ts";
+
+/** A worker's leftovers can be hundreds of thousands of files. */
+const DEADLINE_MS = 300_000;
+const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
+
+const lastLine = (text: string): string =>
+  escapeControls(
+    text
+      .split("\n")
+      .filter((line) => line.trim() !== "")
+      .at(-1) ?? "",
+  );
+
+/** Runs `ol-worker VERB --json ...`, which alone knows the host, and returns what it prints. */
+export const hostWork = (
+  context: Pick<Context, "workerCommand" | "environment" | "signal">,
+  verb: "doctor" | "sweep",
+  configFile?: string,
+): Promise<unknown> =>
+  new Promise((resolve, reject) => {
+    const [program = process.execPath, ...first] = context.workerCommand();
+    const args = [...first, verb, ...(configFile === undefined ? [] : ["--config", configFile]), "--json"];
+    const fail = (why: string, cause?: unknown): void =>
+      reject(adminError("OL_ADMIN_HOST_WORK", `ol-worker ${verb} failed: ${why}`, { cause }));
+    const options = {
+      env: { ...context.environment },
+      timeout: DEADLINE_MS,
+      killSignal: "SIGKILL" as const,
+      maxBuffer: MAX_OUTPUT_BYTES,
+      signal: context.signal,
+    };
+    const child = execFile(program, args, options, (error, stdout, stderr) => {
+      let value: unknown;
+      try {
+        value = JSON.parse(stdout);
+      } catch {
+        const words = lastLine(stderr);
+        fail(words === "" ? (errnoOf(error) ?? error?.message ?? "it printed no JSON") : words, error);
+        return;
+      }
+      // doctor exits 1 when something is wrong with the machine, and prints what.
+      if (error !== null && verb === "sweep")
+        fail(lastLine(stderr) === "" ? error.message : lastLine(stderr), error);
+      else resolve(value);
+    });
+    child.stdin?.end();
+  });

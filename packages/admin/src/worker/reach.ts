@@ -1,0 +1,31 @@
+import type { Context } from "../cli/command.ts";
+import type { ClusterPaths } from "../cluster/paths.ts";
+import { adminError, errnoOf } from "../errors.ts";
+import { urlOfConfig } from "./address.ts";
+import { ask } from "./http.ts";
+import { listWorkers } from "./list.ts";
+
+const PING_MS = 5000;
+
+/** Base URLs of the workers whose process lives. */
+export const runningUrls = async (paths: ClusterPaths): Promise<readonly string[]> => {
+  const running = listWorkers(paths).filter(({ state, configured }) => state === "running" && configured);
+  return Promise.all(running.map(({ configFile }) => urlOfConfig(configFile)));
+};
+
+/** The first worker that says it is ready; fails with OL_ADMIN_NO_WORKER. */
+export const readyUrl = async (paths: ClusterPaths, context: Pick<Context, "signal">): Promise<string> => {
+  const urls = await runningUrls(paths);
+  for (const url of urls) {
+    try {
+      const reply = await ask(`${url}/status`, { deadlineMs: PING_MS, signal: context.signal });
+      if (reply.status === 200) return url;
+    } catch (error) {
+      if (context.signal.aborted) throw error;
+      // The next one may answer; if none does, that is said below.
+      if (errnoOf(error) === undefined && !(error instanceof Error)) throw error;
+    }
+  }
+  const why = urls.length === 0 ? "no worker of this cluster runs" : `no worker answers (${urls.join(", ")})`;
+  throw adminError("OL_ADMIN_NO_WORKER", `${why}; start one with: ol-admin workers --cluster=${paths.root}`);
+};

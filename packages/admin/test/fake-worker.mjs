@@ -1,0 +1,54 @@
+// Stands in for ol-worker where a test is about ol-admin: same arguments, same ready line, no sandboxes.
+import { appendFileSync, readFileSync, writeSync } from "node:fs";
+import { createServer } from "node:http";
+import { dirname, join } from "node:path";
+
+const [verb] = process.argv.slice(2);
+const file = process.argv[process.argv.indexOf("--config") + 1];
+const behaviour = process.env.FAKE_WORKER ?? "";
+
+const say = (line) => {
+  if (process.env.OL_READY_FD !== undefined) writeSync(Number(process.env.OL_READY_FD), `${line}\n`);
+};
+
+if (verb === "sweep") {
+  if (behaviour === "sweep-fails") {
+    process.stderr.write("the sandbox directory is in use\n");
+    process.exit(1);
+  }
+  appendFileSync(join(dirname(file), "..", "logs", "swept"), `${file}\n`);
+  process.stdout.write('{"removed": 0}\n');
+} else if (verb === "doctor") {
+  const checks = [
+    { name: "python", ok: behaviour !== "no-python", detail: "3.11 at /usr/bin/python3" },
+    { name: "sandbox", ok: true, detail: "one was made\u001b[31m" },
+  ];
+  process.stdout.write(JSON.stringify({ checks, enforcement: { memory: "cgroup-v1", notes: ["a note"] } }));
+  process.exitCode = behaviour === "no-python" ? 1 : 0;
+} else if (behaviour === "says-error") {
+  say("error port 1 is not allowed\u001b[31m");
+  process.exit(1);
+} else if (behaviour === "dies") {
+  process.stderr.write('{"level":"error","message":"out of luck"}\n');
+  process.exit(1);
+} else if (behaviour === "hangs") {
+  setInterval(() => undefined, 1000);
+} else {
+  const config = JSON.parse(readFileSync(file, "utf8"));
+  const sandboxes = [{ id: "s1", lambda: "hello", state: "idle", ageMs: 12_000, memoryMb: 12.4 }];
+  const server = createServer((request, response) => {
+    if (request.url === "/status") response.end("ready\n");
+    else if (request.url === "/stats")
+      response.end(JSON.stringify({ sandboxes, environment: process.env.OL_WORKER_PORT ?? "" }));
+    else if (request.url === "/run/fails") {
+      response.statusCode = 500;
+      response.end("Traceback:\u001b[31m\n  boom");
+    } else request.pipe(response);
+  });
+  server.listen(Number(config.worker_port), "127.0.0.1", () =>
+    say(`ready http://localhost:${config.worker_port}`),
+  );
+  process.on("SIGTERM", () => {
+    if (behaviour !== "stubborn") process.exit(0);
+  });
+}
