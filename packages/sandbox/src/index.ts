@@ -1,7 +1,7 @@
 export * from "./engine.ts";
 export * from "./errors.ts";
 export type * from "./frames/call.ts";
-export { type ConnectionTimers, DEFAULT_CONNECTION_TIMERS } from "./frames/connection.ts";
+export { type ConnectionTimers, DEFAULT_CONNECTION_TIMERS } from "./frames/connection-options.ts";
 export * from "./pool.ts";
 export { type Reply, Sandbox, type SandboxState } from "./sandbox.ts";
 export { SockEngine } from "./sock/engine.ts";

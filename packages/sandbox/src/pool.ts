@@ -6,7 +6,7 @@ import { within } from "./deadline.ts";
 import { Emitter } from "./emitter.ts";
 import type { EngineSandbox, EngineStats, SandboxEngine, SandboxSpec } from "./engine.ts";
 import { sandboxError } from "./errors.ts";
-import type { ConnectionTimers } from "./frames/connection.ts";
+import type { ConnectionTimers } from "./frames/connection-options.ts";
 import { MemoryBudget } from "./memory-budget.ts";
 import { Sandbox, type SandboxObserver } from "./sandbox.ts";
 import { checkSpec } from "./spec.ts";

@@ -5,7 +5,8 @@ import type { EngineSandbox, SandboxExit, SandboxSpec } from "./engine.ts";
 import { sandboxError } from "./errors.ts";
 import { exitError } from "./exit-error.ts";
 import type { Call, CallFailure, CallHandle, ReplySink } from "./frames/call.ts";
-import { type ConnectionTimers, GuestConnection } from "./frames/connection.ts";
+import type { ConnectionTimers } from "./frames/connection-options.ts";
+import { GuestConnection } from "./frames/connection.ts";
 
 /**
  * `starting`: the guest loads its code; calls are taken and wait for it. `ready`: calls run. `destroying`: nothing

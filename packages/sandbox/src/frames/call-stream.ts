@@ -1,7 +1,8 @@
 import type { OlError } from "@ol/common";
 
 import type { CallFailure, CallHandle, ReplySink } from "./call.ts";
-import { EMPTY } from "./codec.ts";
+import { EMPTY, END, FRAME, MAX_FRAME_BYTES } from "./codec.ts";
+import type { Outgoing } from "./outgoing.ts";
 import { ReplyFlow } from "./reply-flow.ts";
 
 /** Told of the bytes of a stream that its receiver consumed. */
@@ -64,6 +65,19 @@ export class CallStream implements CallHandle {
     const flow = this.#flow;
     this.#flow = undefined;
     flow?.cut();
+  }
+
+  /** Writes what credit allows of the event's rest. */
+  pump(outgoing: Outgoing): void {
+    while (this.unsent.length > 0 && this.sendCredit > 0) {
+      const size = Math.min(this.unsent.length, this.sendCredit, MAX_FRAME_BYTES);
+      const last = size === this.unsent.length;
+      const piece = this.unsent.subarray(0, size);
+      this.unsent = last ? EMPTY : this.unsent.subarray(size);
+      this.sendCredit -= size;
+      const written = outgoing.write(FRAME.data, last ? END : 0, this.id, "", piece);
+      if (last) this.writtenAt = written;
+    }
   }
 
   /** The reply came as one frame. */

@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import type { OlError } from "@ol/common";
 
 import { sandboxError } from "../errors.ts";
-import { FrameBudget } from "./budget.ts";
+import { overrunError, resetError, timeLimitError } from "./call-errors.ts";
 import { CallStream } from "./call-stream.ts";
 import type { Call, CallHandle, ReplySink } from "./call.ts";
 import {
@@ -18,48 +18,19 @@ import {
   encodeUint32,
   isIgnorable,
 } from "./codec.ts";
+import {
+  type ConnectionOwner,
+  type ConnectionTimers,
+  DEFAULT_CONNECTION_TIMERS,
+} from "./connection-options.ts";
 import { type GuestHello, readCredit, readEvent, readFailure, readHello, readResetCode } from "./incoming.ts";
 import { callMeta } from "./opening.ts";
 import { Outgoing } from "./outgoing.ts";
 import { Pings } from "./pings.ts";
 import { type FrameHandler, FrameReader } from "./reader.ts";
 import { StreamList } from "./stream-list.ts";
+import { Throttle } from "./throttle.ts";
 import { Watchdog } from "./watchdog.ts";
-
-/** How long a guest may take, in ms. On a slow or overcommitted machine they may have to be longer. */
-export interface ConnectionTimers {
-  /** Until its HELLO. */
-  readonly helloMs: number;
-  /** From the first byte of a frame to its last. */
-  readonly partialFrameMs: number;
-  /** Without reading anything although it has nothing else to do. */
-  readonly writeStallMs: number;
-  /** Until its last frame for a stream that we reset. */
-  readonly resetMs: number;
-}
-
-/** frames.md section 5: an innocent guest needs a thousandth of these. */
-export const DEFAULT_CONNECTION_TIMERS: ConnectionTimers = {
-  helloMs: 2_000,
-  partialFrameMs: 2_000,
-  writeStallMs: 2_000,
-  resetMs: 1_000,
-};
-
-/** Whoever owns a connection; none of these is called before the connection's constructor has returned. */
-export interface ConnectionOwner {
-  /** The code is loaded; calls run. */
-  ready(): void;
-  /** A call ran over its limit: no new ones are taken, and `ended` follows within `resetMs`. */
-  retiring(error: OlError): void;
-  /**
-   * The connection is over, once. With an error every open call has heard it already. Without one the guest's side
-   * closed: the owner finds out why and calls `fail`.
-   */
-  ended(error: OlError | undefined): void;
-  /** An EVENT other than ready and import-error, as the guest sent it. */
-  event?(name: string, body: Buffer): void;
-}
 
 const MAX_STREAM_ID = 0xffff_ffff;
 /** More credit than this cannot be meant. */
@@ -79,7 +50,7 @@ export class GuestConnection implements FrameHandler {
   readonly #outgoing: Outgoing;
   readonly #streams = new StreamList();
   readonly #pings = new Pings();
-  readonly #budget: FrameBudget;
+  readonly #throttle: Throttle;
   readonly #watchdog: Watchdog = new Watchdog((nowMs) => this.#check(nowMs));
   readonly #startedAtMs: number = performance.now();
 
@@ -95,14 +66,13 @@ export class GuestConnection implements FrameHandler {
   #currentEnds = false;
   #partial = 0;
   #partialSinceMs = 0;
-  #resumeAtMs = 0;
 
   /** Takes `socket` over. `timers` only replaces what it names. */
   constructor(socket: Duplex, owner: ConnectionOwner, timers: Partial<ConnectionTimers> = {}) {
     this.#socket = socket;
     this.#owner = owner;
     this.#timers = { ...DEFAULT_CONNECTION_TIMERS, ...timers };
-    this.#budget = new FrameBudget(this.#startedAtMs);
+    this.#throttle = new Throttle(socket, this.#watchdog, this.#startedAtMs);
     this.#outgoing = new Outgoing(socket, this.#watchdog, this.#timers.writeStallMs);
     socket.on("data", this.#read);
     socket.on("error", this.#closed);
@@ -143,7 +113,7 @@ export class GuestConnection implements FrameHandler {
     } else {
       this.#outgoing.write(FRAME.call, 0, stream.id, meta, call.body.subarray(0, room));
       stream.unsent = call.body.subarray(room);
-      this.#pump(stream);
+      stream.pump(this.#outgoing);
     }
     this.#watchdog.at(stream.startedAtMs + stream.timeoutMs, stream.startedAtMs);
     return stream;
@@ -177,7 +147,7 @@ export class GuestConnection implements FrameHandler {
   frame(type: number, flags: number, id: number, meta: Buffer, body: Buffer, left: number): void {
     if (this.#state === "greeting") return this.#greet(type, flags, id, meta, body);
     this.#current = undefined;
-    if (isIgnorable(type)) return this.#charge(1 + (body.length + left) / 1024);
+    if (isIgnorable(type)) return this.#throttle.charge(1 + (body.length + left) / 1024);
     switch (type) {
       case FRAME.reply:
         return this.#reply(this.#find(id), flags, meta, body, left);
@@ -194,7 +164,7 @@ export class GuestConnection implements FrameHandler {
     if (type === FRAME.window) return this.#window(this.#find(id), body);
     if (type !== FRAME.event) throw new FrameViolation(`a frame of type ${type}`);
     if (id !== 0) this.#find(id);
-    this.#charge(1 + (meta.length + body.length) / 1024);
+    this.#throttle.charge(1 + (meta.length + body.length) / 1024);
     this.#event(readEvent(meta), body);
   }
 
@@ -212,7 +182,7 @@ export class GuestConnection implements FrameHandler {
     this.#state = "loading";
     for (let stream = this.#streams.first; stream !== undefined; stream = stream.next) {
       stream.sendCredit += more;
-      this.#pump(stream);
+      stream.pump(this.#outgoing);
     }
   }
 
@@ -238,7 +208,7 @@ export class GuestConnection implements FrameHandler {
     const size = body.length + left;
     if (size > stream.receiveCredit) throw new FrameViolation("DATA beyond its credit");
     stream.receiveCredit -= size;
-    if (size === 0 && !this.#currentEnds) this.#charge(1);
+    if (size === 0 && !this.#currentEnds) this.#throttle.charge(1);
     this.#take(stream, body, left);
   }
 
@@ -252,17 +222,16 @@ export class GuestConnection implements FrameHandler {
   }
 
   #window(stream: CallStream, body: Buffer): void {
-    this.#charge(0.1);
+    this.#throttle.charge(0.1);
     stream.sendCredit += readCredit(body);
     if (stream.sendCredit > MAX_CREDIT) throw new FrameViolation("more credit than fits");
-    this.#pump(stream);
+    stream.pump(this.#outgoing);
   }
 
   #reset(stream: CallStream, body: Buffer): void {
     const code = readResetCode(body);
     this.#close(stream);
-    const message = `The sandbox gave up on the call (reset ${code}).`;
-    stream.fail(sandboxError("OL_SANDBOX_PROTOCOL", message, { details: { reset: code } }));
+    stream.fail(resetError(code));
   }
 
   #event(name: string, body: Buffer): void {
@@ -313,19 +282,6 @@ export class GuestConnection implements FrameHandler {
       queueMicrotask(() => this.#finish(this.#retired as OlError));
   }
 
-  /** Writes what credit allows of an event's rest. */
-  #pump(stream: CallStream): void {
-    while (stream.unsent.length > 0 && stream.sendCredit > 0) {
-      const size = Math.min(stream.unsent.length, stream.sendCredit, MAX_FRAME_BYTES);
-      const last = size === stream.unsent.length;
-      const piece = stream.unsent.subarray(0, size);
-      stream.unsent = last ? EMPTY : stream.unsent.subarray(size);
-      stream.sendCredit -= size;
-      const written = this.#outgoing.write(FRAME.data, last ? END : 0, stream.id, "", piece);
-      if (last) stream.writtenAt = written;
-    }
-  }
-
   /** Gives credit back when half a window is owed. A REPLY's body took none but returns it: a guest may count it. */
   readonly #consumed = (stream: CallStream, bytes: number): void => {
     stream.owed += bytes;
@@ -334,14 +290,6 @@ export class GuestConnection implements FrameHandler {
     stream.receiveCredit += stream.owed;
     stream.owed = 0;
   };
-
-  #charge(cost: number): void {
-    if (!this.#budget.charge(cost) || this.#resumeAtMs > 0) return;
-    const nowMs = performance.now();
-    this.#resumeAtMs = nowMs + this.#budget.pauseMs(nowMs);
-    this.#socket.pause();
-    this.#watchdog.at(this.#resumeAtMs, nowMs);
-  }
 
   readonly #read = (chunk: Buffer): void => {
     if (this.#state === "ended") return;
@@ -363,9 +311,9 @@ export class GuestConnection implements FrameHandler {
   /** Looks at every deadline; returns the next. */
   #check(nowMs: number): number {
     try {
-      const resumeMs = this.#checkBudget(nowMs);
+      if (this.#throttle.resumes(nowMs)) this.#partialSinceMs = nowMs;
       return Math.min(
-        resumeMs,
+        this.#throttle.resumeAtMs,
         this.#checkHello(nowMs),
         this.#checkPartial(nowMs),
         this.#outgoing.check(nowMs, this.#mayBeBusy()),
@@ -378,17 +326,6 @@ export class GuestConnection implements FrameHandler {
     }
   }
 
-  #checkBudget(nowMs: number): number {
-    if (this.#resumeAtMs === 0) return Number.POSITIVE_INFINITY;
-    // What was read before the pause took effect was charged too.
-    const pauseMs = this.#budget.pauseMs(nowMs);
-    if (pauseMs > 0) return (this.#resumeAtMs = nowMs + pauseMs);
-    this.#resumeAtMs = 0;
-    this.#partialSinceMs = nowMs;
-    this.#socket.resume();
-    return Number.POSITIVE_INFINITY;
-  }
-
   #checkHello(nowMs: number): number {
     if (this.#state !== "greeting") return Number.POSITIVE_INFINITY;
     const dueMs = this.#startedAtMs + this.#timers.helloMs;
@@ -397,7 +334,7 @@ export class GuestConnection implements FrameHandler {
   }
 
   #checkPartial(nowMs: number): number {
-    if (this.#partial === 0 || this.#resumeAtMs > 0) return Number.POSITIVE_INFINITY;
+    if (this.#partial === 0 || this.#throttle.paused) return Number.POSITIVE_INFINITY;
     const dueMs = this.#partialSinceMs + this.#timers.partialFrameMs;
     if (nowMs >= dueMs) throw new FrameViolation(`half a frame for ${this.#timers.partialFrameMs} ms`);
     return dueMs;
@@ -420,19 +357,11 @@ export class GuestConnection implements FrameHandler {
   }
 
   #expire(stream: CallStream, nowMs: number): void {
-    const message =
-      this.#state === "ready"
-        ? `The call ran longer than ${stream.timeoutMs} ms.`
-        : `The lambda's code was not loaded within ${stream.timeoutMs} ms.`;
-    const error = sandboxError("OL_SANDBOX_TIMEOUT", message, { details: { timeoutMs: stream.timeoutMs } });
+    const error = timeLimitError(stream.timeoutMs, this.#state === "ready");
     stream.resetAtMs = nowMs;
     this.#outgoing.write(FRAME.reset, 0, stream.id, "", encodeUint32(RESET_CODE.deadline));
     stream.fail(error);
-    this.#retire(
-      sandboxError("OL_SANDBOX_DESTROYED", "The sandbox was destroyed: a call ran over its time limit.", {
-        cause: error,
-      }),
-    );
+    this.#retire(overrunError(error));
   }
 
   #retire(error: OlError): void {

@@ -1,9 +1,22 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { FRAME } from "../../src/frames/codec.ts";
-import { Bench, HELLO, READY, aCall, bytes, reply, u32 } from "./frames-kit.ts";
+import { Bench, HELLO, READY, aCall, bytes, reply, settle, u32 } from "./frames-kit.ts";
 
-const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+/** Lets time pass, and what becomes of it happen. */
+const wait = async (ms: number): Promise<void> => {
+  await settle();
+  vi.advanceTimersByTime(ms);
+  await settle();
+};
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 describe("a call's time limit", () => {
   it("ends the call with OL_SANDBOX_TIMEOUT and the connection once the guest has answered the RESET", async () => {
@@ -11,7 +24,9 @@ describe("a call's time limit", () => {
     const sink = bench.open(aCall("1", 30));
     const behind = bench.open(aCall("2", 5_000));
     bench.say(HELLO, READY);
-    await sink.done;
+    await wait(29);
+    expect(sink.heard).toEqual([]);
+    await wait(2);
     expect(sink.error?.code).toBe("OL_SANDBOX_TIMEOUT");
     expect(bench.events).toEqual(["ready", "retiring"]);
     const [reset] = await bench.sees(FRAME.reset);
@@ -30,6 +45,9 @@ describe("a call's time limit", () => {
     const bench = new Bench({ resetMs: 30 });
     const sink = bench.open(aCall("1", 20));
     bench.say(HELLO, READY);
+    await wait(21);
+    expect(bench.socket.destroyed).toBe(false);
+    await wait(31);
     expect((await bench.ended)?.code).toBe("OL_SANDBOX_DESTROYED");
     expect(sink.error?.code).toBe("OL_SANDBOX_TIMEOUT");
   });
@@ -48,6 +66,7 @@ describe("a call's time limit", () => {
     const slow = new Bench();
     const never = slow.open(aCall("1", 30));
     slow.say(HELLO);
+    await wait(31);
     await never.done;
     expect(never.error?.message).toMatch(/not loaded within 30 ms/);
   });
@@ -69,6 +88,8 @@ describe("a call's time limit", () => {
     const sink = bench.open(aCall("1", 20));
     sink.abandon();
     bench.say(HELLO, READY);
+    await wait(21);
+    await wait(21);
     await bench.ended;
     expect(sink.heard).toEqual([]);
   });

@@ -5,7 +5,8 @@ import { onTestFinished } from "vitest";
 
 import type { Call, CallFailure, ReplySink } from "../../src/frames/call.ts";
 import { END, FRAME, encodeFrame } from "../../src/frames/codec.ts";
-import { type ConnectionTimers, GuestConnection } from "../../src/frames/connection.ts";
+import type { ConnectionTimers } from "../../src/frames/connection-options.ts";
+import { GuestConnection } from "../../src/frames/connection.ts";
 import { FrameReader } from "../../src/frames/reader.ts";
 import { socketPair } from "../../src/testing/socket-pair.ts";
 

@@ -1,0 +1,36 @@
+import type { OlError } from "@ol/common";
+
+/** How long a guest may take, in ms. On a slow or overcommitted machine they may have to be longer. */
+export interface ConnectionTimers {
+  /** Until its HELLO. */
+  readonly helloMs: number;
+  /** From the first byte of a frame to its last. */
+  readonly partialFrameMs: number;
+  /** Without reading anything although it has nothing else to do. */
+  readonly writeStallMs: number;
+  /** Until its last frame for a stream that we reset. */
+  readonly resetMs: number;
+}
+
+/** frames.md section 5: an innocent guest needs a thousandth of these. */
+export const DEFAULT_CONNECTION_TIMERS: ConnectionTimers = {
+  helloMs: 2_000,
+  partialFrameMs: 2_000,
+  writeStallMs: 2_000,
+  resetMs: 1_000,
+};
+
+/** Whoever owns a connection; none of these is called before the connection's constructor has returned. */
+export interface ConnectionOwner {
+  /** The code is loaded; calls run. */
+  ready(): void;
+  /** A call ran over its limit: no new ones are taken, and `ended` follows within `resetMs`. */
+  retiring(error: OlError): void;
+  /**
+   * The connection is over, once. With an error every open call has heard it already. Without one the guest's side
+   * closed: the owner finds out why and calls `fail`.
+   */
+  ended(error: OlError | undefined): void;
+  /** An EVENT other than ready and import-error, as the guest sent it. */
+  event?(name: string, body: Buffer): void;
+}
