@@ -1,0 +1,102 @@
+#!/bin/sh
+# From a fresh clone to a lambda's first reply: installs what the project uses, builds it, makes the cluster
+# my-cluster, starts a worker, calls the lambda `hello`. The cluster runs on afterwards. What is there already is
+# left as it is, so the script can be run again. As root or as an ordinary user.
+set -eu
+
+cd "$(dirname "$0")/.."
+cluster=my-cluster
+
+say() { printf '\n==> %s\n' "$*"; }
+fail() {
+  printf '%s\n' "$*" >&2
+  exit 1
+}
+
+# What the machine must have. quickstart/deps.sh installs it on Debian and Ubuntu.
+command -v node >/dev/null || fail "Node is missing: Node 20.19 or newer is needed; sh quickstart/deps.sh installs it."
+node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' ||
+  fail "Node 20.19 or newer is needed, and this is $(node --version); install a newer one from https://nodejs.org"
+command -v npx >/dev/null || fail "npx is missing: it comes with npm; sh quickstart/deps.sh installs it."
+command -v python3 >/dev/null || fail "Python is missing: Python 3.9 or newer is needed; sh quickstart/deps.sh installs it."
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' ||
+  fail "Python 3.9 or newer is needed, and this is $(python3 --version)."
+[ -w . ] || fail "$(pwd) belongs to another user: clone the repository into a directory of your own."
+
+# The stamp is the lock file that was installed last.
+stamp=node_modules/.installed-lock.yaml
+if cmp -s pnpm-lock.yaml "$stamp"; then
+  say "Packages are installed already"
+else
+  say "Installing packages (a minute at most)"
+  npx -y pnpm@10.34.8 install --frozen-lockfile
+  cp pnpm-lock.yaml "$stamp"
+fi
+
+say "Building"
+node_modules/.bin/tsc -b
+
+admin() { node packages/admin/bin/ol-admin.js "$@"; }
+
+if [ -f "$cluster/config/template.json" ]; then
+  say "The cluster $cluster is there already"
+else
+  say "Making the cluster $cluster"
+  admin new --cluster="$cluster"
+fi
+
+# The URL of the first worker that answers; nothing if none does.
+worker_url() {
+  { admin status --cluster="$cluster" --json 2>/dev/null || true; } | node -e '
+    const { workers = [] } = JSON.parse(require("node:fs").readFileSync(0, "utf8") || "{}");
+    const url = workers.find((worker) => worker.ok)?.url.replace(/\/status$/, "");
+    if (url) console.log(url);'
+}
+
+# 8080, or the next port on which nobody listens.
+free_port() {
+  node -e '
+    const { createServer } = require("node:net");
+    const attempt = (port, hosts) => {
+      if (port > 8180) return process.exit(1);
+      if (hosts.length === 0) return console.log(port);
+      const server = createServer();
+      server.on("error", (error) =>
+        error.code === "EADDRINUSE" ? attempt(port + 1, ["127.0.0.1", "::1"]) : attempt(port, hosts.slice(1)));
+      server.listen(port, hosts[0], () => server.close(() => attempt(port, hosts.slice(1))));
+    };
+    attempt(8080, ["127.0.0.1", "::1"]);' || fail "No port from 8080 to 8180 is free; end something that listens there."
+}
+
+url=$(worker_url)
+if [ -n "$url" ]; then
+  say "A worker runs already at $url"
+else
+  say "Starting a worker"
+  # Whatever a crash or a reboot left goes first; then there is no dead worker with an old port.
+  admin gc --cluster="$cluster"
+  admin workers --cluster="$cluster" --port="$(free_port)"
+  url=$(worker_url)
+  [ -n "$url" ] || fail "The worker does not answer; npx ol-admin doctor says what this machine lacks."
+fi
+
+for handler in quickstart/handlers/*/; do
+  name=$(basename "$handler")
+  [ -e "$cluster/registry/$name" ] || cp -R "$handler" "$cluster/registry/$name"
+done
+
+say "Calling the lambda hello"
+printf '%s\n' "npx ol-admin invoke hello --cluster=$cluster -d '{\"name\": \"Alice\"}'"
+admin invoke hello --cluster="$cluster" -d '{"name": "Alice"}'
+
+cat <<END
+
+The cluster goes on running. Call it again:
+
+  curl -X POST $url/run/hello -d '{"name": "Alice"}'
+
+Other lambdas are in $cluster/registry; a directory with an f.py in it is one. See how it does, and stop it:
+
+  npx ol-admin status --cluster=$cluster
+  npx ol-admin kill --cluster=$cluster
+END
