@@ -101,8 +101,10 @@ describe("the memory budget of a pool", () => {
       missing.push(missingMb);
       void idle.shift()?.destroy();
     });
-    await Promise.all([pool.acquire(sized(30)), pool.acquire(sized(30))]);
+    idle.push(...(await Promise.all([pool.acquire(sized(30)), pool.acquire(sized(30))])));
     expect(missing).toEqual([30, 10]);
+    await pool.acquire(sized(70));
+    expect(missing).toEqual([30, 10, 30]);
   });
 });
 
@@ -133,6 +135,19 @@ describe("a pool", () => {
     late.open();
     await destroyed;
     expect(pool.stats()).toMatchObject({ promisedMb: 0, creating: 0, created: 1, destroyed: 1 });
+  });
+
+  it("that is closed tells at once who waits for a sandbox being made, and ends when that is gone", async () => {
+    const made = new Gate();
+    await using engine = new FakeEngine({ beforeCreate: () => made.opened });
+    await using pool = SandboxPool.create({ engine, memoryMb: 50 });
+    const acquired = failsWith(pool.acquire(specOf("echo")), "OL_SANDBOX_CLOSED");
+    await turn();
+    const closed = pool.close();
+    await acquired;
+    made.open();
+    await closed;
+    expect(pool.stats()).toMatchObject({ promisedMb: 0, sandboxes: 0, creating: 0, destroyed: 1 });
   });
 
   it("gives every sandbox an id of its own that suits a file name", async () => {
