@@ -3,7 +3,7 @@
 import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 
 import { isMain, repositoryRoot } from "./lib/workspace.mjs";
 
@@ -86,6 +86,14 @@ export const countTests = (results, exitCode) => {
   return counts;
 };
 
+/** What was skipped, by file and title. Tests that cannot run here must not be registered, so each is a mistake. */
+export const skippedTests = (results) =>
+  (results?.testResults ?? []).flatMap((file) =>
+    file.assertionResults
+      .filter((test) => test.status !== "passed" && test.status !== "failed")
+      .map((test) => `${relative(repositoryRoot, file.name)}: ${test.fullName}`),
+  );
+
 const runTests = async () => {
   const scratch = await mkdtemp(join(tmpdir(), "ol-tests-"));
   try {
@@ -93,7 +101,10 @@ const runTests = async () => {
     const args = ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
     const code = await runCommand(bin("vitest"), args, testsTimeoutMs);
     const text = await readFile(file, "utf8").catch(() => undefined);
-    return countTests(text === undefined ? undefined : JSON.parse(text), text === undefined ? 1 : code);
+    if (text === undefined) return countTests(undefined, 1);
+    const results = JSON.parse(text);
+    for (const test of skippedTests(results)) process.stdout.write(`skipped: ${test}\n`);
+    return countTests(results, code);
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { countTests } from "../run-tests.mjs";
+import { countTests, skippedTests } from "../run-tests.mjs";
 
 const file = (status: string, ...tests: string[]): object => ({
   status,
@@ -28,5 +28,20 @@ describe("countTests", () => {
       skipped: 0,
     });
     expect(countTests(undefined, 1)).toEqual({ passed: 0, failed: 1, skipped: 0 });
+  });
+});
+
+describe("skippedTests", () => {
+  it("names each test that was neither passed nor failed", () => {
+    const assertionResults = [
+      { status: "passed", fullName: "a" },
+      { status: "skipped", fullName: "group b" },
+      { status: "todo", fullName: "c" },
+    ];
+    const name = new URL("../../packages/x/test/unit/x.test.ts", import.meta.url).pathname;
+    expect(skippedTests({ testResults: [{ name, assertionResults }] })).toEqual([
+      "packages/x/test/unit/x.test.ts: group b",
+      "packages/x/test/unit/x.test.ts: c",
+    ]);
   });
 });
