@@ -14,7 +14,7 @@ import typing
 
 import ol_kernel as kernel
 
-from ol_guest import leaf, messages, seccomp
+from ol_guest import hygiene, leaf, messages, seccomp
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,12 +43,15 @@ class Zygote:
         self._leaves: "dict[int, int]" = {}
         # While a leaf is being forked and not yet announced, its exit must wait to be reported.
         self._forking = False
+        # Leaves' own are read-only, and rootless ones have ids to write.
+        self._proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
     def run(self) -> None:
         """Serves the broker until it is gone."""
         _keep_only_what_forking_needs(self._settings)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: self._report_exits())
+        hygiene.warm()
         # Without this each leaf's first collection would touch, and so copy, the whole inherited heap.
         gc.collect()
         gc.freeze()
@@ -97,7 +100,7 @@ class Zygote:
             channel = socket.socket(fileno=descriptors[0])
             os.close(self._own_pid_namespace)
             self._control.close()
-            leaf.run(channel, descriptors[1:], uid, self._settings, self._filter)
+            leaf.run(channel, descriptors[1:], uid, self._proc, self._settings, self._filter)
         finally:
             # Whatever happens, a leaf's process never returns into the zygote's loop.
             os._exit(leaf.EXIT_SETUP_FAILED)
@@ -119,6 +122,8 @@ class Zygote:
 
 def _keep_only_what_forking_needs(settings: Settings) -> None:
     """Namespaces and mounts (SYS_ADMIN), a leaf's ids, its loopback interface; nothing else, and nothing by exec."""
+    if "capabilities" in settings.weaken:
+        return
     kernel.drop_bounding_set()
     needed = [kernel.CAP_SYS_ADMIN, kernel.CAP_SETUID, kernel.CAP_SETGID, kernel.CAP_NET_ADMIN]
     # An ordinary user's one id is 0 here, and mapping a 0 into a leaf's namespace takes this one.
