@@ -120,7 +120,10 @@ const fill = (template: WorkerTemplate, place: Place): WorkerConfig => {
     ...(place.clusterDir === undefined ? {} : { clusterDir: place.clusterDir }),
     clusterId: place.clusterId ?? derivedClusterId(paths.workerDir),
     clusterName: template.cluster_name ?? basename(place.root),
-    workerName: basename(paths.workerDir).toLowerCase().replaceAll(/[^a-z0-9-]/gu, "-") || "worker",
+    workerName:
+      basename(paths.workerDir)
+        .toLowerCase()
+        .replaceAll(/[^a-z0-9-]/gu, "-") || "worker",
     ...paths,
     workerUrl,
     addresses: addressesOf(workerUrl),

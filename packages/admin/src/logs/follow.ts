@@ -61,8 +61,10 @@ export class Follower implements Disposable {
     while (this.#watchAll(scan.directories)) scan = this.#scan();
     for (const source of scan.sources) this.#open(source);
     for (const [key, { tail, source }] of this.#tails) {
+      // Asked before the last read: what is written in between is read with the next look.
+      const isOver = tail.deleted;
       for (const line of tail.lines()) this.#sink(line, source);
-      if (tail.deleted) this.#finish(key);
+      if (isOver) this.#finish(key);
     }
   }
 

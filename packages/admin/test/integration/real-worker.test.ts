@@ -1,0 +1,79 @@
+import { cpSync, existsSync, readdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { expect, onTestFinished, test } from "vitest";
+
+import { freePort } from "../../src/process/port.ts";
+import { identityOf } from "../../src/process/identity.ts";
+import { readPidFile } from "../../src/process/pid-file.ts";
+import { type Outcome, admin, temporaryDirectory } from "../support/harness.ts";
+
+// The built worker: it is started as a process, as users start it.
+const worker = join(
+  dirname(createRequire(import.meta.url).resolve("ol-worker/package.json")),
+  "bin/ol-worker.js",
+);
+const handlers = fileURLToPath(new URL("../../../../quickstart/handlers", import.meta.url));
+
+const started = async (): Promise<{
+  act: (...tokens: string[]) => Promise<Outcome>;
+  cluster: string;
+  port: number;
+}> => {
+  const cwd = temporaryDirectory();
+  const act = (...tokens: string[]): Promise<Outcome> =>
+    admin(tokens, { cwd, workerCommand: [process.execPath, worker] });
+  const cluster = join(cwd, "my-cluster");
+  await act("new", "-cluster", "my-cluster");
+  onTestFinished(async () => void (await act("kill", "--timeout=1")));
+  const port = await freePort();
+  expect(await act("workers", "-cluster=my-cluster", `--port=${port}`)).toMatchObject({ code: 0 });
+  return { act, cluster, port };
+};
+
+test("a cluster goes from new to a lambda's reply, its log and its end", async () => {
+  const { act, cluster, port } = await started();
+  cpSync(join(handlers, "hello"), join(cluster, "registry/hello"), { recursive: true });
+  cpSync(join(handlers, "echo"), join(cluster, "registry/echo"), { recursive: true });
+  const reply = await fetch(`http://localhost:${port}/runLambda/hello`, {
+    method: "POST",
+    body: '{"name": "Alice"}',
+  });
+  expect(await reply.text()).toBe('"Hello, Alice!"');
+  expect((await act("invoke", "echo", "-d", "[1]")).stdout).toBe("[1]\n");
+  expect((await act("status")).stdout).toMatch(/^ {2}sock {2}\S+ +hello +\w+ +\d+s +\d+MB$/mu);
+  expect((await act("logs", "echo")).stdout).toMatch(/^[0-9A-Z]{26} received \[1\]\n$/u);
+  expect((await act("list")).stdout).toMatch(/^echo .*\nhello .*\n$/u);
+  expect((await act("kill")).code).toBe(0);
+  expect((await act("logs", "echo")).stdout).toMatch(/received \[1\]\n$/u);
+  expect(readdirSync(join(cluster, "workers/worker-0/handlers"))).toEqual([]);
+});
+
+test("kill clears what a worker left that was ended by SIGKILL, and it starts again", async () => {
+  const { act, cluster } = await started();
+  cpSync(join(handlers, "scratch"), join(cluster, "registry/scratch"), { recursive: true });
+  expect((await act("invoke", "scratch")).code).toBe(0);
+  const recorded = readPidFile(join(cluster, "logs/worker-0.pid"));
+  if (recorded === undefined || recorded === "unreadable") throw new Error("there is no pid file");
+  process.kill(recorded.pid, "SIGKILL");
+  await expect.poll(() => identityOf(recorded.pid)).toBeUndefined();
+  expect((await act("status")).code).toBe(1);
+  expect((await act("kill")).code).toBe(0);
+  expect(readdirSync(join(cluster, "workers/worker-0/handlers"))).toEqual([]);
+  expect(existsSync(join(cluster, "logs/worker-0.pid"))).toBe(false);
+  expect((await act("workers", `--port=${await freePort()}`)).code).toBe(0);
+  expect((await act("invoke", "scratch")).stdout).toBe('{"calls of this sandbox":1}\n');
+});
+
+test("a worker without Python says so in one line and leaves nothing", async () => {
+  const cwd = temporaryDirectory();
+  const act = (...tokens: string[]): Promise<Outcome> =>
+    admin(tokens, { cwd, workerCommand: [process.execPath, worker], environment: { PATH: "/nowhere" } });
+  await act("new", "--cluster=c");
+  const outcome = await act("workers", `--port=${await freePort()}`);
+  expect(outcome.code).toBe(1);
+  expect(outcome.stderr.split("\n")[0]).toMatch(/^worker-0 did not start: .*[Pp]ython/u);
+  expect(readdirSync(join(cwd, "c/config")).sort()).toEqual(["cluster.json", "template.json"]);
+});
