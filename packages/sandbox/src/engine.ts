@@ -22,8 +22,8 @@ export type SandboxExit =
   | { readonly reason: "out-of-memory" }
   /** `kill` was called. */
   | { readonly reason: "killed" }
-  /** The engine or its host process died, or the status could not be had. */
-  | { readonly reason: "lost" };
+  /** It could not be set up, the engine's host process died, or the status could not be had; `message` says which. */
+  | { readonly reason: "lost"; readonly message?: string };
 
 /** One running sandbox, as an engine hands it out: a connection to the guest runtime, and a way to end it. */
 export interface EngineSandbox {

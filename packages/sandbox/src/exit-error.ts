@@ -23,7 +23,10 @@ export const exitError = (exit: SandboxExit | undefined, spec: SandboxSpec): OlE
     case "killed":
       return sandboxError("OL_SANDBOX_DESTROYED", "The sandbox was destroyed.");
     case "lost":
-      return sandboxError("OL_SANDBOX_DESTROYED", "The sandbox was lost together with what kept it.");
+      return sandboxError(
+        "OL_SANDBOX_DESTROYED",
+        `The sandbox was lost: ${exit.message ?? "no reason is known"}.`,
+      );
     default:
       return sandboxError("OL_SANDBOX_EXITED", "The lambda's process closed its connection.");
   }

@@ -97,7 +97,7 @@ export class BrokerClient {
 
   #onMessage(message: Record<string, unknown>): void {
     if (message["event"] === "exit") {
-      this.#events.exit(String(message["sandbox"]), this.#exitOf(message));
+      this.#events.exit(String(message["sandbox"]), exitOf(message));
       return;
     }
     if (message["event"] === "log") {
@@ -112,19 +112,6 @@ export class BrokerClient {
     const failure = message["error"] as { code: string; message: string } | undefined;
     if (failure === undefined) waiting.resolve(message["ok"] as Record<string, unknown>);
     else waiting.reject(brokerError(failure.code, failure.message));
-  }
-
-  #exitOf(message: Record<string, unknown>): SandboxExit {
-    if (message["reason"] === "lost") {
-      this.#logger.warn("a sandbox was lost", { sandbox: message["sandbox"], reason: message["message"] });
-      return { reason: "lost" };
-    }
-    const { reason, code, signal } = message;
-    return {
-      reason,
-      ...(code !== undefined && { code }),
-      ...(signal !== undefined && { signal }),
-    } as SandboxExit;
   }
 
   #onEnd(reason: string): void {
@@ -142,3 +129,12 @@ const brokerError = (code: string, message: string): OlError => {
     code in SANDBOX_ERRORS ? (code as SandboxErrorCode) : "OL_SANDBOX_CREATE_FAILED";
   return sandboxError(known, messageOf(message));
 };
+
+/** The fields of an exit event are those of SandboxExit. */
+const exitOf = ({ reason, code, signal, message }: Record<string, unknown>): SandboxExit =>
+  ({
+    reason,
+    ...(code !== undefined && { code }),
+    ...(signal !== undefined && { signal }),
+    ...(message !== undefined && { message }),
+  }) as SandboxExit;

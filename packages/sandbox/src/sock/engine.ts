@@ -70,7 +70,7 @@ export class SockEngine implements SandboxEngine {
       {
         exit: (sandbox, exit) => exits.get(sandbox)?.(exit),
         ended: (reason, expected) => {
-          for (const exited of exits.values()) exited({ reason: "lost" });
+          for (const exited of exits.values()) exited({ reason: "lost", message: reason });
           if (!expected) lost.resolve(reason);
         },
       },
@@ -134,8 +134,14 @@ export class SockEngine implements SandboxEngine {
       return { id, connection, exited, kill };
     } catch (error) {
       await kill();
-      throw error;
+      throw this.#setupError(await exited, error);
     }
+  }
+
+  /** Why nobody listened: the sandbox's own word, if it had the time to say one. */
+  #setupError(exit: SandboxExit, error: unknown): unknown {
+    if (exit.reason !== "lost" || exit.message === undefined) return error;
+    return sandboxError("OL_SANDBOX_CREATE_FAILED", `set up the sandbox: ${exit.message}`, { cause: error });
   }
 
   stats(): EngineStats {
