@@ -142,6 +142,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
 
   sandboxLost(instance: Instance): void {
     this.#fleet.noteNotIdle(instance);
+    this.#growSoon();
     this.#pump(performance.now());
   }
 
@@ -155,6 +156,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       // Those that live go on; nobody is told, so it is logged.
       this.#logger.warn("could not start a sandbox", { lambda: this.name, error: messageOf(error) });
     }
+    this.#growSoon();
     this.#pump(nowMs);
   }
 
@@ -165,8 +167,6 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
 
   codeLoaded(startMs: number): void {
     this.#meanStartMs = nextMean(this.#meanStartMs, startMs);
-    // From now on running calls have an age: see whether more instances are worth it.
-    this.#armGrow();
   }
 
   importFailed(instance: Instance, error: OlError): void {
@@ -284,7 +284,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#dispatch(state.version, nowMs);
     if (this.#queue.size === 0) return;
     this.#armDeadline(nowMs);
-    this.#grow(state.version, nowMs);
+    if (this.#growTimer === undefined) this.#grow(state.version, nowMs);
   }
 
   #dispatch(version: CodeVersion, nowMs: number): void {
@@ -308,7 +308,10 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     const { state } = this.#keeper;
     const current = state.kind === "good" && state.version === instance.version;
     if (!current) return instance.destroy();
-    if (this.#host.isMemoryWanted(this, instance)) return instance.giveUp();
+    if (this.#host.isMemoryWanted(this, instance)) {
+      this.#growSoon();
+      return instance.giveUp();
+    }
     this.#fleet.noteIdle(instance);
   }
 
@@ -321,23 +324,25 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#host.callOver();
   }
 
+  /** Costs more than a quick call: looked at when calls begin to wait, and then at the timer's pace. */
   #grow(version: CodeVersion, nowMs: number): void {
+    this.#armGrow();
     const { options, slots } = this.#host;
-    const counts = this.#fleet.count(version, nowMs);
-    const { queued, max } = { queued: this.#queue.size, max: options.maxInstances };
+    const { live, starting, oldestRunMs } = this.#fleet.count(version, nowMs);
     const desired = desiredInstances({
-      ...counts,
-      queued,
-      max,
+      queued: this.#queue.size,
+      live,
+      starting,
+      max: options.maxInstances,
       freeSlots: slots.free,
       meanRunMs: this.#meanRunMs,
+      oldestRunMs,
       meanStartMs: this.#meanStartMs,
     });
     const { memoryMb } = this.#profileOf(version).spec.limits;
     // The first may wait for memory; those beyond stand in nobody's way.
-    for (let live = counts.live; live < desired && (live === 0 || this.#host.hasRoom(memoryMb)); live += 1)
+    for (let count = live; count < desired && (count === 0 || this.#host.hasRoom(memoryMb)); count += 1)
       this.#startOne(version);
-    if (desired < max) this.#armGrow();
   }
 
   #startOne(version: CodeVersion): void {
@@ -362,6 +367,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     const current = state.kind === "good" || state.kind === "broken" ? state.version : undefined;
     for (const instance of this.#fleet) if (instance.version !== current) instance.retire();
     if (state.kind === "gone") this.#host.forget(this);
+    this.#growSoon();
     this.#pump(performance.now());
   }
 
@@ -430,6 +436,12 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       },
       Math.max(Math.ceil(call.deadlineMs - nowMs), 1),
     );
+  }
+
+  /** There may be fewer instances than a moment ago: the next look at them must not wait. */
+  #growSoon(): void {
+    clearTimeout(this.#growTimer);
+    this.#growTimer = undefined;
   }
 
   #armGrow(): void {
