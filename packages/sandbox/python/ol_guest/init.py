@@ -11,6 +11,7 @@ import socket
 import sys
 
 CONTROL_FD = 3
+OOM_SCORE_ADJ = "500"
 
 
 def main() -> None:
@@ -23,9 +24,9 @@ def main() -> None:
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     if "seccomp" not in settings.weaken:
         kernel.install_seccomp(seccomp.tree_filter())
-    # The machine's memory running out should cost lambdas before anything else.
+    # A root's broker has done so already, and better; an ordinary user's cannot.
     with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write("500")
+        file.write(OOM_SCORE_ADJ)
     pid = os.fork()
     if pid == 0:
         control = socket.socket(fileno=CONTROL_FD)

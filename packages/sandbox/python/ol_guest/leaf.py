@@ -31,9 +31,17 @@ _MIB = 1024 * 1024
 
 
 def run(
-    channel: socket.socket, cgroup_files: "list[int]", uid: int, settings: "Settings", seccomp_filter: bytes
+    channel: socket.socket,
+    cgroup_files: "list[int]",
+    uid: int,
+    tree_proc: int,
+    settings: "Settings",
+    seccomp_filter: bytes,
 ) -> None:
-    """Becomes a sandbox and serves calls until the worker goes; returns only if the broker is gone."""
+    """Becomes a sandbox and serves calls until the worker goes; returns only if the broker is gone.
+
+    `tree_proc` is an open directory, the tree's writable /proc.
+    """
     step = "prepare"
     try:
         _prepare(cgroup_files, settings)
@@ -45,9 +53,9 @@ def run(
         listener = _attach(assignment, descriptors)
         step = "confine"
         _limit(assignment["rlimits"], assignment["dataMb"])
-        _confine(uid, settings, seccomp_filter)
-    except OSError as error:
-        messages.send(channel, {"op": "failed", "error": f"{step}: {error}"})
+        _confine(uid, tree_proc, settings, seccomp_filter)
+    except Exception as error:  # whatever it is, the broker must be told: nobody else can tell anybody
+        messages.send(channel, {"op": "failed", "error": f"{step}: {type(error).__name__}: {error}"})
         return
     channel.close()
     _start(assignment["environment"], listener)
@@ -68,7 +76,10 @@ def _prepare(cgroup_files: "list[int]", settings: "Settings") -> None:
     if flags & kernel.CLONE_NEWNET:
         _bring_loopback_up()
     if "pid-namespace" not in weaken:
-        kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+        # Read-only: an id equal to a namespace's owner may write many of its /proc/sys files, anybody may lower his
+        # oom_score_adj, and no lambda has a reason to write anything there.
+        flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC | kernel.MS_RDONLY
+        kernel.mount("proc", "/proc", "proc", flags)
 
 
 def _bring_loopback_up() -> None:
@@ -111,33 +122,43 @@ def _data_segment_bytes() -> int:
     raise OSError("no VmData in /proc/self/status")
 
 
-def _confine(uid: int, settings: "Settings", seccomp_filter: bytes) -> None:
+def _confine(uid: int, tree_proc: int, settings: "Settings", seccomp_filter: bytes) -> None:
     weaken = settings.weaken
-    if settings.rootless:
-        _take_own_user_namespace()
-    elif "user" not in weaken:
-        os.setgroups([])
-        os.setresgid(uid, uid, uid)
-        os.setresuid(uid, uid, uid)
+    if "user" not in weaken:
+        if settings.rootless:
+            _take_own_user_namespace(tree_proc)
+        else:
+            _take_own_uid(uid)
     if "capabilities" not in weaken:
         kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_CLEAR_ALL)
         kernel.set_capabilities(())
     # Changed ids made this process undumpable, and its own /proc/self unreadable to its subprocesses.
     kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
+    if "landlock" not in weaken:
+        # With a network namespace of its own there are no strangers' abstract sockets; with the host's there are.
+        kernel.landlock_scope()
     if "seccomp" not in weaken:
         kernel.install_seccomp(seccomp_filter)
 
 
-def _take_own_user_namespace() -> None:
+def _take_own_uid(uid: int) -> None:
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+
+
+def _take_own_user_namespace(tree_proc: int) -> None:
     """Process limits count by user namespace, and the tree's one id is shared by all leaves."""
     kernel.unshare(kernel.CLONE_NEWUSER)
+    # A new user namespace comes with a full set.
+    kernel.drop_bounding_set()
     for name, text in (
         ("setgroups", "deny"),
         ("uid_map", f"{_ROOTLESS_UID} 0 1"),
         ("gid_map", f"{_ROOTLESS_UID} 0 1"),
     ):
         # os.write and not a file object, whose close would hide the error.
-        descriptor = os.open(f"/proc/self/{name}", os.O_WRONLY | os.O_CLOEXEC)
+        descriptor = os.open(f"self/{name}", os.O_WRONLY | os.O_CLOEXEC, dir_fd=tree_proc)
         try:
             os.write(descriptor, text.encode())
         finally:

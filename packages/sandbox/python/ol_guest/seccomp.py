@@ -104,6 +104,7 @@ LEAF_DENIED = {
 }
 
 _CLONE, _CLONE3, _SOCKET, _SOCKETPAIR, _IOCTL, _MKNOD, _MKNODAT = 56, 435, 41, 53, 16, 133, 259
+_SETRLIMIT, _PRLIMIT64, _RLIMIT_CORE = 160, 302, 4
 # AF_UNIX, AF_INET, AF_INET6. AF_NETLINK and AF_VSOCK reach the host's configuration and hypervisor.
 _SOCKET_FAMILIES = (1, 2, 10)
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
@@ -150,6 +151,10 @@ def _argument(index: int) -> bytes:
     return _load(_ARGUMENTS + 8 * index)
 
 
+def _argument_high(index: int) -> bytes:
+    return _load(_ARGUMENTS + 8 * index + 4)
+
+
 def _namespace_clone() -> "list[bytes]":
     allow = _statement(_RETURN, _ALLOW)
     body = [_argument(0), _statement(_JUMP_ANY_BIT, NAMESPACE_FLAGS, 0, 1), _refuse(errno.EPERM), allow]
@@ -190,6 +195,22 @@ def _device_files() -> "list[bytes]":
     return _on_call(_MKNOD, body(1)) + _on_call(_MKNODAT, body(2))
 
 
+def _core_limit() -> "list[bytes]":
+    """RLIMIT_CORE stays at the 1 that turns core dumps off; lowering it to 0 would turn piped ones on.
+
+    Answered with success, since programs that set 0 mean the same as we do.
+    """
+    pretend = _refuse(0)
+    allow = _statement(_RETURN, _ALLOW)
+    only_core = _statement(_JUMP_EQUAL, _RLIMIT_CORE, 1, 0)
+    set_limit = [_argument(0), only_core, allow, pretend]
+    # Without a new limit it only asks for the present one; a pointer may lie at any address.
+    is_null = [_argument(2), _statement(_JUMP_EQUAL, 0, 0, 2), _argument_high(2), _statement(_JUMP_EQUAL, 0, 1, 0)]
+    return _on_call(_SETRLIMIT, set_limit) + _on_call(
+        _PRLIMIT64, [_argument(1), only_core, allow, *is_null, pretend, allow]
+    )
+
+
 def tree_filter() -> bytes:
     """For a tree's init, zygotes and leaves."""
     return b"".join([*_prologue(), *_denials(TREE_DENIED), _statement(_RETURN, _ALLOW)])
@@ -197,5 +218,5 @@ def tree_filter() -> bytes:
 
 def leaf_filter() -> bytes:
     """For a leaf, on top of the tree's."""
-    rules = _namespace_clone() + _socket_families() + _terminal_ioctls() + _device_files()
+    rules = _namespace_clone() + _socket_families() + _terminal_ioctls() + _device_files() + _core_limit()
     return b"".join([*_prologue(), *_denials(LEAF_DENIED), *rules, _statement(_RETURN, _ALLOW)])

@@ -1,5 +1,6 @@
 """A sandbox's limits in the kernel's terms: by cgroup where there is one to write to, else by rlimit."""
 
+import resource
 import typing
 
 from ol_host import host
@@ -16,10 +17,18 @@ def apply(group: Group, wanted: "dict[str, typing.Any]") -> None:
 
 def for_leaf(wanted: "dict[str, typing.Any]", controllers: "frozenset[str]", rootless: bool) -> "dict[str, object]":
     """What the leaf has to do itself: `rlimits`, and `dataMb` where no cgroup limits its memory."""
-    rlimits = {"CORE": 0, "NOFILE": _OPEN_FILES, "FSIZE": wanted["scratchMb"] * _MIB}
+    # 1 and not 0: a core_pattern that is a pipe is given even to those with 0, and its program would run as root
+    # on the host, with what a lambda wrote as its input. 1 is what the kernel takes as "never" (fs/coredump.c).
+    rlimits = {"CORE": 1, "NOFILE": min(_OPEN_FILES, _hard_limit_of_files()), "FSIZE": wanted["scratchMb"] * _MIB}
     if "pids" not in controllers and counts_processes(rootless):
         rlimits["NPROC"] = wanted["procs"]
     return {"rlimits": rlimits, "dataMb": None if "memory" in controllers else wanted["memoryMb"]}
+
+
+def _hard_limit_of_files() -> int:
+    """A leaf has no right to more than we have."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _OPEN_FILES if hard == resource.RLIM_INFINITY else hard
 
 
 def counts_processes(rootless: bool) -> bool:

@@ -7,8 +7,11 @@ still visible), the old root is dropped, the root is made read-only, and a fresh
 nothing of the broker's memory comes along.
 """
 
+import contextlib
 import json
 import os
+import select
+import signal
 import socket
 import sys
 import typing
@@ -96,8 +99,9 @@ class Base:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
         self.sources.append(Source(target, descriptor, os.path.isdir(path)))
 
-    def detached(self) -> "list[tuple[Source, int]]":
-        return [(source, _detached_read_only(source)) for source in self.sources]
+    def detached(self) -> "typing.Iterator[tuple[Source, int]]":
+        for source in self.sources:
+            yield source, _detached_read_only(source)
 
 
 def _detached_read_only(source: Source) -> int:
@@ -106,7 +110,11 @@ def _detached_read_only(source: Source) -> int:
     # Device files must stay devices; everything else must not become one.
     if not source.target.startswith("dev/"):
         flags |= kernel.MOUNT_ATTR_NODEV
-    kernel.mount_setattr(tree, "", flags, recursive=source.is_directory)
+    try:
+        kernel.mount_setattr(tree, "", flags, recursive=source.is_directory)
+    except OSError:
+        os.close(tree)
+        raise
     return tree
 
 
@@ -126,27 +134,43 @@ class Tree:
 
 def spawn(base: Base, network: str, rootless: bool, first_uid: int, weaken: "list[str]") -> Tree:
     """Starts a tree. Its zygote reads its control channel when it is ready: nobody has to wait for it."""
-    ours, theirs = messages.pair()
-    log_read, log_write = os.pipe()
-    os.set_blocking(log_read, False)
-    mapped_read, mapped_write = os.pipe()
-    trees = base.detached()
     settings = json.dumps({"ownNetwork": network == "none", "rootless": rootless, "weaken": weaken})
     flags = _NAMESPACES | (kernel.CLONE_NEWNET if network == "none" else 0)
-    pid, pidfd = kernel.clone_process(flags)
-    if pid == 0:
-        os.dup2(log_write, 2)
-        os.close(mapped_write)
-        _become_init(base, trees, theirs, mapped_read, settings)
-    for descriptor in (log_write, mapped_read, *(tree for _source, tree in trees)):
-        os.close(descriptor)
-    theirs.close()
-    try:
+    if "ipc-namespace" in weaken:
+        flags &= ~kernel.CLONE_NEWIPC
+    with contextlib.ExitStack() as handed_over, contextlib.ExitStack() as undo:
+        ours, theirs = messages.pair()
+        undo.callback(ours.close)
+        handed_over.callback(theirs.close)
+        log_read, log_write = os.pipe()
+        undo.callback(os.close, log_read)
+        handed_over.callback(os.close, log_write)
+        os.set_blocking(log_read, False)
+        mapped_read, mapped_write = os.pipe()
+        for descriptor in (mapped_read, mapped_write):
+            handed_over.callback(os.close, descriptor)
+        trees = []
+        for source, tree in base.detached():
+            handed_over.callback(os.close, tree)
+            trees.append((source, tree))
+        pid, pidfd = kernel.clone_process(flags)
+        if pid == 0:
+            os.dup2(log_write, 2)
+            os.close(mapped_write)
+            _become_init(base, trees, theirs, mapped_read, settings)
+        undo.callback(_end, pidfd)
         _map_ids(pid, rootless, first_uid)
+        if not rootless:
+            _prefer_for_oom_kill(pid)
         os.write(mapped_write, b"1")
-    finally:
-        os.close(mapped_write)
+        undo.pop_all()
     return Tree(network, pid, pidfd, ours, log_read)
+
+
+def _end(pidfd: int) -> None:
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+    os.close(pidfd)
 
 
 def _map_ids(pid: int, rootless: bool, first_uid: int) -> None:
@@ -158,6 +182,16 @@ def _map_ids(pid: int, rootless: bool, first_uid: int) -> None:
             os.write(descriptor, text.encode())
         finally:
             os.close(descriptor)
+
+
+def _prefer_for_oom_kill(pid: int) -> None:
+    """The machine's memory running out should cost lambdas before anything else. What somebody with the host's
+    CAP_SYS_RESOURCE sets, nobody without can lower: it is also the least that descendants may have."""
+    descriptor = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, init.OOM_SCORE_ADJ.encode())
+    finally:
+        os.close(descriptor)
 
 
 def _become_init(
@@ -180,12 +214,22 @@ def _become_init(
         os.dup2(control.fileno(), init.CONTROL_FD)
         kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
         kernel.close_range(init.CONTROL_FD + 1)
+        if _broker_is_gone():
+            # It died before its death could be a signal to us.
+            os._exit(1)
         start = "import sys; sys.path.insert(0, '/runtime'); from ol_guest.init import main; main()"
         arguments = [base.interpreter, "-I", "-S", "-B", "-X", "utf8", "-c", start, settings]
         os.execve(base.interpreter, arguments, {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/host"})
     except BaseException as error:  # noqa: BLE001 - a forked broker must never run on as a second one
         write_all(2, f"sandbox tree: {error}\n")
         os._exit(1)
+
+
+def _broker_is_gone() -> bool:
+    poll = select.poll()
+    # Nothing asked for: the end of the other side is reported anyway.
+    poll.register(init.CONTROL_FD, 0)
+    return bool(poll.poll(0))
 
 
 def _enter(base: Base, trees: "list[tuple[Source, int]]") -> None:

@@ -7,7 +7,8 @@ export type Defence =
   | "user"
   | "pid-namespace"
   | "ipc-namespace"
-  | "network-namespace";
+  | "network-namespace"
+  | "landlock";
 
 /** Where a SOCK engine works, and as what. */
 export interface SockEngineOptions {
