@@ -29,7 +29,7 @@ if cmp -s pnpm-lock.yaml "$stamp"; then
   say "Packages are installed already"
 else
   say "Installing packages (a minute at most)"
-  npx -y pnpm@10.34.8 install --frozen-lockfile
+  npm_config_update_notifier=false npx -y pnpm@10.34.8 install --frozen-lockfile
   cp pnpm-lock.yaml "$stamp"
 fi
 

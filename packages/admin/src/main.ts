@@ -41,27 +41,43 @@ const endOnBrokenPipe = (stream: NodeJS.WriteStream): void => {
   });
 };
 
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/** The first signal asks a command to end, the second to hurry; the third ends us in whatever state. */
+const watchSignals = (): {
+  readonly signal: AbortSignal;
+  readonly urgent: AbortSignal;
+  readonly stop: () => void;
+} => {
+  const [first, second] = [new AbortController(), new AbortController()];
+  const heard = (name: NodeJS.Signals): void => {
+    if (second.signal.aborted) process.exit(1);
+    (first.signal.aborted ? second : first).abort(new Error(`ended by ${name}`));
+  };
+  for (const name of SIGNALS) process.on(name, heard);
+  const stop = (): void => {
+    for (const name of SIGNALS) process.off(name, heard);
+  };
+  return { signal: first.signal, urgent: second.signal, stop };
+};
+
 /** Runs the command line of this process and settles with its exit code. */
 export const main = async (): Promise<number> => {
   endOnBrokenPipe(process.stdout);
   endOnBrokenPipe(process.stderr);
-  const controller = new AbortController();
-  const stop = (name: NodeJS.Signals): void => controller.abort(new Error(`ended by ${name}`));
-  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, stop);
+  const { signal, urgent, stop } = watchSignals();
   const { version = "0.0.0" } = readPackage(new URL("../package.json", import.meta.url));
-  const code = await run(
-    process.argv.slice(2),
-    { commands: COMMANDS, later: LATER_COMMANDS, version },
-    {
-      cwd: process.cwd(),
-      // oxlint-disable-next-line no-process-env -- the edge of a program is where its environment is read
-      environment: process.env,
-      input: process.stdin,
-      output: new Output(process.stdout, process.stderr),
-      signal: controller.signal,
-      workerCommand: findWorker,
-    },
-  );
-  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.off(name, stop);
+  const table = { commands: COMMANDS, later: LATER_COMMANDS, version };
+  const code = await run(process.argv.slice(2), table, {
+    cwd: process.cwd(),
+    // oxlint-disable-next-line no-process-env -- the edge of a program is where its environment is read
+    environment: process.env,
+    input: process.stdin,
+    output: new Output(process.stdout, process.stderr),
+    signal,
+    urgent,
+    workerCommand: findWorker,
+  });
+  stop();
   return code;
 };

@@ -13,6 +13,8 @@ export interface Context {
   readonly output: Output;
   /** Aborted by ctrl-C and SIGTERM. */
   readonly signal: AbortSignal;
+  /** Aborted when that is not enough: by the second of them. */
+  readonly urgent: AbortSignal;
   /** The command, with its first arguments, that is `ol-worker`. */
   readonly workerCommand: () => readonly string[];
 }

@@ -1,11 +1,11 @@
 import { WORKER_SCHEMA, describeKeys } from "@ol/config";
 
-import { type Command, JSON_OPTION } from "../cli/command.ts";
+import { CLUSTER_OPTION, type Command, JSON_OPTION } from "../cli/command.ts";
 
 export const configCommand: Command = {
   name: "config",
   about: "print every configuration key: value, default, meaning",
-  options: { json: { ...JSON_OPTION, about: "print the JSON schema" } },
+  options: { cluster: CLUSTER_OPTION, json: { ...JSON_OPTION, about: "print the JSON schema" } },
   run(args, context) {
     if (args.flag("json")) context.output.json(WORKER_SCHEMA);
     else

@@ -20,7 +20,7 @@ const WORDS = {
 
 /** Ends one worker and removes what it leaves on the host. The pid file goes last: until then `kill` can be repeated. */
 const killWorker = async (worker: Worker, graceMs: number | undefined, context: Context): Promise<string> => {
-  const outcome = await stopWorker(worker, graceMs);
+  const outcome = await stopWorker(worker, context.signal, graceMs);
   if (worker.configured) await hostWork(context, "sweep", worker.configFile);
   removePidFile(worker.pidFile);
   return WORDS[outcome];
@@ -45,6 +45,7 @@ export const killCommand: Command = {
     const graceMs = seconds === undefined ? undefined : seconds * 1000;
     const all = Promise.allSettled(workers.map((worker) => killWorker(worker, graceMs, context)));
     const outcomes = await withProgress(context.output, "stopping the cluster", all);
+    context.signal.throwIfAborted();
     let code = 0;
     for (const [at, outcome] of outcomes.entries()) {
       const name = workers[at]?.name ?? "worker";

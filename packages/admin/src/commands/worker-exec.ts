@@ -3,13 +3,16 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 
 import { usageError } from "../cli/arguments.ts";
-import type { Command } from "../cli/command.ts";
+import { CLUSTER_OPTION, type Command } from "../cli/command.ts";
 import { adminError } from "../errors.ts";
 
 export const workerExecCommand: Command = {
   name: "worker-exec",
   about: "run one worker here, its log on this terminal; ctrl-C stops it",
-  options: { config: { kind: "text", value: "FILE", about: "the worker's configuration" } },
+  options: {
+    cluster: CLUSTER_OPTION,
+    config: { kind: "text", value: "FILE", about: "the worker's configuration" },
+  },
   async run(args, context) {
     const named = args.text("config");
     if (named === undefined) throw usageError("worker-exec needs --config=FILE, the worker's configuration");
@@ -26,7 +29,9 @@ export const workerExecCommand: Command = {
     const pass = (): void => {
       child.kill("SIGTERM");
     };
-    context.signal.addEventListener("abort", pass, { once: true });
+    // The worker, too, takes the second one as an order to end at once.
+    const signals = [context.signal, context.urgent];
+    for (const signal of signals) signal.addEventListener("abort", pass, { once: true });
     if (context.signal.aborted) pass();
     return new Promise<number>((settle, reject) => {
       child.once("error", (error) =>
@@ -35,7 +40,7 @@ export const workerExecCommand: Command = {
         ),
       );
       child.once("close", (code, signal) => {
-        context.signal.removeEventListener("abort", pass);
+        for (const one of signals) one.removeEventListener("abort", pass);
         if (signal !== null) context.output.message(`the worker was ended by ${signal}`);
         settle(code === 0 ? 0 : 1);
       });

@@ -132,7 +132,11 @@ const restartAll = async (
   for (const worker of running) {
     const port = ports.get(worker.index);
     if (port === undefined) continue;
-    await withProgress(ground.context.output, `stopping ${worker.name}`, stopWorker(worker));
+    await withProgress(
+      ground.context.output,
+      `stopping ${worker.name}`,
+      stopWorker(worker, ground.context.signal),
+    );
     removePidFile(worker.pidFile);
     code = Math.max(code, await startAll(ground, [{ index: worker.index, port }]));
   }

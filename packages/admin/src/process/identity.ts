@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 
 /**
  * Which process is meant. A pid alone may belong to a stranger tomorrow; with the moment it started and the
@@ -21,12 +21,26 @@ const readOrUndefined = (path: string): string | undefined => {
   }
 };
 
-/** Start time of a process from the text of its /proc/PID/stat; undefined if it is dead but not yet reaped. */
-export const startTimeOf = (stat: string): string | undefined => {
+/** State and start time of a process from the text of its /proc/PID/stat. */
+export const parseStat = (
+  stat: string,
+): { readonly ended: boolean; readonly startTime: string | undefined } => {
   // The name in parentheses may itself hold parentheses and blanks.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const state = fields[0];
-  return state === "Z" || state === "X" ? undefined : fields[19];
+  return { ended: fields[0] === "Z" || fields[0] === "X", startTime: fields[19] };
+};
+
+/**
+ * Whether other threads than the first still run. An ended first thread is shown as a zombie while they do, and
+ * the process keeps its ports and files as long.
+ */
+const hasThreads = (pid: number): boolean => {
+  try {
+    return readdirSync(`/proc/${pid}/task`).length > 1;
+  } catch {
+    // Gone altogether by now.
+    return false;
+  }
 };
 
 const bootId = (): string => readOrUndefined("/proc/sys/kernel/random/boot_id")?.trim() ?? "";
@@ -34,8 +48,10 @@ const bootId = (): string => readOrUndefined("/proc/sys/kernel/random/boot_id")?
 /** The identity of a living process; undefined if there is none with this pid. */
 export const identityOf = (pid: number): ProcessIdentity | undefined => {
   const stat = readOrUndefined(`/proc/${pid}/stat`);
-  const startTime = stat === undefined ? undefined : startTimeOf(stat);
-  return startTime === undefined ? undefined : { pid, startTime, bootId: bootId() };
+  if (stat === undefined) return undefined;
+  const { ended, startTime } = parseStat(stat);
+  if (startTime === undefined || (ended && !hasThreads(pid))) return undefined;
+  return { pid, startTime, bootId: bootId() };
 };
 
 /** Whether exactly this process lives. */

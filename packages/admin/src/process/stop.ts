@@ -14,11 +14,15 @@ const LOOK_MS = 20;
  * Settles with true once the process is gone, with false at the deadline. It is not our child, and Node can
  * wait for no other process (no pidfd, and /proc has no change events): looking again is the only way.
  */
-export const waitForExit = async (identity: ProcessIdentity, deadlineMs: number): Promise<boolean> => {
+export const waitForExit = async (
+  identity: ProcessIdentity,
+  deadlineMs: number,
+  interrupt?: AbortSignal,
+): Promise<boolean> => {
   const end = performance.now() + deadlineMs;
   while (isAlive(identity)) {
     if (performance.now() >= end) return false;
-    await sleep(LOOK_MS);
+    await sleep(LOOK_MS, undefined, interrupt === undefined ? {} : { signal: interrupt });
   }
   return true;
 };
@@ -38,13 +42,20 @@ const signal = (identity: ProcessIdentity, name: "SIGTERM" | "SIGKILL"): void =>
   }
 };
 
-/** Ends exactly this process: SIGTERM, `graceMs` to finish what it does, SIGKILL. */
-export const stopProcess = async (identity: ProcessIdentity, graceMs: number): Promise<StopOutcome> => {
+/**
+ * Ends exactly this process: SIGTERM, `graceMs` to finish what it does, SIGKILL. `interrupt` ends the waiting,
+ * and leaves a process that is ending by itself.
+ */
+export const stopProcess = async (
+  identity: ProcessIdentity,
+  graceMs: number,
+  interrupt?: AbortSignal,
+): Promise<StopOutcome> => {
   if (!isAlive(identity)) return "was-gone";
   signal(identity, "SIGTERM");
-  if (await waitForExit(identity, graceMs)) return "ended";
+  if (await waitForExit(identity, graceMs, interrupt)) return "ended";
   signal(identity, "SIGKILL");
-  if (await waitForExit(identity, KILL_MS)) return "killed";
+  if (await waitForExit(identity, KILL_MS, interrupt)) return "killed";
   throw adminError(
     "OL_ADMIN_NOT_STOPPED",
     `process ${identity.pid} does not end even by SIGKILL; the kernel holds it (a dead network disk?)`,

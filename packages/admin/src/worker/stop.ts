@@ -1,6 +1,11 @@
-import { loadWorkerConfig } from "@ol/config";
-import { isOlError } from "@ol/common";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 
+import { isLambdaName, readLambdaConfig } from "@ol/bundle";
+import { isOlError } from "@ol/common";
+import { loadWorkerConfig } from "@ol/config";
+
+import { errnoOf } from "../errors.ts";
 import { type StopOutcome, stopProcess } from "../process/stop.ts";
 import type { Worker } from "./list.ts";
 
@@ -9,18 +14,44 @@ const MARGIN_MS = 10_000;
 /** For a worker whose configuration cannot be read any more. */
 const FALLBACK_MS = 40_000;
 
+/** How long a lambda's own ol.yaml lets a call run; 0 if it does not say, or says it wrongly: it does not run then. */
+const ownRuntimeSec = (directory: string): number => {
+  try {
+    return readLambdaConfig(directory).limits.runtimeSec ?? 0;
+  } catch (error) {
+    if (isOlError(error)) return 0;
+    throw error;
+  }
+};
+
+const lambdasIn = (registry: string): string[] => {
+  try {
+    return readdirSync(registry).filter((name) => isLambdaName(name));
+  } catch (error) {
+    // Without a registry no lambda has an ol.yaml.
+    if (errnoOf(error) !== undefined) return [];
+    throw error;
+  }
+};
+
+/** As long as the longest call may take that can be running. */
 const graceOf = async (worker: Worker): Promise<number> => {
   try {
-    const config = await loadWorkerConfig(worker.configFile);
-    return config.limits.runtimeSec * 1000 + MARGIN_MS;
+    const { limits, registryDir } = await loadWorkerConfig(worker.configFile);
+    const own = lambdasIn(registryDir).map((name) => ownRuntimeSec(join(registryDir, name)));
+    return Math.max(limits.runtimeSec, ...own) * 1000 + MARGIN_MS;
   } catch (error) {
     if (isOlError(error)) return FALLBACK_MS;
     throw error;
   }
 };
 
-/** Ends a worker: SIGTERM, as long as its calls may take, SIGKILL. */
-export const stopWorker = async (worker: Worker, graceMs?: number): Promise<StopOutcome> => {
+/** Ends a worker: SIGTERM, as long as its calls may take (or `graceMs`), SIGKILL. */
+export const stopWorker = async (
+  worker: Worker,
+  interrupt: AbortSignal,
+  graceMs?: number,
+): Promise<StopOutcome> => {
   if (worker.process === undefined || worker.state !== "running") return "was-gone";
-  return stopProcess(worker.process, graceMs ?? (await graceOf(worker)));
+  return stopProcess(worker.process, graceMs ?? (await graceOf(worker)), interrupt);
 };

@@ -187,6 +187,17 @@ describe("kill", () => {
     expect(existsSync(join(cluster, "logs/worker-0.pid"))).toBe(false);
   });
 
+  test("that is interrupted leaves the worker to end by itself, and can be repeated", async () => {
+    await act(["workers", `--port=${await freePort()}`], { FAKE_WORKER: "stubborn" });
+    const controller = new AbortController();
+    const running = admin(["kill"], { cwd, signal: controller.signal });
+    controller.abort(new Error("ended by SIGINT"));
+    const outcome = await running;
+    expect(outcome).toEqual({ code: 1, stdout: "", stderr: "interrupted\n" });
+    expect(existsSync(join(cluster, "logs/worker-0.pid"))).toBe(true);
+    expect((await act(["kill", "--timeout=0"])).code).toBe(0);
+  });
+
   test("ends this cluster and no other", async () => {
     const other = await newCluster();
     const port = await freePort();

@@ -59,6 +59,7 @@ export const admin = async (tokens: readonly string[], surroundings: Surrounding
       input: Readable.from([Buffer.from(surroundings.input ?? "")]),
       output,
       signal: surroundings.signal ?? new AbortController().signal,
+      urgent: new AbortController().signal,
       workerCommand: () => surroundings.workerCommand ?? [process.execPath, FAKE_WORKER],
     },
   );

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 
 import { lockCluster } from "../../src/cluster/lock.ts";
-import { identityOf, isAlive, startTimeOf } from "../../src/process/identity.ts";
+import { identityOf, isAlive, parseStat } from "../../src/process/identity.ts";
 import { parsePidFile, readPidFile, writePidFile } from "../../src/process/pid-file.ts";
 import { isPortFree, listeningInodes, portHolder } from "../../src/process/port.ts";
 import { stopProcess } from "../../src/process/stop.ts";
@@ -27,8 +27,8 @@ const sleeper = async (script: string): Promise<number> => {
 describe("a process's identity", () => {
   test("is read past a name with parentheses and blanks", () => {
     const fields = ["S", ...Array.from({ length: 18 }, (_, i) => String(i)), "4711", "9"];
-    expect(startTimeOf(`12 (a) (b) R 1 2) ${fields.join(" ")}`)).toBe("4711");
-    expect(startTimeOf(`12 (x) Z ${fields.slice(1).join(" ")}`)).toBeUndefined();
+    expect(parseStat(`12 (a) (b) R 1 2) ${fields.join(" ")}`)).toEqual({ ended: false, startTime: "4711" });
+    expect(parseStat(`12 (x) Z ${fields.slice(1).join(" ")}`).ended).toBe(true);
   });
 
   test("is alive only with the same start and the same boot", () => {

@@ -72,6 +72,20 @@ describe("ol-admin", () => {
     expect(outcome.stderr.trimEnd()).not.toMatch(/\n|\bat .*:\d+:\d+/u);
   });
 
+  test.each([
+    [["-cluster", "c", "list"]],
+    [["--cluster=c", "list"]],
+    [["list", "-cluster=c"]],
+    [["--json", "list", "--cluster", "c"]],
+  ])("options may stand before the command: %j", async (tokens) => {
+    const { cwd } = await newCluster();
+    expect((await admin(tokens, { cwd })).code).toBe(0);
+  });
+
+  test.each(COMMANDS.map(({ name }) => name))("%s accepts --cluster", (name) => {
+    expect(COMMANDS.find((command) => command.name === name)?.options["cluster"]).toBeDefined();
+  });
+
   test("config lists every key, and --json prints the schema", async () => {
     const cwd = temporaryDirectory();
     expect((await admin(["config"], { cwd })).stdout).toContain("limits.mem_mb (OL_LIMITS_MEM_MB)");
