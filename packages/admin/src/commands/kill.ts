@@ -23,7 +23,7 @@ const killWorker = async (worker: Worker, graceMs: number | undefined, context: 
   const outcome = await stopWorker(worker, context.signal, graceMs);
   if (worker.configured) await hostWork(context, "sweep", worker.configFile);
   removePidFile(worker.pidFile);
-  return WORDS[outcome];
+  return worker.state === "dead" ? "was dead; what it left is removed" : WORDS[outcome];
 };
 
 export const killCommand: Command = {
