@@ -6,6 +6,8 @@ death is noticed by its pidfd.
 """
 
 import collections
+import contextlib
+import errno
 import os
 import selectors
 import socket
@@ -19,6 +21,7 @@ from ol_guest import messages
 from ol_host import cgroups, host, limits, tree as trees
 from ol_host.files import InUse, Scratch, Workspace
 from ol_host.leaves import Leaf, kill_process
+from ol_host.strays import kill_strays, pid_of
 from ol_host.wire import FRAME_BYTES, Refused, Wire, WireError
 
 # How often output files are measured; between two looks a sandbox can write as much as its disk lets it.
@@ -26,6 +29,10 @@ _LOG_CHECK_SEC = 1.0
 # A dead leaf's exit status comes from its zygote right after its pidfd; then it is not waited for any longer.
 _STATUS_GRACE_SEC = 0.25
 _CLOSE_SEC = 10.0
+# What an earlier broker left is removed before the first sandbox is made: a million files take about this long.
+_SWEEP_SEC = 40.0
+# A zygote forks in a millisecond; one that takes this long was stopped, or hangs, and will not come back.
+_FORK_SEC = 15.0
 _FIRST_LEAF_UID = 1
 _LAST_WORDS_BYTES = 4096
 
@@ -52,11 +59,18 @@ class Broker:
         # (moment, leaf) of those dead without a known status.
         self._undecided: "list[tuple[float, Leaf]]" = []
         self._next_log_check = 0.0
+        self._most_leaves = 0
+        # Leaves that a zygote was asked to fork, the longest waiting first, with the moment when patience ends.
+        self._unforked: "dict[int, tuple[float, Leaf]]" = {}
+        self._worker_gone = False
 
     def run(self) -> None:
         while not self._finished:
             for key, _events in self._selector.select(self._timeout()):
-                key.data()
+                # One of the same batch may have closed it.
+                registered = self._selector.get_map().get(key.fd)
+                if registered is not None and registered.data == key.data:
+                    key.data()
             self._refill_wanted()
             self._on_time()
             self._watch_for_writing()
@@ -67,6 +81,8 @@ class Broker:
         moments = [moment for moment, _leaf in self._undecided]
         if self._sandboxes:
             moments.append(self._next_log_check)
+        if self._unforked:
+            moments.append(next(iter(self._unforked.values()))[0])
         if self._close_deadline is not None:
             moments.append(min(self._close_deadline, time.monotonic() + 0.02))
         return max(0.0, min(moments) - time.monotonic()) if moments else None
@@ -82,21 +98,41 @@ class Broker:
             for leaf in self._sandboxes.values():
                 if leaf.scratch is not None:
                     leaf.scratch.cut_output(leaf.log_mb)
+        if self._unforked:
+            since, leaf = next(iter(self._unforked.values()))
+            if since <= now:
+                self._give_up_on(leaf.tree)
         if self._close_deadline is not None:
             self._try_to_finish(now)
 
+    def _give_up_on(self, tree: trees.Tree) -> None:
+        self._log("error", f"the zygote of network {tree.network} has not answered for {_FORK_SEC:.0f} s; its tree ends")
+        self._unforked = {number: entry for number, entry in self._unforked.items() if entry[1].tree is not tree}
+        kill_process(tree.pidfd)
+
     def _watch_for_writing(self) -> None:
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._wire.wants_to_write else 0)
+        wanted = 0 if self._worker_gone else selectors.EVENT_READ
+        wanted |= selectors.EVENT_WRITE if self._wire.wants_to_write else 0
         connection = self._wire.connection
-        if not self._finished and self._selector.get_key(connection).events != wanted:
+        key = self._selector.get_map().get(connection.fileno())
+        if wanted == 0:
+            # Its end would be reported again and again.
+            if key is not None:
+                self._selector.unregister(connection)
+        elif key is None:
+            self._selector.register(connection, wanted, self._on_worker)
+        elif key.events != wanted:
             self._selector.modify(connection, wanted, self._on_worker)
 
     # The worker
 
     def _on_worker(self) -> None:
         self._wire.flush()
+        if self._worker_gone:
+            return
         requests = self._wire.receive()
         if requests is None:
+            self._worker_gone = True
             self._begin_close(None)
             return
         for request in requests:
@@ -135,7 +171,7 @@ class Broker:
         self._weaken: "list[str]" = request["weaken"]
         self._wanted_prepared: int = request["prepared"]
         os.umask(0o022)
-        host.allow_many_descriptors()
+        self._most_leaves = host.allow_many_descriptors()
         hierarchies, notes = cgroups.discover(as_root=not self._rootless)
         if self._rootless:
             self._enter_own_namespace()
@@ -149,6 +185,10 @@ class Broker:
         self._groups = cgroups.GroupStock(request["groupPrefix"], hierarchies)
         self._open_groups(notes)
         swept = self._files.sweep()
+        stuck = self._files.trash.wait_until_empty(_SWEEP_SEC)
+        if stuck:
+            notes.append(f"{len(stuck)} things in {request['workDir']}/trash could not be removed; look at them")
+        self._files.say_serving(True)
         self._started = True
         self._to_refill.update(request["networks"])
         return {
@@ -186,18 +226,26 @@ class Broker:
         if sandbox in self._sandboxes:
             raise Refused("OL_SANDBOX_BAD_OPTIONS", f"there is a sandbox {sandbox} already")
         network = request["network"]
-        step = "fork"
         try:
-            leaf = self._take_prepared(network)
-            step = "set up"
-            self._assign(leaf, request)
+            leaf = self._assign_one(request)
         except OSError as error:
-            raise Refused("OL_SANDBOX_CREATE_FAILED", f"{step}: {error}") from error
+            raise Refused("OL_SANDBOX_CREATE_FAILED", str(error)) from error
         self._sandboxes[sandbox] = leaf
         self._created += 1
         # After the answer: whoever waits for this sandbox should not wait for the next one's fork.
         self._to_refill.add(network)
         return {}
+
+    def _assign_one(self, request: "dict[str, typing.Any]") -> Leaf:
+        """That leaves died while they waited, with their zygote, is not the request's fault."""
+        for _ in range(self._wanted_prepared + 1):
+            leaf = self._take_prepared(request["network"])
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self._assign(leaf, request)
+                return leaf
+        leaf = self._take_prepared(request["network"])
+        self._assign(leaf, request)
+        return leaf
 
     def _take_prepared(self, network: str) -> Leaf:
         waiting = self._prepared[network]
@@ -229,9 +277,13 @@ class Broker:
                 **limits.for_leaf(request["limits"], self._groups.controllers, self._rootless),
             }
             if leaf.channel is None:
-                raise OSError(f"the prepared process is gone: {leaf.setup_error}")
+                raise BrokenPipeError(errno.EPIPE, f"the prepared process is gone: {leaf.setup_error}")
             messages.send(leaf.channel, message, descriptors)
         except OSError:
+            # It never got them, so they can go before it does.
+            scratch, leaf.scratch = leaf.scratch, None
+            if scratch is not None:
+                self._remove(scratch)
             leaf.kill()
             raise
         finally:
@@ -270,27 +322,41 @@ class Broker:
                 self._log("warn", f"no process could be made ready in advance: {error}")
 
     def _prepare(self, network: str) -> Leaf:
+        """Asks a zygote for a leaf; one that has just died is replaced once."""
         tree = self._tree_for(network)
+        try:
+            return self._ask_for_leaf(tree)
+        except (BrokenPipeError, ConnectionResetError):
+            # First what it said before it died.
+            while tree.zygote_alive:
+                self._on_zygote(tree)
+        return self._ask_for_leaf(self._tree_for(network))
+
+    def _ask_for_leaf(self, tree: trees.Tree) -> Leaf:
         if not self._free_uids:
             raise OSError(f"{trees.UID_BLOCK - 2} sandboxes are alive, and there are no more user ids")
-        ours, theirs = messages.pair()
-        group = self._groups.take() if self._groups.controllers else None
-        leaf = Leaf(self._numbers, tree, self._free_uids.popleft(), group, ours)
-        self._numbers += 1
-        self._leaves[leaf.number] = leaf
-        self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_leaf(leaf))
-        procs = group.open_procs() if group is not None else []
-        try:
-            messages.send(
-                tree.control, {"op": "prepare", "leaf": leaf.number, "uid": leaf.uid}, [theirs.fileno(), *procs]
-            )
-        except OSError:
-            self._fail_unforked(leaf, "its zygote is gone")
-            raise
-        finally:
-            theirs.close()
+        if len(self._leaves) >= self._most_leaves:
+            reason = f"the limit of open files allows for {self._most_leaves} sandboxes; raise it (ulimit -n)"
+            raise OSError(errno.EMFILE, reason)
+        with contextlib.ExitStack() as sent, contextlib.ExitStack() as undo:
+            group = self._groups.take() if self._groups.controllers else None
+            if group is not None:
+                undo.callback(self._groups.give_back, group)
+            ours, theirs = messages.pair()
+            undo.callback(ours.close)
+            sent.callback(theirs.close)
+            procs = group.open_procs() if group is not None else []
             for descriptor in procs:
-                os.close(descriptor)
+                sent.callback(os.close, descriptor)
+            leaf = Leaf(self._numbers, tree, self._free_uids[0], group, ours)
+            message = {"op": "prepare", "leaf": leaf.number, "uid": leaf.uid}
+            messages.send(tree.control, message, [theirs.fileno(), *procs])
+            undo.pop_all()
+        self._numbers += 1
+        self._free_uids.popleft()
+        self._leaves[leaf.number] = leaf
+        self._unforked[leaf.number] = (time.monotonic() + _FORK_SEC, leaf)
+        self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_leaf(leaf))
         return leaf
 
     def _tree_for(self, network: str) -> trees.Tree:
@@ -326,6 +392,7 @@ class Broker:
 
     def _on_forked(self, leaf: Leaf, pidfd: int) -> None:
         leaf.pidfd = pidfd
+        self._unforked.pop(leaf.number, None)
         self._selector.register(pidfd, selectors.EVENT_READ, lambda: self._on_leaf_death(leaf))
         if leaf.group is not None and leaf.group.memory_event_fd >= 0:
             self._watch_memory(leaf)
@@ -380,8 +447,12 @@ class Broker:
         tree.zygote_alive = False
         self._selector.unregister(tree.control)
         tree.control.close()
+        leaves = [leaf for leaf in self._leaves.values() if leaf.tree is tree]
+        if self._close_deadline is None and any(leaf.pidfd is None for leaf in leaves):
+            # Between fork and announcement it may have died too; such a leaf would live where nobody looks for it.
+            kill_strays(tree.pid, {pid_of(leaf.pidfd) for leaf in leaves if leaf.pidfd is not None and not leaf.dead})
         # Leaves that were forked live on; those still waiting have nobody left who would tell how they ended.
-        for leaf in [leaf for leaf in self._leaves.values() if leaf.tree is tree]:
+        for leaf in leaves:
             if leaf.pidfd is None:
                 self._fail_unforked(leaf, f"its zygote died. {tree.last_words}".strip())
             elif not leaf.assigned:
@@ -424,6 +495,7 @@ class Broker:
         if self._leaves.pop(leaf.number, None) is None:
             return
         self._undecided = [entry for entry in self._undecided if entry[1] is not leaf]
+        self._unforked.pop(leaf.number, None)
         scratch = leaf.scratch
         if scratch is not None and self._sandboxes.get(scratch.sandbox) is leaf:
             self._wire.send({"v": 1, "event": "exit", "sandbox": scratch.sandbox, **leaf.end()})
@@ -450,7 +522,31 @@ class Broker:
         except OSError as error:
             # One full disk must not end all other sandboxes; the next start tries again.
             self._log("error", f"what sandbox {scratch.sandbox} left behind could not be removed: {error}")
-        self._files.empty_trash()
+        self._empty_trash()
+
+    def _empty_trash(self) -> bool:
+        trash = self._files.trash
+        before = trash.process_id
+        empty = trash.empty()
+        now = trash.process_id
+        if now is not None and now != before:
+            self._watch_trash(now)
+        return empty
+
+    def _watch_trash(self, pid: int) -> None:
+        """What is put into the trash while rm is at work waits for its end."""
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            # No descriptor is left: it goes on when the next sandbox ends.
+            return
+
+        def ended() -> None:
+            self._selector.unregister(pidfd)
+            os.close(pidfd)
+            self._empty_trash()
+
+        self._selector.register(pidfd, selectors.EVENT_READ, ended)
 
     def _close(self, request: "dict[str, typing.Any]") -> None:
         self._begin_close(request["id"])
@@ -462,6 +558,7 @@ class Broker:
             self._finished = True
             return
         self._close_request = answer_to
+        self._files.say_serving(False)
         self._close_deadline = time.monotonic() + _CLOSE_SEC
         for leaf in self._leaves.values():
             leaf.kill()
@@ -471,7 +568,7 @@ class Broker:
     def _try_to_finish(self, now: float) -> None:
         """Ends the broker once nothing is left, or when it takes too long: the next start sweeps what stays."""
         assert self._close_deadline is not None
-        empty = not self._trees and not self._leaves and self._files.empty_trash()
+        empty = not self._trees and not self._leaves and self._empty_trash()
         if not empty and now < self._close_deadline:
             return
         self._groups.close()
@@ -486,7 +583,12 @@ class Broker:
 
 def _receive(channel: socket.socket) -> "tuple[dict[str, typing.Any], list[int]] | None":
     """The next message; None if the other side is gone, or sends what is no message."""
-    try:
-        return messages.receive(channel)
-    except (ConnectionResetError, ValueError):
-        return None
+    for _ in range(2):
+        try:
+            return messages.receive(channel)
+        except ConnectionResetError:
+            # It died with something unread, which is told once, and before what it had sent itself.
+            continue
+        except ValueError:
+            return None
+    return None

@@ -4,6 +4,7 @@ Groups are made once and used again, since making one costs more than a fork. Al
 ours, `ol-<cluster>-<worker>`, and only it and its children are ever touched.
 """
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -121,10 +122,25 @@ class Group:
     def directories(self) -> "frozenset[str]":
         return frozenset(self._directories.values())
 
+    def exists(self) -> bool:
+        return all(os.path.isdir(path) for path in self.directories)
+
     def open_procs(self) -> "list[int]":
-        return [os.open(os.path.join(path, "cgroup.procs"), os.O_WRONLY | os.O_CLOEXEC) for path in self.directories]
+        descriptors: "list[int]" = []
+        try:
+            for path in self.directories:
+                descriptors.append(os.open(os.path.join(path, "cgroup.procs"), os.O_WRONLY | os.O_CLOEXEC))
+        except OSError:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            raise
+        return descriptors
 
     def start_use(self) -> None:
+        if self.memory_event_fd >= 0:
+            # What the last user left unread would kill the next.
+            with contextlib.suppress(BlockingIOError):
+                os.read(self.memory_event_fd, 8)
         self._out_of_memory_before = self._out_of_memory_count()
 
     def was_out_of_memory(self) -> bool:
@@ -177,7 +193,12 @@ class Group:
         if directory is None:
             return 0
         file = "memory.events" if self._version == 2 else "memory.oom_control"
-        for line in _read(os.path.join(directory, file)).splitlines():
+        try:
+            text = _read(os.path.join(directory, file))
+        except OSError:
+            # Somebody removed our group. That takes the limits away, and must not take the other sandboxes along.
+            return 0
+        for line in text.splitlines():
             name, _, value = line.partition(" ")
             if name == "oom_kill":
                 return int(value)
@@ -212,7 +233,12 @@ class GroupStock:
                 _write(root, "cgroup.subtree_control", " ".join(f"+{name}" for name in hierarchy.controllers))
 
     def take(self) -> Group:
-        group = self._ready.pop() if self._ready else self._make()
+        while self._ready:
+            group = self._ready.pop()
+            if group.exists():
+                break
+        else:
+            group = self._make()
         group.start_use()
         return group
 

@@ -8,12 +8,14 @@ import contextlib
 import errno
 import fcntl
 import os
+import signal
 import socket
 import stat
-import subprocess
 import typing
 
 import ol_kernel as kernel
+
+from ol_host.trash import Trash
 
 _MIB = 1024 * 1024
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -21,6 +23,10 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _KEPT_BYTES = _MIB
 _KEPT_SANDBOXES = 100
 _STREAMS = ("stdout", "stderr")
+# A broker notices the end of its worker in milliseconds; then it says so in the lock, and has time to tidy up.
+_NOTICE_SEC = 1.0
+_HANDOVER_SEC = 45.0
+_SERVING = b"serving"
 
 
 class InUse(Exception):
@@ -30,10 +36,12 @@ class InUse(Exception):
 class Scratch:
     """One sandbox's directory, its output files, and its socket."""
 
-    def __init__(self, name: str, sandbox: str, directory_fd: int, output_fds: "list[int]") -> None:
+    def __init__(self, name: str, sandbox: str, directory_fd: int, tree_fd: int, output_fds: "list[int]") -> None:
         self.name = name
         self.sandbox = sandbox
         self.directory_fd = directory_fd
+        # A detached mount of the directory, which becomes the sandbox's /host; then -1.
+        self.tree_fd = tree_fd
         self.output_fds = output_fds
 
     def cut_output(self, limit_mb: int) -> None:
@@ -44,38 +52,63 @@ class Scratch:
                 os.ftruncate(descriptor, share)
 
     def close(self) -> None:
-        for descriptor in (self.directory_fd, *self.output_fds):
-            os.close(descriptor)
+        for descriptor in (self.directory_fd, self.tree_fd, *self.output_fds):
+            if descriptor >= 0:
+                os.close(descriptor)
 
 
 class Workspace:
     """`work` holds handlers/NAME/SANDBOX (scratch), run/ (sockets, the lock) and trash/; `code` the lambdas' code."""
 
     def __init__(self, work: str, code: str, logs: "str | None") -> None:
+        self._work = work
         self.work_fd = os.open(work, _DIRECTORY)
-        for directory, mode in (("handlers", 0o711), ("run", 0o700), ("trash", 0o700)):
-            try:
-                os.mkdir(directory, mode, dir_fd=self.work_fd)
-            except FileExistsError:
-                continue
-        self.run_fd = self._open_own("run")
+        self.run_fd = self._open_own("run", 0o700)
         self._lock()
-        self.handlers_fd = self._open_own("handlers")
-        self.trash_fd = self._open_own("trash")
+        # Not for others to enter: what a rootless sandbox makes is its user's, a program with the setuid bit included.
+        self.handlers_fd = self._open_own("handlers", 0o700)
+        self.trash = Trash(self._open_own("trash", 0o700))
         self.code_fd = os.open(code, _DIRECTORY)
         self.logs_fd = None if logs is None else os.open(logs, _DIRECTORY)
-        self._trashed = 0
-        self.trash_process: "subprocess.Popen[bytes] | None" = None
 
-    def _open_own(self, name: str) -> int:
-        return kernel.openat2(self.work_fd, name, os.O_RDONLY | os.O_DIRECTORY)
+    def _open_own(self, name: str, mode: int) -> int:
+        """Made if it is not there. One that is there becomes ours alone, whoever made it: only root can do that to
+        another user's, and others are refused."""
+        path = os.path.join(self._work, name)
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, mode, dir_fd=self.work_fd)
+            descriptor = kernel.openat2(self.work_fd, name, os.O_RDONLY | os.O_DIRECTORY)
+            found = os.fstat(descriptor)
+            if found.st_uid != os.geteuid():
+                os.fchown(descriptor, os.geteuid(), os.getegid())
+            if stat.S_IMODE(found.st_mode) != mode:
+                os.fchmod(descriptor, mode)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                reason = "it must be a directory, and is a file or a link; remove it"
+                raise OSError(error.errno, reason, path) from error
+            raise OSError(error.errno, os.strerror(error.errno or 0), path) from error
+        return descriptor
 
     def _lock(self) -> None:
-        self._lock_fd = kernel.openat2(self.run_fd, "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        """Waits for an earlier broker that is on its way out, not for one that serves."""
         try:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InUse from error
+            self._lock_fd = kernel.openat2(self.run_fd, "lock", os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o600)
+        except OSError as error:
+            path = os.path.join(self._work, "run/lock")
+            raise OSError(error.errno, os.strerror(error.errno or 0), path) from error
+        if not _locked_within(self._lock_fd, _NOTICE_SEC):
+            serving = os.pread(self._lock_fd, len(_SERVING), 0) == _SERVING
+            if serving or not _locked_within(self._lock_fd, _HANDOVER_SEC):
+                raise InUse
+        self.say_serving(False)
+
+    def say_serving(self, serving: bool) -> None:
+        """Tells a successor that waits for the lock whether it waits in vain."""
+        os.ftruncate(self._lock_fd, 0)
+        if serving:
+            os.pwrite(self._lock_fd, _SERVING, 0)
 
     def open_code(self, path: str) -> int:
         """A detached, read-only tree of a code directory."""
@@ -99,24 +132,29 @@ class Workspace:
         parent = kernel.openat2(self.handlers_fd, name, os.O_RDONLY | os.O_DIRECTORY)
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, parent)
-            os.mkdir(sandbox, 0o700, dir_fd=parent)
             undo_on_failure = undo.enter_context(contextlib.ExitStack())
-            undo_on_failure.callback(self._to_trash, sandbox, parent)
+            undo_on_failure.callback(self._remove_if_empty, name)
+            os.mkdir(sandbox, 0o700, dir_fd=parent)
+            undo_on_failure.callback(self.trash.put, sandbox, parent)
             directory = kernel.openat2(parent, sandbox, os.O_RDONLY | os.O_DIRECTORY)
             undo_on_failure.callback(os.close, directory)
+            tree = kernel.open_tree("", directory)
+            undo_on_failure.callback(os.close, tree)
+            kernel.mount_setattr(tree, "", kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV, False)
             outputs = []
             for stream in _STREAMS:
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND | os.O_CLOEXEC
-                outputs.append(os.open(stream, flags, 0o640, dir_fd=directory))
+                # By the sandbox's own mount: one of the host's would show it the host's path in /proc/self/fd.
+                outputs.append(os.open(stream, flags, 0o640, dir_fd=tree))
                 undo_on_failure.callback(os.close, outputs[-1])
             if owner is not None:
                 os.fchown(directory, owner, owner)
             undo_on_failure.pop_all()
-        return Scratch(name, sandbox, directory, outputs)
+        return Scratch(name, sandbox, directory, tree, outputs)
 
     def scratch_tree(self, scratch: Scratch) -> int:
-        tree = kernel.open_tree("", scratch.directory_fd)
-        kernel.mount_setattr(tree, "", kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV, False)
+        """The mount, which is the caller's from now on."""
+        tree, scratch.tree_fd = scratch.tree_fd, -1
         return tree
 
     def listen(self, scratch: Scratch) -> socket.socket:
@@ -144,19 +182,19 @@ class Workspace:
             parent = kernel.openat2(self.handlers_fd, scratch.name, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 if not _remove_known(parent, scratch):
-                    self._to_trash(scratch.sandbox, parent)
+                    self.trash.put(scratch.sandbox, parent)
             finally:
                 os.close(parent)
                 scratch.close()
-        try:
-            os.rmdir(scratch.name, dir_fd=self.handlers_fd)
-        except OSError as error:
-            if error.errno != errno.ENOTEMPTY:
-                raise
+        self._remove_if_empty(scratch.name)
 
-    def _to_trash(self, name: str, parent_fd: int) -> None:
-        self._trashed += 1
-        os.rename(name, f"{os.getpid()}-{self._trashed}", src_dir_fd=parent_fd, dst_dir_fd=self.trash_fd)
+    def _remove_if_empty(self, name: str) -> None:
+        try:
+            os.rmdir(name, dir_fd=self.handlers_fd)
+        except OSError as error:
+            # Other sandboxes of this name are alive, or the last two went at once.
+            if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                raise
 
     def _save_output(self, scratch: Scratch) -> None:
         sizes = [os.fstat(descriptor).st_size for descriptor in scratch.output_fds]
@@ -176,40 +214,34 @@ class Workspace:
         finally:
             os.close(directory)
 
-    def empty_trash(self) -> bool:
-        """Starts removing what lies in the trash, if it is not being done. True if there is nothing (more) to do.
-
-        A child process does it: rm manages any depth of directories, which Python's own functions do not, and
-        the broker must not wait for a hundred thousand files.
-        """
-        if self.trash_process is not None:
-            if self.trash_process.poll() is None:
-                return False
-            self.trash_process = None
-        names = os.listdir(self.trash_fd)
-        if not names:
-            return True
-        self.trash_process = subprocess.Popen(
-            ["/bin/sh", "-c", 'chmod -R u+rwx -- "$@" 2>/dev/null; exec rm -rf --one-file-system -- "$@"', "rm"]
-            + names[:1000],
-            cwd=f"/proc/self/fd/{self.trash_fd}",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(self.trash_fd,),
-        )
-        return False
-
     def sweep(self) -> int:
-        """Moves everything that an earlier broker left to the trash, and empties it. Returns how many things."""
+        """Moves everything that an earlier broker left to the trash. Returns how many things."""
         moved = 0
         for directory_fd in (self.handlers_fd, self.run_fd):
             for name in os.listdir(directory_fd):
                 if directory_fd == self.run_fd and not name.endswith(".sock"):
                     continue
-                self._to_trash(name, directory_fd)
+                self.trash.put(name, directory_fd)
                 moved += 1
         return moved
+
+
+def _locked_within(descriptor: int, seconds: float) -> bool:
+    """Takes the lock; a lock that is free is taken at once."""
+
+    def give_up(_number: int, _frame: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except TimeoutError:
+        return False
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    return True
 
 
 def _remove_known(parent_fd: int, scratch: Scratch) -> bool:

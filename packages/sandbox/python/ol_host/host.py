@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import signal
 import socket
 
 import ol_kernel as kernel
@@ -12,6 +13,10 @@ from ol_host.tree import UID_BLOCK
 # The range that systemd's table of user ids leaves unused, in whole blocks.
 _FIRST_BLOCK = 0x70000000
 _BLOCKS = 4_000
+# Ours: the directories, what every tree is made of (some thirty), and what making a sandbox takes for a moment.
+_OWN_DESCRIPTORS = 100
+# Channel, pidfd, scratch directory and its mount, two outputs, the group's memory event.
+_DESCRIPTORS_PER_SANDBOX = 7
 
 
 def enter_own_namespace() -> None:
@@ -24,12 +29,17 @@ def enter_own_namespace() -> None:
             os.write(descriptor, text.encode())
         finally:
             os.close(descriptor)
+    # The change of rights made the kernel forget it (see main).
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGCONT)
 
 
-def allow_many_descriptors() -> None:
-    """Each sandbox takes about six."""
+def allow_many_descriptors() -> int:
+    """Raises our limit as far as it goes. Returns for how many sandboxes it will do."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard == resource.RLIM_INFINITY:
+        return UID_BLOCK
+    return max(1, (hard - _OWN_DESCRIPTORS) // _DESCRIPTORS_PER_SANDBOX)
 
 
 def parse_subordinate_ids(text: str) -> "list[tuple[int, int]]":

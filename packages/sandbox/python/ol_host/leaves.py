@@ -52,8 +52,16 @@ class Leaf:
         if self.status is None:
             return {"reason": "lost", "message": "its zygote died and took the exit status along"}
         if os.WIFSIGNALED(self.status):
-            return {"reason": "signal", "signal": signal.Signals(os.WTERMSIG(self.status)).name}
+            return {"reason": "signal", "signal": _signal_name(os.WTERMSIG(self.status))}
         return {"reason": "exit", "code": os.WEXITSTATUS(self.status)}
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        # Most of the real-time signals have no name.
+        return f"signal {number}"
 
 
 def kill_process(pidfd: int) -> None:

@@ -207,7 +207,7 @@ def _become_init(
         # Our ids were unmapped until now, so they are those of nobody.
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
-        _enter(base, trees)
+        _enter(base, trees, "read-only" not in json.loads(settings)["weaken"])
         kernel.sethostname("sandbox")
         os.dup2(os.open("/dev/null", os.O_RDWR), 0)
         os.dup2(0, 1)
@@ -232,7 +232,7 @@ def _broker_is_gone() -> bool:
     return bool(poll.poll(0))
 
 
-def _enter(base: Base, trees: "list[tuple[Source, int]]") -> None:
+def _enter(base: Base, trees: "list[tuple[Source, int]]", read_only: bool) -> None:
     # Nothing we mount may spread to the host.
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("tmpfs", "/usr", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=4m,mode=755")
@@ -258,4 +258,5 @@ def _enter(base: Base, trees: "list[tuple[Source, int]]") -> None:
     kernel.pivot_root(".", ".")
     kernel.umount(".", kernel.MNT_DETACH)
     os.chdir("/")
-    kernel.mount_setattr(kernel.AT_FDCWD, "/", kernel.MOUNT_ATTR_RDONLY, recursive=False)
+    if read_only:
+        kernel.mount_setattr(kernel.AT_FDCWD, "/", kernel.MOUNT_ATTR_RDONLY, recursive=False)
