@@ -78,7 +78,8 @@ def _prepare(cgroup_files: "list[int]", settings: "Settings") -> None:
     if "pid-namespace" not in weaken:
         # Read-only: an id equal to a namespace's owner may write many of its /proc/sys files, anybody may lower his
         # oom_score_adj, and no lambda has a reason to write anything there.
-        flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC | kernel.MS_RDONLY
+        flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+        flags |= 0 if "read-only" in weaken else kernel.MS_RDONLY
         kernel.mount("proc", "/proc", "proc", flags)
 
 
@@ -134,8 +135,8 @@ def _confine(uid: int, tree_proc: int, settings: "Settings", seccomp_filter: byt
         kernel.set_capabilities(())
     # Changed ids made this process undumpable, and its own /proc/self unreadable to its subprocesses.
     kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
-    if "landlock" not in weaken:
-        # With a network namespace of its own there are no strangers' abstract sockets; with the host's there are.
+    if not settings.own_network and "landlock" not in weaken:
+        # Abstract sockets belong to the network namespace, and in the host's there are everybody's.
         kernel.landlock_scope()
     if "seccomp" not in weaken:
         kernel.install_seccomp(seccomp_filter)

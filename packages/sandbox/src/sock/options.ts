@@ -8,7 +8,8 @@ export type Defence =
   | "pid-namespace"
   | "ipc-namespace"
   | "network-namespace"
-  | "landlock";
+  | "landlock"
+  | "read-only";
 
 /** Where a SOCK engine works, and as what. */
 export interface SockEngineOptions {

@@ -1,0 +1,81 @@
+// Plain JavaScript, because it runs in two ways: in the test's own process on the sources, and under another user's
+// id in a child process, which has neither TypeScript nor the right to read the working copy (see child.mjs).
+
+const LIMITS = { memoryMb: 64, swappiness: 0, procs: 10, cpuPercent: 200, logMb: 1, scratchMb: 4 };
+const CALL_TIMEOUT_MS = 30_000;
+const POOL_MB = 4096;
+
+const failure = (error) => ({ error: { code: error.code ?? "?", message: String(error.message) } });
+
+/** Engines and sandboxes by number, behind methods whose arguments and results are JSON. */
+export const createDriver = ({ SockEngine, SandboxPool }) => {
+  const engines = new Map();
+  const sandboxes = new Map();
+  let last = 0;
+
+  const methods = {
+    async openEngine(options) {
+      const engine = await SockEngine.create({ prepared: 0, networks: [], ...options });
+      const pool = SandboxPool.create({ engine, memoryMb: POOL_MB });
+      const number = ++last;
+      engines.set(number, { engine, pool });
+      return {
+        engine: number,
+        enforcement: engine.enforcement,
+        brokerPid: engine.brokerPid,
+        workerPid: process.pid,
+      };
+    },
+
+    async acquire({ engine, name, network, limits, environment }) {
+      const { pool } = engines.get(engine);
+      const spec = {
+        name: name ?? "probes",
+        code: "probes",
+        network,
+        environment: environment ?? {},
+        limits: { ...LIMITS, ...limits },
+      };
+      const sandbox = await pool.acquire(spec);
+      await sandbox.ready;
+      const number = ++last;
+      sandboxes.set(number, sandbox);
+      return { sandbox: number, id: sandbox.id };
+    },
+
+    /** `{reply}` or, if the sandbox ended meanwhile, `{error}` with how. */
+    async call({ sandbox, event }) {
+      const found = sandboxes.get(sandbox);
+      const body = Buffer.from(JSON.stringify(event));
+      try {
+        const reply = await found.call({ invocationId: "probe", body, timeoutMs: CALL_TIMEOUT_MS });
+        if (reply.failure !== undefined) return failure(new Error(reply.body.toString()));
+        return { reply: JSON.parse(reply.body.toString()) };
+      } catch (error) {
+        return failure(error);
+      }
+    },
+
+    async destroy({ sandbox }) {
+      const found = sandboxes.get(sandbox);
+      sandboxes.delete(sandbox);
+      await found.destroy();
+      return { exit: await found.exited };
+    },
+
+    async closeEngine({ engine }) {
+      const { engine: made, pool } = engines.get(engine);
+      engines.delete(engine);
+      await pool.close();
+      await made.close();
+      return {};
+    },
+
+    async close() {
+      for (const number of engines.keys()) await methods.closeEngine({ engine: number });
+      return {};
+    },
+  };
+
+  return { request: async (method, parameters) => methods[method](parameters) };
+};
