@@ -1,7 +1,8 @@
 import { defineConfig } from "vitest/config";
 
 // Packages are tested from source: the condition below wins over "dist" in every package's exports.
-const conditions = ["@ol/source", "node", "import", "default"];
+// "import" must not be named: it is added where it belongs, and here it would also be met by a require().
+const conditions = ["@ol/source", "node"];
 
 // Tests that this user cannot run are not registered at all: a skipped test always means a mistake.
 const notForThisUser = process.getuid?.() === 0 ? "**/*.user.test.ts" : "**/*.root.test.ts";

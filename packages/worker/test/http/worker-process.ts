@@ -1,0 +1,79 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+
+/** A worker as a process of its own, started by its bin. */
+export interface WorkerProcess {
+  readonly port: number;
+  readonly pid: number;
+  readonly directory: string;
+  readonly registryDir: string;
+  /** What it wrote to its log so far. */
+  log(): string;
+  signal(name: NodeJS.Signals): void;
+  /** Settles with the exit code. */
+  readonly exited: Promise<number | null>;
+  /** Stops it if it still runs and removes its directory. */
+  close(): Promise<void>;
+}
+
+const BIN = new URL("../../../../apps/worker/bin/ol-worker.js", import.meta.url).pathname;
+const START_MS = 20_000;
+
+/** The one line that a worker writes when it knows how its start went. */
+const readiness = async (child: ChildProcess, log: () => string): Promise<string> => {
+  const lines = child.stdio[3] as Readable;
+  const signal = AbortSignal.timeout(START_MS);
+  let text = "";
+  while (!text.includes("\n")) {
+    const [data] = await Promise.race([
+      once(lines, "data", { signal }),
+      once(lines, "end", { signal }).then(() => [Buffer.from(`error it ended: ${log()}\n`)]),
+    ]);
+    text += String(data);
+  }
+  return text.trim();
+};
+
+/** Starts a worker on a free port in a directory of its own. `config` goes over the defaults of tests. */
+export const startWorkerProcess = async (
+  config: Readonly<Record<string, unknown>> = {},
+): Promise<WorkerProcess> => {
+  const directory = await mkdtemp(join(tmpdir(), "ol-worker-"));
+  const registryDir = join(directory, "registry");
+  await mkdir(registryDir);
+  const file = join(directory, "worker-0.json");
+  const all = { worker_port: 0, worker_dir: "work", registry_dir: "registry", mem_pool_mb: 2000, ...config };
+  await writeFile(file, JSON.stringify(all));
+  const child = spawn(process.execPath, [BIN, "--config", file], {
+    stdio: ["ignore", "pipe", "pipe", "pipe"],
+    env: { ...process.env, OL_READY_FD: "3" },
+  });
+  const parts: string[] = [];
+  const log = (): string => parts.join("");
+  for (const stream of [child.stdout, child.stderr]) stream?.on("data", (data) => parts.push(String(data)));
+  const exited = once(child, "exit").then(([code]) => code as number | null);
+  const close = async (): Promise<void> => {
+    if (child.exitCode === null && child.signalCode === null) child.kill("SIGTERM");
+    await exited;
+    await rm(directory, { recursive: true, force: true });
+  };
+  const line = await readiness(child, log);
+  if (!line.startsWith("ready ")) {
+    await close();
+    throw new Error(`the worker did not start: ${line}`);
+  }
+  return {
+    port: Number(new URL(line.slice("ready ".length)).port),
+    pid: child.pid as number,
+    directory,
+    registryDir,
+    log,
+    signal: (name) => void child.kill(name),
+    exited,
+    close,
+  };
+};
