@@ -15,7 +15,10 @@ describe("a worker process with real sandboxes", () => {
   });
   afterAll(() => worker.close());
 
-  const underTest = { port: () => worker.port, secrets: () => [worker.directory, process.cwd(), "node_modules"] };
+  const underTest = {
+    port: () => worker.port,
+    secrets: () => [worker.directory, process.cwd(), "node_modules"],
+  };
   for (const client of [rawClient(), agentClient(), undiciClient(), curlClient()])
     casesThrough(client, underTest);
   rawCases(underTest);

@@ -42,7 +42,9 @@ const asText = ({ checks, enforcement }: HostReport): string => {
   const lines = checks.map(({ name, ok, detail }) => `${ok ? "ok  " : "FAIL"} ${name}: ${detail}`);
   if (enforcement !== undefined) {
     const { memory, procs, cpu, rootless, notes } = enforcement;
-    lines.push(`     limits: memory ${memory}, procs ${procs}, cpu ${cpu}; ${rootless ? "rootless" : "root"}`);
+    lines.push(
+      `     limits: memory ${memory}, procs ${procs}, cpu ${cpu}; ${rootless ? "rootless" : "root"}`,
+    );
     lines.push(...notes.map((note) => `     ${note}`));
   }
   return `${lines.join("\n")}\n`;

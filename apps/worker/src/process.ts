@@ -81,7 +81,10 @@ const assemble = async (
   });
   undo.add(() => worker.close());
   for (const note of engine.enforcement.notes) logger.warn(note);
-  const host = config.workerUrl.includes(":") && !config.workerUrl.startsWith("[") ? `[${config.workerUrl}]` : config.workerUrl;
+  const host =
+    config.workerUrl.includes(":") && !config.workerUrl.startsWith("[")
+      ? `[${config.workerUrl}]`
+      : config.workerUrl;
   return { config, logger, url: `http://${host}:${worker.port}`, lost: engine.lost };
 };
 

@@ -3,7 +3,9 @@ import { messageOf } from "@ol/common";
 import { type RunningWorker, startWorker } from "./process.ts";
 import { type Readiness } from "./readiness.ts";
 
-type Stop = { readonly by: "signal"; readonly signal: string } | { readonly by: "lost"; readonly reason: string };
+type Stop =
+  | { readonly by: "signal"; readonly signal: string }
+  | { readonly by: "lost"; readonly reason: string };
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** After the engine is lost nothing runs any more; this only bounds clients that do not read their errors. */
@@ -24,7 +26,10 @@ const firstSignal = (): Promise<Stop> =>
       });
   });
 
-const engineLost = async (worker: RunningWorker): Promise<Stop> => ({ by: "lost", reason: await worker.lost });
+const engineLost = async (worker: RunningWorker): Promise<Stop> => ({
+  by: "lost",
+  reason: await worker.lost,
+});
 
 /** Runs a worker until a signal or the loss of its engine; settles with the exit code. */
 export const runWorker = async (file: string, readiness: Readiness): Promise<number> => {

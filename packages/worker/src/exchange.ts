@@ -228,7 +228,7 @@ export class Exchange implements ReplySink, BodyReceiver {
 
   /** A reply while the body still comes: what is left of it is read and dropped for a while. */
   #answerEarly(status: number, headers: string[], body: Buffer): void {
-    headers.push("Connection", "close");
+    this.#response.shouldKeepAlive = false;
     this.#response.writeHead(status, headers);
     if (this.#call.expectsContinue && this.#first === undefined) {
       // It was never told to send its body.
@@ -260,7 +260,7 @@ export class Exchange implements ReplySink, BodyReceiver {
       REPLY_HEADER.load,
       formatLoad(this.#host.manager.load()),
     ];
-    if (this.#host.draining) headers.push("Connection", "close");
+    if (this.#host.draining) this.#response.shouldKeepAlive = false;
     return headers;
   }
 

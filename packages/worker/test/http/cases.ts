@@ -90,7 +90,12 @@ const results: readonly HttpCase[] = [
     status: 200,
     body: "{}",
   },
-  { title: "HEAD runs it and has no body", request: { method: "HEAD", path: "/run/echo" }, status: 200, body: "" },
+  {
+    title: "HEAD runs it and has no body",
+    request: { method: "HEAD", path: "/run/echo" },
+    status: 200,
+    body: "",
+  },
 ];
 
 const lambdaFaults: readonly HttpCase[] = [
@@ -166,7 +171,12 @@ const refusals: readonly HttpCase[] = [
     headers: { ...TEXT, "x-ol-invocation-id": ULID },
   },
   { title: "an unknown tag is 404", request: post("/run/hello@v1", "{}"), status: 404, body: /hello@v1/u },
-  { title: "a name with ../ is 400", request: get("/run/../config/cluster.json"), status: 400, headers: TEXT },
+  {
+    title: "a name with ../ is 400",
+    request: get("/run/../config/cluster.json"),
+    status: 400,
+    headers: TEXT,
+  },
   { title: "a name with %2e%2e%2f is 400", request: get("/run/%2e%2e%2fconfig"), status: 400 },
   { title: "a name with a bad escape is 400", request: get("/run/%ff%zz"), status: 400 },
   { title: "a name that begins with a dash is 400", request: get("/run/-x"), status: 400 },
@@ -179,7 +189,12 @@ const refusals: readonly HttpCase[] = [
     status: 405,
     headers: { ...TEXT, allow: "GET, POST" },
   },
-  { title: "a method that it names is let through", request: post("/run/methods", "[]"), status: 200, body: "[]" },
+  {
+    title: "a method that it names is let through",
+    request: post("/run/methods", "[]"),
+    status: 200,
+    body: "[]",
+  },
   {
     title: "a body over the limit is 413",
     request: post("/run/small", JSON.stringify("x".repeat(MIB))),
@@ -254,7 +269,12 @@ const pages: readonly HttpCase[] = [
     body: /^ol_worker_calls_total\{outcome="answered"\} \d+$/mu,
     headers: { "content-type": /^text\/plain; version=0\.0\.4/u },
   },
-  { title: "a page takes only GET", request: post("/status", "{}"), status: 405, headers: { allow: "GET, HEAD" } },
+  {
+    title: "a page takes only GET",
+    request: post("/status", "{}"),
+    status: 405,
+    headers: { allow: "GET, HEAD" },
+  },
   { title: "/_ol/ is reserved", request: get("/_ol/anything"), status: 404, body: /reserved/u },
   { title: "any other path is 404", request: get("/runny/hello"), status: 404, headers: TEXT },
   { title: "the root is 404", request: get("/"), status: 404 },

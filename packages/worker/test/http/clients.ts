@@ -154,7 +154,11 @@ export const undiciClient = (): Client => {
     normalizes: true,
     send: async (port, { method, path, headers = {}, body, chunked }) => {
       const sent = body === undefined ? null : chunked ? pieces(body).values() : body;
-      const { statusCode, headers: replied, body: stream } = await undiciRequest(`http://${HOST}:${port}`, {
+      const {
+        statusCode,
+        headers: replied,
+        body: stream,
+      } = await undiciRequest(`http://${HOST}:${port}`, {
         dispatcher,
         method: method as "GET",
         path,
@@ -193,7 +197,8 @@ export const curlClient = (): Client => ({
 /** curl -i has decoded the chunks but still shows the field; and shows `100 Continue` too. */
 const afterContinue = (data: Buffer): Buffer => {
   let rest = data;
-  while (rest.toString("latin1", 0, 12) === "HTTP/1.1 100") rest = rest.subarray(rest.indexOf("\r\n\r\n") + 4);
+  while (rest.toString("latin1", 0, 12) === "HTTP/1.1 100")
+    rest = rest.subarray(rest.indexOf("\r\n\r\n") + 4);
   const headEnd = rest.indexOf("\r\n\r\n");
   const head = rest.toString("latin1", 0, headEnd).replace(/\r\ntransfer-encoding: chunked/iu, "");
   return Buffer.concat([Buffer.from(head, "latin1"), rest.subarray(headEnd)]);

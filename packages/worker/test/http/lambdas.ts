@@ -43,7 +43,9 @@ export const LAMBDAS: Readonly<Record<string, CaseLambda>> = {
     python: 'def f(event):\n    raise ValueError("no such luck")\n',
     fake: {
       call: () => {
-        throw new RangeError('Traceback (most recent call last):\n  File "/handler/f.py"\nValueError: no such luck');
+        throw new RangeError(
+          'Traceback (most recent call last):\n  File "/handler/f.py"\nValueError: no such luck',
+        );
       },
     },
   },
@@ -101,7 +103,7 @@ export const LAMBDAS: Readonly<Record<string, CaseLambda>> = {
   },
   syntax: {
     python: "def f(event):\n    return (\n",
-    fake: broken('  File "/handler/f.py", line 2\nSyntaxError: \'(\' was never closed'),
+    fake: broken("  File \"/handler/f.py\", line 2\nSyntaxError: '(' was never closed"),
   },
   import: {
     python: "import no_such_module\n\ndef f(event):\n    return 1\n",

@@ -20,7 +20,8 @@ const check = (reply: TestReply, wanted: HttpCase, secrets: readonly string[]): 
   expect({ status: reply.status, text: text.slice(0, 2_000) }).toMatchObject({ status: wanted.status });
   if (wanted.body !== undefined && !matches(text, wanted.body)) expect(text).toBe(wanted.body);
   for (const [name, value] of Object.entries(wanted.headers ?? {}))
-    if (!matches(reply.headers[name], value)) expect({ [name]: reply.headers[name] }).toEqual({ [name]: value });
+    if (!matches(reply.headers[name], value))
+      expect({ [name]: reply.headers[name] }).toEqual({ [name]: value });
   for (const name of wanted.without ?? []) expect(reply.headers).not.toHaveProperty(name);
   for (const secret of secrets) expect(text).not.toContain(secret);
 };
@@ -46,15 +47,24 @@ export const rawCases = (worker: WorkerUnderTest): void => {
   describe("odd and hostile requests", () => {
     it.each([
       ["two Host headers", "GET /run/echo HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n"],
-      ["two Host headers on a page", "GET /status HTTP/1.1\r\nHost: a\r\nhost: a\r\nConnection: close\r\n\r\n"],
+      [
+        "two Host headers on a page",
+        "GET /status HTTP/1.1\r\nHost: a\r\nhost: a\r\nConnection: close\r\n\r\n",
+      ],
       ["no Host header", "GET /run/echo HTTP/1.1\r\nConnection: close\r\n\r\n"],
-      ["the absolute form of another host", "GET http://evil/run/echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"],
+      [
+        "the absolute form of another host",
+        "GET http://evil/run/echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+      ],
       ["a target that is no path", "GET run/echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"],
       [
         "Content-Length and Transfer-Encoding together",
         "POST /run/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
       ],
-      ["two Content-Lengths", "POST /run/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}"],
+      [
+        "two Content-Lengths",
+        "POST /run/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+      ],
       ["a Content-Length with a sign", "POST /run/echo HTTP/1.1\r\nHost: a\r\nContent-Length: +2\r\n\r\n{}"],
       ["a bare line feed in a header", "GET /run/echo HTTP/1.1\nHost: a\n\n"],
       ["something that is not HTTP", "\x16\x03\x01 hello\r\n\r\n"],

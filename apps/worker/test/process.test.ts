@@ -1,0 +1,157 @@
+import { spawnSync } from "node:child_process";
+import { createServer } from "node:http";
+import { once } from "node:events";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { describe, expect, it, onTestFinished } from "vitest";
+
+import { agentClient, type TestReply } from "../../../packages/worker/test/http/clients.ts";
+import { startWorkerProcess, type WorkerProcess } from "../../../packages/worker/test/http/worker-process.ts";
+
+const BIN = new URL("../bin/ol-worker.js", import.meta.url).pathname;
+
+const temporary = async (): Promise<string> => {
+  const directory = await mkdtemp(join(tmpdir(), "ol-worker-test-"));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  return directory;
+};
+
+const run = (...args: string[]) =>
+  spawnSync(process.execPath, [BIN, ...args], { encoding: "utf8", timeout: 20_000 });
+
+const started = async (config?: Record<string, unknown>) => {
+  const worker = await startWorkerProcess(config);
+  const client = agentClient();
+  onTestFinished(async () => {
+    await client.close();
+    await worker.close();
+  });
+  const call = (name: string, body = "{}"): Promise<TestReply> =>
+    client.send(worker.port, { method: "POST", path: `/run/${name}`, body });
+  return { worker, call };
+};
+
+const addLambda = async (worker: WorkerProcess, name: string, python: string): Promise<void> => {
+  await mkdir(join(worker.registryDir, name), { recursive: true });
+  await writeFile(join(worker.registryDir, name, "f.py"), python);
+};
+
+const NAP = "import time\n\ndef f(event):\n    time.sleep(event)\n    return 'slept'\n";
+
+describe("a worker process", () => {
+  it("that is stopped finishes what runs and exits with 0", async () => {
+    const { worker, call } = await started();
+    await addLambda(worker, "nap", NAP);
+    await call("nap", "0");
+    const running = call("nap", "0.5");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    worker.signal("SIGTERM");
+    expect((await running).body.toString()).toBe('"slept"');
+    expect(await worker.exited).toBe(0);
+  });
+
+  it("that is stopped twice ends at once", async () => {
+    const { worker, call } = await started();
+    await addLambda(worker, "nap", NAP);
+    await call("nap", "0");
+    const cut = expect(call("nap", "20")).rejects.toThrow(/hang up|ECONNRESET/u);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    worker.signal("SIGINT");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const beganMs = performance.now();
+    worker.signal("SIGINT");
+    expect(await worker.exited).toBe(1);
+    expect(performance.now() - beganMs).toBeLessThan(1_000);
+    await cut;
+  });
+
+  it("that was killed is followed by one that works in the same directory", async () => {
+    const { worker, call } = await started();
+    await addLambda(worker, "nap", NAP);
+    await call("nap", "0");
+    worker.signal("SIGKILL");
+    await worker.exited;
+    const config = join(worker.directory, "worker-0.json");
+    const swept = run("sweep", "--config", config, "--json");
+    expect(swept.stderr).toBe("");
+    expect(JSON.parse(swept.stdout)).toHaveProperty("removed");
+    expect(await readdir(join(worker.directory, "work", "handlers"))).toEqual([]);
+  });
+
+  it("shows new code within the cache time, and never the old again", async () => {
+    const { worker, call } = await started({ registry_cache_ms: 300 });
+    await addLambda(worker, "version", "def f(event):\n    return 0\n");
+    let seen = 0;
+    for (let version = 0; version <= 3; version += 1) {
+      await addLambda(worker, "version", `def f(event):\n    return ${version}\n`);
+      const deadlineMs = performance.now() + 1_300;
+      while (seen !== version) {
+        const value = Number((await call("version")).body.toString());
+        expect(value).toBeGreaterThanOrEqual(seen);
+        expect(performance.now()).toBeLessThan(deadlineMs);
+        seen = value;
+      }
+    }
+  });
+
+  it("that loses its engine says so and exits with 1, to be started again", async () => {
+    const { worker } = await started();
+    const children = spawnSync("ps", ["-o", "pid=", "--ppid", String(worker.pid)], { encoding: "utf8" });
+    const [broker] = children.stdout.trim().split(/\s+/u).map(Number);
+    process.kill(broker as number, "SIGKILL");
+    expect(await worker.exited).toBe(1);
+    expect(worker.log()).toContain("the sandbox engine was lost");
+  });
+});
+
+describe("the command line", () => {
+  it.each([
+    [["--confg", "x"], /--confg/u],
+    [[], /--config FILE is missing/u],
+    [["swep", "--config", "x"], /no command "swep"/u],
+    [["--config", "x", "--json"], /--json belongs/u],
+  ])("%j is wrong usage: exit 2", (args, message) => {
+    const { status, stderr, stdout } = run(...args);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+    expect(stderr).toMatch(message);
+  });
+
+  it("knows --help and --version", () => {
+    expect(run("--help")).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining("ol-worker --config FILE"),
+    });
+    expect(run("--version").stdout).toMatch(/^\d+\.\d+\.\d+\n$/u);
+  });
+
+  it("says in one line what is wrong with a configuration, and exits with 1", async () => {
+    const directory = await temporary();
+    const file = join(directory, "worker-0.json");
+    await writeFile(file, '{"worker_prt": 1}');
+    const { status, stderr } = run("--config", file);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^ol-worker: .*worker_prt.*worker_port.*\n$/u);
+    expect(run(`-config=${join(directory, "none.json")}`)).toMatchObject({ status: 1 });
+  });
+
+  it("says in one line that a port is in use, and leaves nothing behind", async () => {
+    const server = createServer();
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    await expect(startWorkerProcess({ worker_port: port })).rejects.toThrow(
+      new RegExp(`error port ${port} is in use: something listens on 127\\.0\\.0\\.1:${port}`, "u"),
+    );
+  });
+
+  it("doctor says what it found", () => {
+    const { stdout, status } = run("doctor", "--json");
+    const { checks } = JSON.parse(stdout) as { checks: { name: string; ok: boolean }[] };
+    expect(checks.map((check) => check.name)).toContain("python");
+    expect(status).toBe(checks.every((check) => check.ok) ? 0 : 1);
+  });
+});

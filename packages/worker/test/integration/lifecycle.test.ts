@@ -1,0 +1,277 @@
+import { createServer, type Server } from "node:http";
+import { type AddressInfo, connect } from "node:net";
+import { once } from "node:events";
+
+import { LambdaManager, type LambdaManagerOptions, lambdaError } from "@ol/lambda";
+import { SandboxPool } from "@ol/sandbox";
+import { type FakeCode, FakeEngine } from "@ol/sandbox/testing";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+
+import { Worker, type WorkerOptions } from "../../src/index.ts";
+import { agentClient, parseReply, rawExchange, type TestReply } from "../http/clients.ts";
+
+interface Setup extends Partial<
+  Pick<LambdaManagerOptions, "slots" | "queueTimeoutMs" | "maxQueuedPerFunction">
+> {
+  readonly code: Readonly<Record<string, FakeCode>>;
+  readonly worker?: Partial<WorkerOptions>;
+}
+
+const setup = async ({ code, worker: options, ...rest }: Setup) => {
+  const engine = new FakeEngine({ code });
+  const pool = SandboxPool.create({ engine, memoryMb: 1_000 });
+  const sandbox = { memoryMb: 50, swappiness: 0, procs: 10, cpuPercent: 100, logMb: 8, scratchMb: 64 };
+  const manager = new LambdaManager({
+    pool,
+    source: {
+      resolve: (name) =>
+        code[name] === undefined
+          ? Promise.reject(lambdaError("OL_LAMBDA_UNKNOWN", `there is no lambda ${name}`))
+          : Promise.resolve({
+              name,
+              digest: name,
+              dir: name,
+              stamp: name,
+              config: { environment: {}, limits: {} },
+            }),
+      current: (name) => Promise.resolve(name),
+      release: () => undefined,
+    },
+    limits: { ...sandbox, runtimeSec: 5, bodyMb: 6 },
+    network: "none",
+    slots: 8,
+    queueTimeoutMs: 2_000,
+    registryCacheMs: 5_000,
+    ...rest,
+  });
+  const worker = await Worker.start({
+    name: "w",
+    version: "0",
+    engine: "fake",
+    manager,
+    pool,
+    addresses: ["127.0.0.1"],
+    port: 0,
+    ...options,
+  });
+  const client = agentClient();
+  onTestFinished(async () => {
+    await client.close();
+    worker.destroy();
+    await manager.close();
+    await pool.close();
+    await engine.close();
+  });
+  const send = (path: string, body = "{}", headers = {}): Promise<TestReply> =>
+    client.send(worker.port, { method: "POST", path, body, headers });
+  const status = (): Promise<TestReply> => client.send(worker.port, { method: "GET", path: "/status" });
+  return { engine, pool, manager, worker, send, status };
+};
+
+/** A function that ends when it is told to. */
+const gate = () => {
+  const waiting: (() => void)[] = [];
+  return {
+    code: { call: () => new Promise<string>((resolve) => waiting.push(() => resolve("done"))) },
+    started: () => waiting.length,
+    open: () => waiting.splice(0).forEach((release) => release()),
+  };
+};
+
+describe("a worker that is closed", () => {
+  it("finishes what runs, refuses what comes, and says that it drains", async () => {
+    const { code, started, open } = gate();
+    const { worker, send, status } = await setup({ code: { gate: code } });
+    const running = send("/run/gate");
+    await vi.waitFor(() => expect(started()).toBe(1));
+    const closed = worker.close();
+    const refused = await send("/run/gate");
+    expect(refused.status).toBe(503);
+    expect(refused.headers).toMatchObject({
+      "retry-after": "1",
+      "x-ol-not-started": "1",
+      "x-ol-load": expect.stringContaining("drain=1"),
+      connection: "close",
+    });
+    expect(await status()).toMatchObject({ status: 503, body: Buffer.from("draining") });
+    open();
+    expect((await running).body.toString()).toBe('"done"');
+    await closed;
+    await expect(status()).rejects.toThrow(/ECONNREFUSED/u);
+  });
+
+  it("does not wait for idle connections, nor for one that sends nothing", async () => {
+    const { worker, send } = await setup({ code: { quick: { call: () => 1 } } });
+    await send("/run/quick");
+    const silent = connect({ port: worker.port, host: "127.0.0.1" });
+    await once(silent, "connect");
+    silent.on("error", () => undefined);
+    const beganMs = performance.now();
+    await worker.close();
+    expect(performance.now() - beganMs).toBeLessThan(4_000);
+    silent.destroy();
+  });
+
+  it("after 16 calls to a lambda that exits does not hang", async () => {
+    const exits: FakeCode = {
+      call: (_, { exit }) => {
+        exit({ reason: "exit", code: 1 });
+        return new Promise(() => undefined);
+      },
+    };
+    const { worker, send } = await setup({ code: { exits } });
+    const replies = await Promise.all(Array.from({ length: 16 }, () => send("/run/exits")));
+    expect(replies.map((reply) => reply.status)).toEqual(Array(16).fill(502));
+    await worker.close();
+  });
+});
+
+describe("a worker under more load than it can take", () => {
+  it("answers 429 with Retry-After when a function's queue is full", async () => {
+    const { code, started, open } = gate();
+    const { send } = await setup({ code: { gate: code }, slots: 1, maxQueuedPerFunction: 1 });
+    const first = send("/run/gate");
+    await vi.waitFor(() => expect(started()).toBe(1));
+    const second = send("/run/gate");
+    const reply = await vi.waitFor(async () => {
+      const full = await send("/run/gate");
+      expect(full.status).toBe(429);
+      return full;
+    });
+    expect(reply.headers["retry-after"]).toBe("1");
+    open();
+    await first;
+    await vi.waitFor(() => expect(started()).toBe(1));
+    open();
+    expect((await second).status).toBe(200);
+  });
+
+  it("answers 503, not started, to calls that waited too long", async () => {
+    const { code, started, open } = gate();
+    const { send } = await setup({ code: { gate: code }, slots: 1, queueTimeoutMs: 50 });
+    const first = send("/run/gate");
+    await vi.waitFor(() => expect(started()).toBe(1));
+    const reply = await send("/run/gate");
+    expect(reply).toMatchObject({ status: 503, headers: { "retry-after": "1", "x-ol-not-started": "1" } });
+    expect(reply.body.toString()).toMatch(/within 50 ms\n$/u);
+    open();
+    expect((await first).status).toBe(200);
+  });
+
+  it("holds no more bodies than it has memory for", async () => {
+    const { send } = await setup({
+      code: { echo: { call: (event) => event } },
+      worker: { maxHeldBytes: 1_000 },
+    });
+    expect((await send("/run/echo", JSON.stringify("x".repeat(2_000)))).status).toBe(503);
+    expect((await send("/run/echo", "[1]")).status).toBe(200);
+  });
+});
+
+describe("a call whose sandbox fails after the reply has begun", () => {
+  it("ends the connection without the final chunk, and is no second reply", async () => {
+    const dies: FakeCode = {
+      call: (_, { exit }) => {
+        setTimeout(() => exit({ reason: "signal", signal: "SIGKILL" }), 30);
+        // More than the window: it cannot be sent in full before the end.
+        return Buffer.alloc(20_000_000, "1");
+      },
+    };
+    const { worker } = await setup({ code: { dies } });
+    const socket = connect({ port: worker.port, host: "127.0.0.1" });
+    const parts: Buffer[] = [];
+    socket.write("GET /run/dies HTTP/1.1\r\nHost: a\r\n\r\n");
+    socket.on("error", () => undefined);
+    await once(socket, "readable");
+    // Reads slowly, so that the sandbox dies in the middle.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    socket.on("data", (data: Buffer) => parts.push(data));
+    await once(socket, "close");
+    const reply = Buffer.concat(parts).toString("latin1");
+    expect(reply).toMatch(/^HTTP\/1\.1 200 OK/u);
+    expect(reply).not.toMatch(/0\r\n\r\n$/u);
+    expect(reply.match(/HTTP\/1\.1/gu)?.length).toBe(1);
+  });
+});
+
+describe("a client that leaves", () => {
+  it("in the middle of its body costs nothing and is forgotten", async () => {
+    const { worker, manager, send } = await setup({ code: { echo: { call: (event) => event } } });
+    await send("/run/echo", "1");
+    const socket = connect({ port: worker.port, host: "127.0.0.1" });
+    socket.write("POST /run/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{");
+    await vi.waitFor(() => expect(worker.open.size).toBe(1));
+    await vi.waitFor(() => expect(worker.heldBytes).toBe(1));
+    socket.destroy();
+    await vi.waitFor(() => expect(worker.open.size).toBe(0));
+    expect(worker.heldBytes).toBe(0);
+    expect(manager.stats().calls.accepted).toBe(1);
+  });
+
+  it("while its call runs lets it run on, and its sandbox is used again", async () => {
+    const { code, started, open } = gate();
+    const { worker, pool, send } = await setup({ code: { gate: code }, slots: 1 });
+    const socket = connect({ port: worker.port, host: "127.0.0.1" });
+    socket.write("GET /run/gate HTTP/1.1\r\nHost: a\r\n\r\n");
+    await vi.waitFor(() => expect(started()).toBe(1));
+    socket.destroy();
+    await vi.waitFor(() => expect(worker.open.size).toBe(0));
+    const next = send("/run/gate");
+    open();
+    await vi.waitFor(() => expect(started()).toBe(1));
+    open();
+    expect((await next).status).toBe(200);
+    expect(pool.stats().created).toBe(1);
+  });
+});
+
+describe("a trusted proxy", () => {
+  it("may name the invocation and pass X-OL headers on", async () => {
+    const seen: FakeCode = { call: (_, { fields, invocationId }) => ({ fields, invocationId }) };
+    const { send } = await setup({ code: { seen }, worker: { trustedProxies: ["127.0.0.0/8"] } });
+    const id = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    const reply = await send("/run/seen", "{}", { "X-OL-Invocation-Id": id, "x-ol-extra": "1" });
+    expect(reply.headers["x-ol-invocation-id"]).toBe(id);
+    expect(JSON.parse(reply.body.toString())).toMatchObject({ invocationId: id });
+    expect(reply.body.toString()).toContain("x-ol-extra");
+    const odd = await send("/run/seen", "{}", { "X-OL-Invocation-Id": "../../x" });
+    expect(odd.headers["x-ol-invocation-id"]).not.toBe("../../x");
+  });
+});
+
+describe("listening", () => {
+  const occupied = async (): Promise<Server> => {
+    const server = createServer();
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    onTestFinished(() => void server.close());
+    return server;
+  };
+
+  it("on a port in use fails with one clear line", async () => {
+    const { port } = (await occupied()).address() as AddressInfo;
+    await expect(setup({ code: {}, worker: { port } })).rejects.toMatchObject({
+      code: "OL_WORKER_PORT_IN_USE",
+      message: expect.stringMatching(new RegExp(`^port ${port} is in use`, "u")),
+    });
+  });
+
+  it("on localhost means IPv4 and IPv6, with the same port", async () => {
+    const { worker } = await setup({ code: {}, worker: { addresses: ["127.0.0.1", "::1"] } });
+    const reply = await new Promise<string>((resolve, reject) => {
+      const socket = connect({ port: worker.port, host: "::1" });
+      socket.on("error", reject);
+      socket.on("data", (data) => resolve(data.toString()));
+      socket.write("GET /status HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    });
+    expect(reply).toMatch(/^HTTP\/1\.1 200/u);
+  });
+
+  it("goes on without an address that this machine lacks, unless it is the first", async () => {
+    const { worker } = await setup({ code: {}, worker: { addresses: ["127.0.0.1", "fd00:dead::1"] } });
+    expect(parseReply(await rawExchange(worker.port, ["GET /status HTTP/1.0\r\n\r\n"])).status).toBe(200);
+    await expect(setup({ code: {}, worker: { addresses: ["fd00:dead::1"] } })).rejects.toMatchObject({
+      code: "OL_WORKER_CANNOT_LISTEN",
+    });
+  });
+});

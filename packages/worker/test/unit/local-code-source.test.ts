@@ -1,0 +1,91 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { describe, expect, it, onTestFinished } from "vitest";
+
+import { LocalCodeSource } from "../../src/index.ts";
+
+const never = new AbortController().signal;
+
+const setup = async () => {
+  const directory = await mkdtemp(join(tmpdir(), "ol-source-"));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  const [registryDir, codeDir] = [join(directory, "registry"), join(directory, "code")];
+  const write = async (name: string, text: string, file = "f.py"): Promise<void> => {
+    await mkdir(join(registryDir, name), { recursive: true });
+    await writeFile(join(registryDir, name, file), text);
+  };
+  const source = await LocalCodeSource.create({ registryDir, codeDir });
+  return { source, registryDir, codeDir, write };
+};
+
+describe("code from a local directory", () => {
+  it("is a snapshot: who edits the registry changes nothing that runs", async () => {
+    const { source, codeDir, write } = await setup();
+    await write("a", "old");
+    const code = await source.resolve("a", never);
+    await write("a", "new");
+    expect(await readFile(join(codeDir, code.dir, "f.py"), "utf8")).toBe("old");
+    expect(code).toMatchObject({ name: "a", dir: `a/${code.digest}` });
+  });
+
+  it("has a stamp that changes with the code, and a digest that changes only with its content", async () => {
+    const { source, registryDir, write } = await setup();
+    await write("a", "one");
+    const first = await source.resolve("a", never);
+    await utimes(join(registryDir, "a", "f.py"), 1, 1);
+    expect(await source.current("a", never)).not.toBe(first.stamp);
+    const touched = await source.resolve("a", never);
+    expect(touched.digest).toBe(first.digest);
+    await write("a", "two");
+    expect((await source.resolve("a", never)).digest).not.toBe(first.digest);
+  });
+
+  it("is removed with its last release, and not before", async () => {
+    const { source, codeDir, write } = await setup();
+    await write("a", "one");
+    const first = await source.resolve("a", never);
+    const second = await source.resolve("a", never);
+    source.release(first);
+    expect(await readdir(join(codeDir, "a"))).toEqual([first.digest]);
+    source.release(second);
+    const third = await source.resolve("a", never);
+    await source[Symbol.asyncDispose]();
+    expect(await readdir(join(codeDir, "a"))).toEqual([third.digest]);
+    source.release(third);
+    await source[Symbol.asyncDispose]();
+    expect(await readdir(join(codeDir, "a"))).toEqual([]);
+  });
+
+  it("has its ol.yaml read from the snapshot", async () => {
+    const { source, write } = await setup();
+    await write("a", "triggers:\n  http:\n    - method: GET\n", "ol.yaml");
+    expect((await source.resolve("a", never)).config.methods).toEqual(["GET"]);
+  });
+
+  it("with a mistake in ol.yaml leaves nothing behind", async () => {
+    const { source, codeDir, write } = await setup();
+    await write("a", "nonsense: 1\n", "ol.yaml");
+    await expect(source.resolve("a", never)).rejects.toMatchObject({ code: "OL_BUNDLE_BAD_CONFIG" });
+    await source[Symbol.asyncDispose]();
+    expect(await readdir(join(codeDir, "a"))).toEqual([]);
+  });
+
+  it("that is not there leaves nothing behind either", async () => {
+    const { source, codeDir } = await setup();
+    await expect(source.resolve("nobody", never)).rejects.toMatchObject({ code: "OL_LAMBDA_UNKNOWN" });
+    await expect(source.current("nobody", never)).rejects.toMatchObject({ code: "OL_LAMBDA_UNKNOWN" });
+    await expect(source.resolve("../x", never)).rejects.toMatchObject({ code: "OL_BUNDLE_BAD_NAME" });
+    await expect(source.resolve("a@v1", never)).rejects.toMatchObject({ code: "OL_LAMBDA_UNKNOWN" });
+    expect(await readdir(codeDir)).toEqual([".unused"]);
+    expect(await readdir(join(codeDir, ".unused"))).toEqual([]);
+  });
+
+  it("begins with an empty directory, whatever a killed worker left in it", async () => {
+    const { registryDir, codeDir } = await setup();
+    await mkdir(join(codeDir, "old", "digest"), { recursive: true });
+    await LocalCodeSource.create({ registryDir, codeDir });
+    expect(await readdir(codeDir)).toEqual([".unused"]);
+  });
+});
