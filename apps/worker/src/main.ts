@@ -27,7 +27,7 @@ const execute = async (request: Request, readiness: Readiness): Promise<number> 
       return show({ text: USAGE, exitCode: 0 });
     case "version":
       return show({ text: `${VERSION}\n`, exitCode: 0 });
-    case "wrong":
+    default:
       process.stderr.write(`ol-worker: ${request.problem}\n\n${USAGE}`);
       return 2;
   }

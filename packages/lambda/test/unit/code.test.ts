@@ -2,6 +2,8 @@ import { describe, expect, it, onTestFinished, vi } from "vitest";
 
 import { bundleError } from "@ol/bundle";
 
+import { deferred } from "@ol/common";
+
 import { makeRig, resultOf } from "../harness.ts";
 
 const answers = (value: unknown) => ({ call: () => value });
@@ -38,12 +40,12 @@ describe("a function's code", () => {
     const rig = makeRig({ code: { a: answers("old"), b: answers("new") }, registryCacheMs: 1_000 });
     await rig.result("a");
     rig.source.lambdas.set("a", { dir: "b" });
-    let answer: () => void = () => undefined;
-    rig.source.before = () => new Promise((resolve) => (answer = resolve));
+    const held = deferred<void>();
+    rig.source.before = () => held.promise;
     vi.advanceTimersByTime(600);
     expect(await rig.result("a")).toBe('"old"');
     rig.source.before = () => undefined;
-    answer();
+    held.resolve();
     await turns(3);
     expect(await rig.result("a")).toBe('"new"');
   });
@@ -58,14 +60,14 @@ describe("a function's code", () => {
   });
 
   it("that changes loses no call: those that run finish on the old, later ones get the new", async () => {
-    let release: () => void = () => undefined;
-    const old = { call: () => new Promise((resolve) => (release = () => resolve("old"))) };
+    const held = deferred<string>();
+    const old = { call: () => held.promise };
     const rig = makeRig({ code: { a: old, b: answers("new") }, registryCacheMs: 0 });
     const first = rig.call("a");
     await vi.waitFor(() => expect(rig.manager.load().busy).toBe(1));
     rig.source.lambdas.set("a", { dir: "b" });
     expect(await rig.result("a")).toBe('"new"');
-    release();
+    held.resolve("old");
     expect(resultOf(await first.outcome)).toBe('"old"');
     await vi.waitFor(() => expect(rig.pool.stats().sandboxes).toBe(1));
     expect(rig.source.held.get("a")).toBe(0);
@@ -73,7 +75,7 @@ describe("a function's code", () => {
   });
 
   it("that cannot be loaded answers every call with Python's text, from one attempt", async () => {
-    const load = vi.fn(() => {
+    const load = vi.fn<() => void>(() => {
       throw new Error('File "/handler/f.py", line 1\nSyntaxError: invalid syntax');
     });
     const rig = makeRig({ code: { a: { load, call: () => 1 } } });

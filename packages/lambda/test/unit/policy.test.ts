@@ -60,16 +60,16 @@ describe("how many instances a function should have", () => {
   });
 });
 
-describe("whether a second call may wait in a busy sandbox", () => {
-  const may = (changes: Partial<PipelineSnapshot>): boolean =>
-    mayPipeline({
-      inFlight: 1,
-      proven: true,
-      meanRunMs: 0.3,
-      sinceCrashMs: Number.POSITIVE_INFINITY,
-      ...changes,
-    });
+const may = (changes: Partial<PipelineSnapshot>): boolean =>
+  mayPipeline({
+    inFlight: 1,
+    proven: true,
+    meanRunMs: 0.3,
+    sinceCrashMs: Number.POSITIVE_INFINITY,
+    ...changes,
+  });
 
+describe("whether a second call may wait in a busy sandbox", () => {
   it("is so for quick calls of a sandbox that has answered before", () => expect(may({})).toBe(true));
   it("is not so behind two calls", () => expect(may({ inFlight: 2 })).toBe(false));
   it("is not so from 1 ms of mean run time on", () => expect(may({ meanRunMs: 1 })).toBe(false));

@@ -136,8 +136,8 @@ export const LAMBDAS: Readonly<Record<string, CaseLambda>> = {
       call: (_, { fields, invocationId }) => {
         const headers: Record<string, string> = {};
         for (let at = 0; at < fields.length; at += 2) {
-          const name = fields[at] as string;
-          if (!name.startsWith(":")) headers[name.toLowerCase()] = fields[at + 1] as string;
+          const [name = "", value = ""] = fields.slice(at);
+          if (!name.startsWith(":")) headers[name.toLowerCase()] = value;
         }
         return { id: invocationId, trace: headers["traceparent"], headers };
       },

@@ -239,15 +239,15 @@ describe("a trusted proxy", () => {
   });
 });
 
-describe("listening", () => {
-  const occupied = async (): Promise<Server> => {
-    const server = createServer();
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    onTestFinished(() => void server.close());
-    return server;
-  };
+const occupied = async (): Promise<Server> => {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => void server.close());
+  return server;
+};
 
+describe("listening", () => {
   it("on a port in use fails with one clear line", async () => {
     const { port } = (await occupied()).address() as AddressInfo;
     await expect(setup({ code: {}, worker: { port } })).rejects.toMatchObject({
