@@ -2,4 +2,6 @@ import { describe } from "vitest";
 
 import { describeProbes } from "./security/suite-probes.ts";
 
-describe("what a lambda tries, with a worker run as root", () => describeProbes("root"));
+describe("what a lambda tries, with a worker run as root", () => {
+  describeProbes("root");
+});

@@ -161,10 +161,14 @@ export class Host implements AsyncDisposable {
   }
 
   /** An engine without the defences named; its work directory belongs to whom it runs as. */
-  async engine(weaken: readonly Defence[] = [], networks: readonly NetworkClass[] = []): Promise<Engine> {
+  async engine(
+    weaken: readonly Defence[] = [],
+    networks: readonly NetworkClass[] = [],
+    existing?: string,
+  ): Promise<Engine> {
     this.#engines += 1;
     const home = path.join(this.directory, this.#child ? "home" : "");
-    const workDir = path.join(home, `worker-${this.#engines}`);
+    const workDir = existing ?? path.join(home, `worker-${this.#engines}`);
     const logDir = path.join(home, `logs-${this.#engines}`);
     const opened = (await this.#driver.request("openEngine", {
       clusterId: `sec${process.pid}`.slice(0, 16),

@@ -1,0 +1,112 @@
+import { stat } from "node:fs/promises";
+import path from "node:path";
+
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+import { type Engine, Host, type Mode } from "./host.ts";
+
+const MIB = 1024 * 1024;
+// The check for output comes once a second; a busy machine takes its time.
+const CHECK_TIMEOUT_MS = 10_000;
+
+/** Bombs against the limits, and with higher limits as their own control. */
+export const describeBombs = (mode: Mode): void => {
+  describe("a bomb", () => {
+    let host: Host;
+    let engine: Engine;
+
+    beforeAll(async () => {
+      host = await Host.open(mode);
+      engine = await host.engine();
+    });
+
+    afterAll(() => host[Symbol.asyncDispose]());
+
+    const counted = (): boolean => engine.enforcement.memory !== "rlimit";
+
+    it.each(["fork-bomb", "thread-bomb"])("of processes ends at limits.procs (%s)", async (probe) => {
+      // Much memory, since an rlimit on it counts each thread's whole stack.
+      const bounded = await engine.sandbox("none", { limits: { procs: 10, memoryMb: 1024 } });
+      const outcome = await bounded.probe({ probe, most: 50 });
+      expect(outcome.succeeded).toBe(false);
+      // One process is the lambda itself.
+      expect(Number(outcome.detail)).toBeGreaterThan(0);
+      expect(Number(outcome.detail)).toBeLessThanOrEqual(9);
+      // It is refused, not ended, and its places are free again.
+      expect(await bounded.probe({ probe, most: 5 })).toEqual({ succeeded: true, detail: 5 });
+      await bounded.destroy();
+      const roomy = await engine.sandbox("none", { limits: { procs: 100, memoryMb: 1024 } });
+      expect(await roomy.probe({ probe, most: 50 })).toEqual({ succeeded: true, detail: 50 });
+      await roomy.destroy();
+    });
+
+    it("of memory ends at limits.memoryMb, and ends nothing else", async () => {
+      const neighbour = await engine.sandbox("none");
+      const bounded = await engine.sandbox("none", { limits: { memoryMb: 64 } });
+      const outcome = await bounded.probe({ probe: "memory-bomb", most: 300 });
+      const exit = await bounded.destroy();
+      const byRlimit = { detail: expect.stringMatching(/^MemoryError after \d\d MiB$/) };
+      const byGroup = { error: expect.objectContaining({ code: "OL_SANDBOX_OUT_OF_MEMORY" }) };
+      expect(outcome).toMatchObject({ succeeded: false, ...(counted() ? byGroup : byRlimit) });
+      expect(exit.reason).toBe(counted() ? "out-of-memory" : "killed");
+      expect(await neighbour.probe({ probe: "memory-bomb", most: 10 })).toMatchObject({ succeeded: true });
+      await neighbour.destroy();
+      const roomy = await engine.sandbox("none", { limits: { memoryMb: 512 } });
+      expect(await roomy.probe({ probe: "memory-bomb", most: 300 })).toMatchObject({ succeeded: true });
+      await roomy.destroy();
+    });
+
+    it("of shared memory ends at limits.memoryMb where a control group counts it, and else is open, as documented", async () => {
+      const sandbox = await engine.sandbox("none", { limits: { memoryMb: 64 } });
+      const outcome = await sandbox.probe({ probe: "shared-memory-bomb", most: 200 });
+      expect([outcome.succeeded, outcome.error?.code]).toEqual(
+        counted() ? [false, "OL_SANDBOX_OUT_OF_MEMORY"] : [true, undefined],
+      );
+      await sandbox.destroy();
+    });
+
+    it.each(["/tmp", "/dev/shm"])(
+      "of files in %s, which is memory, ends at limits.memoryMb",
+      async (directory) => {
+        const event = { probe: "temporary-file-bomb", directory, most: 150 };
+        // The file's own limit must not be what ends it.
+        const bounded = await engine.sandbox("none", { limits: { memoryMb: 64, scratchMb: 1000 } });
+        expect(await bounded.probe(event)).toMatchObject({ succeeded: false });
+        await bounded.destroy();
+        const roomy = await engine.sandbox("none", { limits: { memoryMb: 512, scratchMb: 1000 } });
+        expect(await roomy.probe(event)).toMatchObject({ succeeded: true });
+        await roomy.destroy();
+      },
+    );
+
+    it("of one file in the scratch directory ends at limits.scratchMb", async () => {
+      const bounded = await engine.sandbox("none", { limits: { scratchMb: 4 } });
+      expect(await bounded.probe({ probe: "large-file", most: 10 })).toEqual({
+        succeeded: false,
+        detail: expect.stringContaining("after 4 MiB"),
+      });
+      await bounded.destroy();
+      const roomy = await engine.sandbox("none", { limits: { scratchMb: 20 } });
+      expect(await roomy.probe({ probe: "large-file", most: 10 })).toMatchObject({ succeeded: true });
+      await roomy.destroy();
+    });
+
+    it("of output is cut to limits.logMb", async () => {
+      const bounded = await engine.sandbox("none", { limits: { logMb: 1, scratchMb: 8 } });
+      expect(await bounded.probe({ probe: "output-bomb", mib: 3 })).toMatchObject({ succeeded: true });
+      const size = async (): Promise<number> => (await stat(path.join(bounded.scratch, "stdout"))).size;
+      await expect.poll(size, { timeout: CHECK_TIMEOUT_MS }).toBeLessThanOrEqual(MIB / 2);
+      await bounded.destroy();
+      const roomy = await engine.sandbox("none", { limits: { logMb: 16, scratchMb: 16 } });
+      await roomy.probe({ probe: "output-bomb", mib: 3 });
+      expect((await stat(path.join(roomy.scratch, "stdout"))).size).toBeGreaterThanOrEqual(3 * MIB);
+      await roomy.destroy();
+    });
+
+    it("of output ends at limits.scratchMb before anybody looks", async () => {
+      const sandbox = await engine.sandbox("none", { limits: { logMb: 1, scratchMb: 2 } });
+      expect(await sandbox.probe({ probe: "output-bomb", mib: 3 })).toMatchObject({ succeeded: false });
+      await sandbox.destroy();
+    });
+  });
+};
