@@ -173,7 +173,9 @@ def move_mount(tree_fd: int, target: str) -> None:
 
 
 def mount_setattr(fd: int, path: str, set_flags: int, recursive: bool) -> None:
-    attributes = struct.pack("QQQQ", set_flags, 0, 0, 0)
+    """Sets attributes, and makes the mount private: a copy of a shared mount, which on most machines all are, is one
+    of its peers, and what either side mounts below it appears on the other."""
+    attributes = struct.pack("QQQQ", set_flags, 0, MS_PRIVATE, 0)
     flags = (AT_RECURSIVE if recursive else 0) | (0 if path else AT_EMPTY_PATH)
     _call(
         "mount_setattr",

@@ -1,5 +1,5 @@
-import { type ChildProcess, execFile, fork } from "node:child_process";
-import { chmod, chown, copyFile, cp, mkdir, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { chmod, chown, copyFile, cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -145,18 +145,23 @@ export class Host implements AsyncDisposable {
     this.#python = python;
   }
 
-  static async open(mode: Mode): Promise<Host> {
+  /** `sharedMounts`: where mounts are shared, as systemd has them; then root's engine runs in a child too. */
+  static async open(mode: Mode, { sharedMounts = false } = {}): Promise<Host> {
     const directory = await mkdtemp(path.join(tmpdir(), `ol-security-${mode}-`));
     await chmod(directory, 0o755);
     await cp(PROBES_DIR, path.join(directory, "code", "probes"), {
       recursive: true,
       filter: (source) => !source.includes("__pycache__"),
     });
+    if (sharedMounts) {
+      const child = await startChild(directory, ["unshare", "--mount", "--propagation", "shared"], {});
+      return new Host(mode, directory, childDriver(child), child, "python3");
+    }
     if (mode === "root" || !runsAsRoot())
       return new Host(mode, directory, createDriver({ SockEngine, SandboxPool }), undefined, "python3");
     await mkdir(path.join(directory, "home"));
     await chown(path.join(directory, "home"), ORDINARY_ID, ORDINARY_ID);
-    const child = await startChild(directory);
+    const child = await startChild(directory, [], { uid: ORDINARY_ID, gid: ORDINARY_ID });
     return new Host(mode, directory, childDriver(child), child, await pythonForEverybody());
   }
 
@@ -224,7 +229,11 @@ const pythonForEverybody = async (): Promise<string> => {
   throw new Error("no Python that an ordinary user may run: install one in /usr/bin");
 };
 
-const startChild = async (directory: string): Promise<ChildProcess> => {
+const startChild = async (
+  directory: string,
+  prefix: readonly string[],
+  ids: { uid?: number; gid?: number },
+): Promise<ChildProcess> => {
   const modules = path.join(directory, "node_modules", "@ol");
   for (const name of ["common", "sandbox"]) {
     const source = path.join(PACKAGE_DIR, "..", name);
@@ -234,13 +243,12 @@ const startChild = async (directory: string): Promise<ChildProcess> => {
   for (const name of ["child.mjs", "driver.mjs"])
     await copyFile(fileURLToPath(new URL(name, import.meta.url)), path.join(directory, name));
   await writeFile(path.join(directory, "package.json"), "{}");
-  const child = fork(path.join(directory, "child.mjs"), [], {
-    execPath: process.execPath,
-    execArgv: [],
-    uid: ORDINARY_ID,
-    gid: ORDINARY_ID,
+  const words = [...prefix, process.execPath, path.join(directory, "child.mjs")];
+  const child = spawn(words[0] as string, words.slice(1), {
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+    ...ids,
     cwd: directory,
-    env: { PATH: process.env["PATH"] ?? "/usr/bin:/bin", HOME: path.join(directory, "home"), ...MARKER },
+    env: { PATH: process.env["PATH"] ?? "/usr/bin:/bin", HOME: path.join(directory, "home") },
   });
   await new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error("the child did not start")), READY_TIMEOUT_MS);
@@ -249,9 +257,6 @@ const startChild = async (directory: string): Promise<ChildProcess> => {
   });
   return child;
 };
-
-/** A variable of the worker's own environment that no sandbox may see. */
-export const MARKER: Readonly<Record<string, string>> = { OL_TEST_SECRET: "a-secret-of-the-worker" };
 
 const childDriver = (child: ChildProcess): Driver => {
   const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
@@ -274,13 +279,4 @@ const childDriver = (child: ChildProcess): Driver => {
         child.send({ id: last, method, parameters });
       }),
   };
-};
-
-/** Puts a program with the setuid bit where every sandbox sees it; only root can make one worth the name. */
-export const addSetuidProgram = async (host: Host): Promise<string> => {
-  const target = path.join(host.directory, "code", "probes", "setuid-sleep");
-  await copyFile("/usr/bin/sleep", target);
-  await chmod(target, 0o4755);
-  if (((await stat(target)).mode & 0o4000) === 0) throw new Error("the setuid bit did not stay");
-  return target;
 };
