@@ -106,7 +106,9 @@ LEAF_DENIED = {
 _CLONE, _CLONE3, _SOCKET, _SOCKETPAIR, _IOCTL, _MKNOD, _MKNODAT = 56, 435, 41, 53, 16, 133, 259
 _SETRLIMIT, _PRLIMIT64, _RLIMIT_CORE = 160, 302, 4
 # AF_UNIX, AF_INET, AF_INET6. AF_NETLINK and AF_VSOCK reach the host's configuration and hypervisor.
-_SOCKET_FAMILIES = (1, 2, 10)
+_AF_UNIX, _INTERNET_FAMILIES = 1, (2, 10)
+# The default, ICMP, TCP, UDP, ICMPv6, MPTCP. Asking for another one makes the kernel load its module, for anybody.
+_INTERNET_PROTOCOLS = (0, 1, 6, 17, 58, 262)
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _FILE_TYPE_MASK, _CHARACTER_DEVICE, _BLOCK_DEVICE = 0o170000, 0o020000, 0o060000
 
@@ -123,9 +125,9 @@ def _load(offset: int) -> bytes:
     return _statement(_LOAD, offset)
 
 
-def _on_call(number: int, body: "list[bytes]") -> "list[bytes]":
-    """Runs `body` (which must return in every case) if the loaded number is `number`."""
-    return [_statement(_JUMP_EQUAL, number, 0, len(body)), *body]
+def _on_value(value: int, body: "list[bytes]") -> "list[bytes]":
+    """Runs `body` (which must return in every case) if that value is loaded."""
+    return [_statement(_JUMP_EQUAL, value, 0, len(body)), *body]
 
 
 def _prologue() -> "list[bytes]":
@@ -143,7 +145,7 @@ def _prologue() -> "list[bytes]":
 
 
 def _denials(table: "dict[str, int]") -> "list[bytes]":
-    return [part for number in sorted(table.values()) for part in _on_call(number, [_refuse(errno.EPERM)])]
+    return [part for number in sorted(table.values()) for part in _on_value(number, [_refuse(errno.EPERM)])]
 
 
 def _argument(index: int) -> bytes:
@@ -159,13 +161,23 @@ def _namespace_clone() -> "list[bytes]":
     allow = _statement(_RETURN, _ALLOW)
     body = [_argument(0), _statement(_JUMP_ANY_BIT, NAMESPACE_FLAGS, 0, 1), _refuse(errno.EPERM), allow]
     # clone3 has its flags in memory, which a filter cannot read: ENOSYS makes libraries use clone.
-    return _on_call(_CLONE, body) + _on_call(_CLONE3, [_refuse(errno.ENOSYS)])
+    return _on_value(_CLONE, body) + _on_value(_CLONE3, [_refuse(errno.ENOSYS)])
+
+
+def _allow_only(values: "tuple[int, ...]", refusal: int) -> "list[bytes]":
+    """Returns in every case, for the value that is loaded."""
+    checks = [_statement(_JUMP_EQUAL, value, len(values) - at, 0) for at, value in enumerate(values)]
+    return [*checks, _refuse(refusal), _statement(_RETURN, _ALLOW)]
 
 
 def _socket_families() -> "list[bytes]":
-    checks = [_statement(_JUMP_EQUAL, family, len(_SOCKET_FAMILIES) - at, 0) for at, family in enumerate(_SOCKET_FAMILIES)]
-    body = [_argument(0), *checks, _refuse(errno.EAFNOSUPPORT), _statement(_RETURN, _ALLOW)]
-    return _on_call(_SOCKET, body) + _on_call(_SOCKETPAIR, body)
+    protocols = [_argument(2), *_allow_only(_INTERNET_PROTOCOLS, errno.EPROTONOSUPPORT)]
+    socket = [_argument(0)]
+    for family in _INTERNET_FAMILIES:
+        socket += _on_value(family, protocols)
+    socket += _allow_only((_AF_UNIX,), errno.EAFNOSUPPORT)
+    pair = [_argument(0), *_allow_only((_AF_UNIX,), errno.EAFNOSUPPORT)]
+    return _on_value(_SOCKET, socket) + _on_value(_SOCKETPAIR, pair)
 
 
 def _terminal_ioctls() -> "list[bytes]":
@@ -176,7 +188,7 @@ def _terminal_ioctls() -> "list[bytes]":
         _refuse(errno.EPERM),
         _statement(_RETURN, _ALLOW),
     ]
-    return _on_call(_IOCTL, body)
+    return _on_value(_IOCTL, body)
 
 
 def _device_files() -> "list[bytes]":
@@ -192,7 +204,7 @@ def _device_files() -> "list[bytes]":
             _statement(_RETURN, _ALLOW),
         ]
 
-    return _on_call(_MKNOD, body(1)) + _on_call(_MKNODAT, body(2))
+    return _on_value(_MKNOD, body(1)) + _on_value(_MKNODAT, body(2))
 
 
 def _core_limit() -> "list[bytes]":
@@ -206,7 +218,7 @@ def _core_limit() -> "list[bytes]":
     set_limit = [_argument(0), only_core, allow, pretend]
     # Without a new limit it only asks for the present one; a pointer may lie at any address.
     is_null = [_argument(2), _statement(_JUMP_EQUAL, 0, 0, 2), _argument_high(2), _statement(_JUMP_EQUAL, 0, 1, 0)]
-    return _on_call(_SETRLIMIT, set_limit) + _on_call(
+    return _on_value(_SETRLIMIT, set_limit) + _on_value(
         _PRLIMIT64, [_argument(1), only_core, allow, *is_null, pretend, allow]
     )
 

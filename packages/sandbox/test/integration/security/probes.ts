@@ -289,6 +289,19 @@ const network: Family = {
       event: { probe: "socket-family", family: 17, type: 3 },
       control: { weaken: EVERYTHING, network: "none" },
     },
+    simple("have the kernel load a protocol's module", "socket-family", noSeccomp, {
+      family: 2,
+      type: 2,
+      protocol: 136,
+    }),
+    simple(
+      "make a pair of netlink sockets",
+      "socketpair-family",
+      {
+        none: "no kernel makes pairs of anything but unix sockets",
+      },
+      { family: 16 },
+    ),
     simple("make a netlink socket", "socket-family", noSeccomp, { family: 16, type: 3 }),
     simple("make a vsock socket to the hypervisor", "socket-family", noSeccomp, { family: 40 }),
   ],
