@@ -224,7 +224,7 @@ const files: Family = {
 const privileges: Family = {
   name: "Privileges",
   probes: [
-    simple("have capabilities, not even inheritable or bounding ones", "capabilities", {
+    simple("have capabilities, inheritable and bounding ones included", "capabilities", {
       weaken: ["user", "capabilities"],
     }),
     simple("gain privileges by running a program", "new-privileges", asUser),
