@@ -156,6 +156,8 @@ class Group:
             self._set("cpu", "cpu.max", f"{quota} {_CPU_PERIOD_USEC}")
         else:
             self._set("memory", "memory.limit_in_bytes", memory)
+            # v1 counts what lies in TCP sockets apart, and without a limit of its own not at all.
+            self._set("memory", "memory.kmem.tcp.limit_in_bytes", memory, optional=True)
             self._set("memory", "memory.swappiness", str(swappiness), optional=True)
             self._set("cpu", "cpu.cfs_quota_us", str(quota))
         self._set("pids", "pids.max", str(procs))

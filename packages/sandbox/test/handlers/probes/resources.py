@@ -89,6 +89,26 @@ def temporary_file_bomb(event):
     return True, f"{written} MiB"
 
 
+def socket_memory_bomb(event):
+    """Fills connections to itself that nobody reads: memory that no process has mapped."""
+    server = socket.create_server(("127.0.0.1", 0))
+    kept, written = [], 0
+    block = b"x" * _MIB
+    try:
+        for _ in range(event["connections"]):
+            client = socket.create_connection(server.getsockname(), 3)
+            kept += [client, server.accept()[0]]
+            client.setblocking(False)
+            while True:
+                try:
+                    written += client.send(block)
+                except BlockingIOError:
+                    break
+    except OSError as error:
+        return False, f"{error} after {written // _MIB} MiB"
+    return written > event["limitMib"] * _MIB, f"{written // _MIB} MiB"
+
+
 def large_file(event):
     written = 0
     try:
@@ -227,6 +247,7 @@ PROBES = {
     "memory-bomb": memory_bomb,
     "shared-memory-bomb": shared_memory_bomb,
     "temporary-file-bomb": temporary_file_bomb,
+    "socket-memory-bomb": socket_memory_bomb,
     "large-file": large_file,
     "many-files": many_files,
     "output-bomb": output_bomb,

@@ -79,6 +79,17 @@ export const describeBombs = (mode: Mode): void => {
       },
     );
 
+    it("of bytes in sockets ends at limits.memoryMb where a control group counts them, and else is open, as documented", async () => {
+      // About 4 MiB each.
+      const event = { probe: "socket-memory-bomb", connections: 60, limitMib: 100 };
+      const bounded = await engine.sandbox("none", { limits: { memoryMb: 64 } });
+      expect((await bounded.probe(event)).succeeded).toBe(!counted());
+      await bounded.destroy();
+      const roomy = await engine.sandbox("none", { limits: { memoryMb: 1024 } });
+      expect(await roomy.probe(event)).toMatchObject({ succeeded: true });
+      await roomy.destroy();
+    });
+
     it("of one file in the scratch directory ends at limits.scratchMb", async () => {
       const bounded = await engine.sandbox("none", { limits: { scratchMb: 4 } });
       expect(await bounded.probe({ probe: "large-file", most: 10 })).toEqual({
