@@ -167,7 +167,8 @@ class Broker:
             raise Refused("OL_SANDBOX_HOST_UNFIT", f"the sandbox engine cannot start: {error}") from error
 
     def _set_up(self, request: "dict[str, typing.Any]") -> "dict[str, object]":
-        self._rootless = os.geteuid() != 0
+        with open("/proc/self/uid_map", encoding="ascii") as uid_map:
+            self._rootless = not host.has_root_rights(os.geteuid(), uid_map.read())
         self._weaken: "list[str]" = request["weaken"]
         self._wanted_prepared: int = request["prepared"]
         os.umask(0o022)

@@ -19,6 +19,13 @@ _OWN_DESCRIPTORS = 100
 _DESCRIPTORS_PER_SANDBOX = 7
 
 
+def has_root_rights(uid: int, uid_map: str) -> bool:
+    """Whether we are the machine's root, and not one of a user namespace (a rootless container's, for example) with
+    a few ids to its name. `uid_map` is the text of /proc/self/uid_map.
+    """
+    return uid == 0 and uid_map.split() == ["0", "0", str(2**32 - 1)]
+
+
 def enter_own_namespace() -> None:
     """An ordinary user's way to the rights that root has: over a user and a mount namespace of our own."""
     uid, gid = os.geteuid(), os.getegid()

@@ -1,0 +1,94 @@
+import { type SpawnSyncReturns, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { onTestFinished } from "vitest";
+
+const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
+const AS_ROOT = process.getuid?.() === 0;
+
+/** Somebody who clones the repository: the environment of a login, and how commands become theirs. */
+interface Newcomer {
+  readonly home: string;
+  /** Whom the clone is given to; undefined: whoever runs this. */
+  readonly user?: string;
+  readonly prefix: readonly string[];
+}
+
+const run = (newcomer: Newcomer, cwd: string, command: readonly string[]): SpawnSyncReturns<string> => {
+  const [program = "", ...args] = [...newcomer.prefix, ...command];
+  const nodeDir = path.dirname(process.execPath);
+  return spawnSync(program, args, {
+    cwd,
+    encoding: "utf8",
+    timeout: 150_000,
+    env: { HOME: newcomer.home, PATH: `${nodeDir}:/usr/local/bin:/usr/bin:/bin`, LANG: "C.UTF-8" },
+  });
+};
+
+const temporary = async (): Promise<string> => {
+  const directory = await mkdtemp(path.join(tmpdir(), "ol-newcomer-"));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  return directory;
+};
+
+export const whoRunsThis = async (): Promise<Newcomer> => ({ home: await temporary(), prefix: [] });
+
+export const ordinaryUser = async (): Promise<Newcomer> => {
+  const home = await temporary();
+  const name = `ol-test-${process.pid}`;
+  must(spawnSync("useradd", ["--no-create-home", "--home-dir", home, name], { encoding: "utf8" }));
+  onTestFinished(() => void spawnSync("userdel", [name]));
+  must(spawnSync("chown", [name, home], { encoding: "utf8" }));
+  return { home, user: name, prefix: ["setpriv", `--reuid=${name}`, `--regid=${name}`, "--clear-groups"] };
+};
+
+/** The commands under "By hand" in README.md, without their comments. */
+export const sequence = (): string[] => {
+  const section = readFileSync(path.join(ROOT, "README.md"), "utf8").split("## By hand")[1] ?? "";
+  const block = section.split("```")[1] ?? "";
+  return block
+    .trim()
+    .split("\n")
+    .map((line) => line.replace(/ {2,}#.*$/, ""));
+};
+
+/** A network of its own, so that port 8080 is free whatever else runs here. Root's, or an ordinary user's. */
+const inOwnNetwork = (command: string, newcomer: Newcomer): string[] => {
+  const loopbackUp =
+    "import fcntl,socket,struct;fcntl.ioctl(socket.socket(),0x8914,struct.pack('16sh14x',b'lo',1))";
+  const script = `python3 -c "${loopbackUp}" && exec "$@"`;
+  const unshare = AS_ROOT ? ["unshare", "--net"] : ["unshare", "--user", "--map-root-user", "--net"];
+  return [...unshare, "sh", "-c", script, "sh", ...newcomer.prefix, "sh", "-ec", command];
+};
+
+/** What the two ways of the README printed, stdout and stderr together, with the exit codes. */
+export interface Transcript {
+  readonly script: string;
+  readonly byHand: string;
+}
+
+/** Clones the repository and does what README.md says, first by the script and then by hand. */
+export const followTheReadme = (newcomer: Newcomer): Transcript => {
+  const clone = path.join(newcomer.home, "openlambda");
+  must(spawnSync("git", ["clone", "--quiet", "--no-hardlinks", ROOT, clone], { encoding: "utf8" }));
+  if (newcomer.user !== undefined)
+    must(spawnSync("chown", ["-R", newcomer.user, clone], { encoding: "utf8" }));
+
+  const script = run(newcomer, clone, ["sh", "./quickstart/start.sh"]);
+  must(run(newcomer, clone, ["npx", "ol-admin", "kill", "--cluster=my-cluster"]));
+  must(run(newcomer, clone, ["rm", "-r", "my-cluster"]));
+
+  const byHand = run({ ...newcomer, prefix: [] }, clone, inOwnNetwork(sequence().join("\n"), newcomer));
+  return { script: text(script), byHand: text(byHand) };
+};
+
+const text = ({ stdout, stderr, status }: SpawnSyncReturns<string>): string =>
+  `${stdout}${stderr}exit ${status ?? "by a signal"}`;
+
+const must = (result: SpawnSyncReturns<string>): void => {
+  if (result.status !== 0) throw new Error(text(result));
+};
