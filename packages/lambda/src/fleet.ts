@@ -6,6 +6,7 @@ import { mayPipeline } from "./policy.ts";
 export interface FleetCounts {
   readonly live: number;
   readonly starting: number;
+  readonly stuck: number;
   readonly oldestRunMs: number;
 }
 
@@ -71,6 +72,11 @@ export class Fleet {
     return this.#all.find((instance) => instance.state === "empty" && instance.version === version);
   }
 
+  /** Whether the version has an instance with a sandbox, ready or on its way. */
+  hasLive(version: CodeVersion): boolean {
+    return this.#all.some((instance) => instance.version === version && isLive(instance.state));
+  }
+
   /** Whether a sandbox of the version has its code loaded. */
   hasLoaded(version: CodeVersion): boolean {
     return this.#all.some(
@@ -78,17 +84,21 @@ export class Fleet {
     );
   }
 
-  count(version: CodeVersion, nowMs: number): FleetCounts {
+  /** An instance whose call has run for longer than `stuckAfterMs` counts as stuck. */
+  count(version: CodeVersion, nowMs: number, stuckAfterMs: number): FleetCounts {
     let live = 0;
     let starting = 0;
+    let stuck = 0;
     let oldestRunMs = 0;
     for (const instance of this.#all) {
       if (instance.version !== version || !isLive(instance.state)) continue;
       live += 1;
       if (instance.loading) starting += 1;
-      oldestRunMs = Math.max(oldestRunMs, instance.runningMs(nowMs));
+      const runningMs = instance.runningMs(nowMs);
+      if (runningMs > stuckAfterMs) stuck += 1;
+      oldestRunMs = Math.max(oldestRunMs, runningMs);
     }
-    return { live, starting, oldestRunMs };
+    return { live, starting, stuck, oldestRunMs };
   }
 
   /** Whether the function waits for a sandbox and has none. */

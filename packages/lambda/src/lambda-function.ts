@@ -9,7 +9,7 @@ import { Fleet } from "./fleet.ts";
 import { Instance, type InstanceOwner } from "./instance.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { type CallOwner, type Invocation, type LambdaRequest, PendingCall } from "./pending-call.ts";
-import { desiredInstances, nextMean } from "./policy.ts";
+import { desiredInstances, nextMean, stuckAfterMs } from "./policy.ts";
 import type { Slots, SlotWaiter } from "./slots.ts";
 import { CallCounter, type FunctionStats } from "./stats.ts";
 
@@ -150,7 +150,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     const nowMs = performance.now();
     if (isOlError(error, "OL_SANDBOX_NO_MEMORY")) {
       this.#expire(nowMs);
-    } else if (this.#liveCount(nowMs) === 0 && isOlError(error)) {
+    } else if (!this.#hasLive() && isOlError(error)) {
       this.#refuseAll(error);
     } else {
       // Those that live go on; nobody is told, so it is logged.
@@ -328,12 +328,15 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   #grow(version: CodeVersion, nowMs: number): void {
     this.#armGrow();
     const { options, slots } = this.#host;
-    const { live, starting, oldestRunMs } = this.#fleet.count(version, nowMs);
+    const stuckMs = stuckAfterMs(this.#meanRunMs, this.#meanStartMs);
+    const { live, starting, stuck, oldestRunMs } = this.#fleet.count(version, nowMs, stuckMs);
     const desired = desiredInstances({
       queued: this.#queue.size,
       live,
       starting,
+      stuck,
       max: options.maxInstances,
+      cpus: options.cpus,
       freeSlots: slots.free,
       meanRunMs: this.#meanRunMs,
       oldestRunMs,
@@ -356,9 +359,9 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     instance.start(pool, this.#profileOf(version).spec, queueTimeoutMs);
   }
 
-  #liveCount(nowMs: number): number {
+  #hasLive(): boolean {
     const { state } = this.#keeper;
-    return state.kind === "good" ? this.#fleet.count(state.version, nowMs).live : 0;
+    return state.kind === "good" && this.#fleet.hasLive(state.version);
   }
 
   /** A check of the code ended: instances of older code go as soon as they are free. */

@@ -1,3 +1,5 @@
+import { availableParallelism } from "node:os";
+
 import { parseReference } from "@ol/bundle";
 import { isOlError, type LoadReport, messageOf, type OlError, silentLogger } from "@ol/common";
 import type { ReplySink } from "@ol/sandbox";
@@ -44,6 +46,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
   constructor(options: LambdaManagerOptions) {
     this.options = {
       maxInstances: options.slots,
+      cpus: availableParallelism(),
       maxQueuedPerFunction: DEFAULT_QUEUED_PER_FUNCTION,
       maxQueued: DEFAULT_QUEUED,
       idleSandboxMs: DEFAULT_IDLE_MS,

@@ -15,6 +15,8 @@ export interface LambdaManagerOptions {
   readonly slots: number;
   /** Instances a function may have. Default: `slots`, more would never be busy. */
   readonly maxInstances?: number;
+  /** CPUs of this machine, which quick functions get no more instances than. Default: what node says. */
+  readonly cpus?: number;
   /** How long a call may wait before it is refused. */
   readonly queueTimeoutMs: number;
   /** How old a function's code may be when a call starts. */

@@ -6,8 +6,12 @@ export interface ScaleSnapshot {
   readonly live: number;
   /** Those of them whose sandbox has not loaded the code yet. */
   readonly starting: number;
+  /** Those whose call has run far longer than usual: nobody knows when they are free again. */
+  readonly stuck: number;
   /** Instances this function may have. */
   readonly max: number;
+  /** CPUs of this machine. */
+  readonly cpus: number;
   /** Calls the worker could run besides those it runs now. */
   readonly freeSlots: number;
   /** Recent mean run time of a call, undefined before the second call ended. */
@@ -18,24 +22,33 @@ export interface ScaleSnapshot {
   readonly meanStartMs: number;
 }
 
+/** Calls below this wait for nothing but a CPU. */
+const QUICK_MS = 1;
+
+/** From this age on a running call tells nothing of when its sandbox is free again. */
+export const stuckAfterMs = (meanRunMs: number | undefined, meanStartMs: number): number =>
+  meanRunMs === undefined ? Number.POSITIVE_INFINITY : Math.max(10 * meanRunMs, meanStartMs);
+
 /**
  * How many instances a function should have: no fewer than it has, and more only where a new one is ready before
  * those that live could have worked off the queue.
  *
  * Many first calls of a function at once start one sandbox: until it is ready nobody knows whether calls take 0.1 ms
  * or 10 s. From then on a running call's age is a lower bound of the run time, so that slow functions grow within
- * a few milliseconds and quick ones never do.
+ * a few milliseconds and quick ones never do. More quick sandboxes than CPUs would only take turns: on 2 CPUs eight
+ * of them did half the work of two.
  */
 export const desiredInstances = (s: ScaleSnapshot): number => {
   if (s.queued === 0) return s.live;
   if (s.live === 0 && s.meanRunMs === undefined) return 1;
   if (s.live === s.starting && s.starting > 0 && s.meanRunMs === undefined) return s.live;
-  const runMs = Math.max(s.meanRunMs ?? 0, s.oldestRunMs);
-  const startMs = Math.max(s.meanStartMs, 1);
+  const runMs = s.live > s.stuck ? (s.meanRunMs ?? s.oldestRunMs) : Math.max(s.meanRunMs ?? 0, s.oldestRunMs);
+  const quick = s.meanRunMs !== undefined && s.meanRunMs < QUICK_MS;
+  const max = quick ? Math.min(s.max, s.cpus + s.stuck) : s.max;
   // With so many the queue is worked off in the time one of them needs to start.
-  const useful = Math.ceil((s.queued * runMs) / startMs);
+  const useful = s.stuck + Math.ceil((s.queued * runMs) / Math.max(s.meanStartMs, 1));
   // Sandboxes on their way take a waiting call each: never more new ones than calls left over.
-  const room = Math.min(s.queued - s.starting, s.freeSlots - s.starting, s.max - s.live);
+  const room = Math.min(s.queued - s.starting, s.freeSlots - s.starting, max - s.live);
   const wanted = Math.min(useful, s.live + Math.max(room, 0));
   return Math.max(s.live, wanted, 1);
 };
@@ -51,24 +64,25 @@ export interface PipelineSnapshot {
   readonly sinceCrashMs: number;
 }
 
-/** Above this a call that waits in a sandbox may wait longer than it takes to be handed over: nothing is gained. */
-const PIPELINE_BELOW_MS = 1;
 /** A waiting call shares the fate of the running one, so a function that crashes gets its calls one by one. */
 const PIPELINE_AFTER_CRASH_MS = 10_000;
 
 /**
  * Whether a second call may wait in the sandbox while one runs there. It saves the guest the pause in which the
- * worker reads a reply and hands over the next call.
+ * worker reads a reply and hands over the next call; a slower call would wait longer than that pause.
  */
 export const mayPipeline = (s: PipelineSnapshot): boolean =>
   s.inFlight === 1 &&
   s.proven &&
   s.meanRunMs !== undefined &&
-  s.meanRunMs < PIPELINE_BELOW_MS &&
+  s.meanRunMs < QUICK_MS &&
   s.sinceCrashMs >= PIPELINE_AFTER_CRASH_MS;
 
-/** Weight of the newest value: about the last eight count. */
-const MEAN_WEIGHT = 1 / 8;
+/**
+ * Weight of the newest value. Run times are measured by a process that may be busy itself: one call in a hundred that
+ * looks slow because of that must not make a quick function a slow one.
+ */
+const MEAN_WEIGHT = 1 / 32;
 
 /** The running mean after one more value. */
 export const nextMean = (mean: number | undefined, value: number): number =>

@@ -1,17 +1,21 @@
-import type { IncomingMessage } from "node:http";
-import { ServerResponse } from "node:http";
+import { IncomingMessage, ServerResponse } from "node:http";
 
-import { formatLoad, isOlError, type Logger, messageOf, type OlError } from "@ol/common";
+import { isOlError, type Logger, messageOf, type OlError } from "@ol/common";
 import type { Invocation, LambdaInfo, LambdaManager } from "@ol/lambda";
 import type { CallFailure, ReplySink } from "@ol/sandbox";
 
-import type { BodyReceiver, BodyWatch } from "./body-watch.ts";
 import { type ErrorReply, errorReply, failureReply } from "./error-reply.ts";
 import { workerError } from "./errors.ts";
+import { type Links, type OpenExchanges, STALLED_LOOKS } from "./open-exchanges.ts";
 import { JSON_TYPE, REPLY_HEADER, TEXT_TYPE } from "./reply-headers.ts";
 
-/** node:http's response, with the exchange it belongs to: saves a closure or a map a request. */
-export class WorkerResponse extends ServerResponse {
+/** node:http's request, with the exchange it belongs to: saves closures, or a map, a request. */
+export class WorkerRequest extends IncomingMessage {
+  exchange: Exchange | undefined;
+}
+
+/** node:http's response, likewise. */
+export class WorkerResponse extends ServerResponse<WorkerRequest> {
   exchange: Exchange | undefined;
 }
 
@@ -19,9 +23,10 @@ export class WorkerResponse extends ServerResponse {
 export interface ExchangeHost {
   readonly manager: LambdaManager;
   readonly logger: Logger;
-  readonly bodies: BodyWatch;
-  readonly open: Set<Exchange>;
+  readonly open: OpenExchanges;
   readonly draining: boolean;
+  /** The X-OL-Load of this moment. */
+  loadText(): string;
   /** Bytes of request bodies that are held. */
   heldBytes: number;
   readonly maxHeldBytes: number;
@@ -53,25 +58,29 @@ const ONE_WRITE_BYTES = 16 * 1024;
 const MAX_FAILURE_BYTES = 256 * 1024;
 
 /** One request for a lambda, from its header to the end of its reply. */
-export class Exchange implements ReplySink, BodyReceiver {
-  lastByteMs = 0;
+export class Exchange implements ReplySink {
+  readonly links: Links = { previous: undefined, next: undefined };
   readonly #host: ExchangeHost;
-  readonly #request: IncomingMessage;
+  readonly #request: WorkerRequest;
   readonly #response: WorkerResponse;
   readonly #call: ExchangeRequest;
   #state: State = "asking";
   #invocation: Invocation | undefined;
   #limitBytes = 0;
   #heldBytes = 0;
+  /** At the last look for stalled bodies, and how often it has been the same since. */
+  #seenBytes = 0;
+  #sameLooks = 0;
   #first: Buffer | undefined;
   #more: Buffer[] | undefined;
   #failure: { readonly kind: CallFailure; readonly parts: Buffer[]; bytes: number } | undefined;
 
-  constructor(host: ExchangeHost, request: IncomingMessage, response: WorkerResponse, call: ExchangeRequest) {
+  constructor(host: ExchangeHost, request: WorkerRequest, response: WorkerResponse, call: ExchangeRequest) {
     this.#host = host;
     this.#request = request;
     this.#response = response;
     this.#call = call;
+    request.exchange = this;
     response.exchange = this;
     host.open.add(this);
     response.on("close", closed);
@@ -138,8 +147,13 @@ export class Exchange implements ReplySink, BodyReceiver {
     this.#answer(errorReply(error, this.#invocation?.started ?? false));
   }
 
-  bodyStalled(): void {
-    this.fail(workerError("OL_WORKER_BODY_TIMEOUT", "the request's body stopped coming"));
+  /** Called at a regular pace: refuses a request whose body has stopped coming. */
+  checkBody(): void {
+    if (this.#state !== "reading") return;
+    this.#sameLooks = this.#heldBytes === this.#seenBytes ? this.#sameLooks + 1 : 0;
+    this.#seenBytes = this.#heldBytes;
+    if (this.#sameLooks >= STALLED_LOOKS)
+      this.fail(workerError("OL_WORKER_BODY_TIMEOUT", "the request's body stopped coming"));
   }
 
   /** The response was closed: the usual end, or the client is gone. */
@@ -162,11 +176,9 @@ export class Exchange implements ReplySink, BodyReceiver {
     if (headers["transfer-encoding"] === undefined && Number(headers["content-length"] ?? 0) === 0)
       return this.#invoke(NO_BODY);
     this.#state = "reading";
-    this.lastByteMs = performance.now();
-    this.#host.bodies.add(this);
     if (this.#call.expectsContinue) this.#response.writeContinue();
-    this.#request.on("data", (data: Buffer) => this.#received(data));
-    this.#request.on("end", () => this.#complete());
+    this.#request.on("data", dataCame);
+    this.#request.on("end", bodyEnded);
   }
 
   #refusal({ methods, bodyBytes }: LambdaInfo): OlError | undefined {
@@ -182,9 +194,9 @@ export class Exchange implements ReplySink, BodyReceiver {
     return this.#host.heldBytes + length > this.#host.maxHeldBytes ? bodiesFull() : undefined;
   }
 
-  #received(data: Buffer): void {
+  /** A piece of the request's body. */
+  received(data: Buffer): void {
     if (this.#state !== "reading") return;
-    this.lastByteMs = performance.now();
     this.#heldBytes += data.length;
     this.#host.heldBytes += data.length;
     if (this.#heldBytes > this.#limitBytes) return this.fail(tooLarge(this.#limitBytes));
@@ -193,9 +205,9 @@ export class Exchange implements ReplySink, BodyReceiver {
     else (this.#more ??= [this.#first]).push(data);
   }
 
-  #complete(): void {
+  /** The request's body is there in full. */
+  complete(): void {
     if (this.#state !== "reading") return;
-    this.#host.bodies.delete(this);
     const body = this.#more === undefined ? this.#first : Buffer.concat(this.#more);
     this.#first = undefined;
     this.#more = undefined;
@@ -258,7 +270,7 @@ export class Exchange implements ReplySink, BodyReceiver {
       REPLY_HEADER.invocationId,
       this.#call.invocationId,
       REPLY_HEADER.load,
-      formatLoad(this.#host.manager.load()),
+      this.#host.loadText(),
     ];
     if (this.#host.draining) this.#response.shouldKeepAlive = false;
     return headers;
@@ -267,7 +279,6 @@ export class Exchange implements ReplySink, BodyReceiver {
   /** Ends the exchange once; returns whether that had happened before. */
   #done(): boolean {
     if (this.#state === "done") return true;
-    if (this.#state === "reading") this.#host.bodies.delete(this);
     this.#state = "done";
     this.#host.open.delete(this);
     this.#host.heldBytes -= this.#heldBytes;
@@ -284,6 +295,14 @@ export class Exchange implements ReplySink, BodyReceiver {
       ...(isOlError(error) ? { code: error.code, cause: messageOf(error.cause ?? "") } : {}),
     });
   }
+}
+
+function dataCame(this: WorkerRequest, data: Buffer): void {
+  this.exchange?.received(data);
+}
+
+function bodyEnded(this: WorkerRequest): void {
+  this.exchange?.complete();
 }
 
 function closed(this: WorkerResponse): void {

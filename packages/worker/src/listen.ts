@@ -1,5 +1,4 @@
-import type { Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Server } from "node:net";
 
 import { type Logger, messageOf } from "@ol/common";
 
@@ -48,18 +47,19 @@ const listenFault = (error: unknown, host: string, port: number): Error => {
 /** What this machine simply does not have: an address family that is switched off, an address of another machine. */
 const ABSENT: ReadonlySet<string | undefined> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT", "EINVAL"]);
 
-interface Listening {
-  readonly servers: readonly Server[];
+/** The servers that listen, and on which port. */
+export interface Listening<S extends Server> {
+  readonly servers: readonly S[];
   readonly port: number;
 }
 
-const listenOnce = async (
-  makeServer: () => Server,
+const listenOnce = async <S extends Server>(
+  makeServer: () => S,
   addresses: readonly string[],
   wanted: number,
   logger: Logger,
-): Promise<Listening> => {
-  const servers: Server[] = [];
+): Promise<Listening<S>> => {
+  const servers: S[] = [];
   let port = wanted;
   for (const [index, host] of addresses.entries()) {
     const server = makeServer();
@@ -74,7 +74,7 @@ const listenOnce = async (
         });
         continue;
       }
-      await Promise.all(servers.map(closed));
+      await Promise.all(servers.map((made) => closed(made)));
       throw listenFault(error, host, port);
     }
   }
@@ -86,12 +86,12 @@ const listenOnce = async (
  * after the first may be missing on this machine. Fails with OL_WORKER_PORT_IN_USE or OL_WORKER_CANNOT_LISTEN, and
  * then listens on none.
  */
-export const listenAll = async (
-  makeServer: () => Server,
+export const listenAll = async <S extends Server>(
+  makeServer: () => S,
   addresses: readonly string[],
   port: number,
   logger: Logger,
-): Promise<Listening> => {
+): Promise<Listening<S>> => {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await listenOnce(makeServer, addresses, port, logger);

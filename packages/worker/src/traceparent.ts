@@ -20,6 +20,7 @@ export class TraceparentMaker {
     }
     const from = this.#at;
     this.#at += ID_BYTES;
-    return `00-${this.#random.toString("hex", from, from + 16)}-${this.#random.toString("hex", from + 16, this.#at)}-00`;
+    const ids = this.#random.toString("hex", from, this.#at);
+    return `00-${ids.slice(0, 32)}-${ids.slice(32)}-00`;
   }
 }

@@ -26,6 +26,11 @@ export class TrustedPeers {
     }
   }
 
+  /** Whether anybody is trusted: then it is worth to ask for a peer's address. */
+  get some(): boolean {
+    return this.#list !== undefined;
+  }
+
   has(address: string | undefined): boolean {
     if (this.#list === undefined || address === undefined) return false;
     // An IPv4 peer of a socket that listens on IPv6.

@@ -3,6 +3,8 @@ import { randomFillSync } from "node:crypto";
 const DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const TIME_DIGITS = 10;
 const RANDOM_DIGITS = 16;
+/** Random bytes are fetched for so many milliseconds at once. */
+const BATCH = 64;
 
 /** Whether `text` is a ULID as we write them: 26 digits of Crockford's base 32, the first at most 7. */
 export const isUlid = (text: string): boolean => /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/u.test(text);
@@ -23,7 +25,9 @@ const timeText = (nowMs: number): string => {
  */
 export class UlidMaker {
   readonly #now: () => number;
-  readonly #random = Buffer.alloc(RANDOM_DIGITS);
+  readonly #pool = Buffer.alloc(RANDOM_DIGITS * BATCH);
+  #at = this.#pool.length;
+  #random = this.#pool;
   #lastMs = -1;
   /** Time and the first fourteen random digits. */
   #prefix = "";
@@ -38,7 +42,7 @@ export class UlidMaker {
     const nowMs = this.#now();
     if (nowMs > this.#lastMs) {
       this.#lastMs = nowMs;
-      randomFillSync(this.#random);
+      this.#refill();
       // The highest bit stays clear, so that counting up cannot run over.
       this.#random[0] = (this.#random[0] as number) & 0x0f;
       this.#low = (this.#random[14] as number) & 31;
@@ -52,6 +56,15 @@ export class UlidMaker {
       }
     }
     return this.#prefix + (DIGITS[this.#low >> 5] as string) + (DIGITS[this.#low & 31] as string);
+  }
+
+  #refill(): void {
+    if (this.#at === this.#pool.length) {
+      randomFillSync(this.#pool);
+      this.#at = 0;
+    }
+    this.#random = this.#pool.subarray(this.#at, this.#at + RANDOM_DIGITS);
+    this.#at += RANDOM_DIGITS;
   }
 
   #carry(): void {

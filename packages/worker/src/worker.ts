@@ -1,16 +1,16 @@
-import { createServer, type IncomingMessage, type Server } from "node:http";
+import { createServer, type Server } from "node:http";
 import type { Duplex } from "node:stream";
 
-import { HEADER, isOlError, type Logger, silentLogger } from "@ol/common";
+import { formatLoad, HEADER, isOlError, type Logger, silentLogger } from "@ol/common";
 import type { LambdaManager } from "@ol/lambda";
 import type { SandboxPool } from "@ol/sandbox";
 import type { Express } from "express";
 
-import { BodyWatch } from "./body-watch.ts";
 import { errorReply } from "./error-reply.ts";
 import { workerError } from "./errors.ts";
-import { Exchange, type ExchangeHost, WorkerResponse } from "./exchange.ts";
+import { Exchange, type ExchangeHost, WorkerRequest, WorkerResponse } from "./exchange.ts";
 import { listenAll } from "./listen.ts";
+import { OpenExchanges } from "./open-exchanges.ts";
 import { pages } from "./pages.ts";
 import { TEXT_TYPE } from "./reply-headers.ts";
 import { asksAsync, checkedHeaders } from "./request-headers.ts";
@@ -50,12 +50,13 @@ const DRAIN_MARGIN_MS = 5_000;
 /** How long clients may take to read the last of their replies. */
 const FLUSH_MS = 2_000;
 
+type WorkerServer = Server<typeof WorkerRequest, typeof WorkerResponse>;
+
 /** The HTTP in front of @ol/lambda. */
 export class Worker implements ExchangeHost, AsyncDisposable {
   readonly manager: LambdaManager;
   readonly logger: Logger;
-  readonly bodies: BodyWatch = new BodyWatch();
-  readonly open: Set<Exchange> = new Set();
+  readonly open: OpenExchanges = new OpenExchanges();
   readonly maxHeldBytes: number;
   heldBytes = 0;
   /** The port listened on. */
@@ -64,7 +65,7 @@ export class Worker implements ExchangeHost, AsyncDisposable {
   readonly #trusted: TrustedPeers;
   readonly #ulids = new UlidMaker();
   readonly #traceparents = new TraceparentMaker();
-  #servers: readonly Server[] = [];
+  #servers: readonly WorkerServer[] = [];
   #state: "running" | "draining" | "closed" = "running";
   #closing: Promise<void> | undefined;
 
@@ -90,6 +91,10 @@ export class Worker implements ExchangeHost, AsyncDisposable {
     this.#pages = pages({ ...options, logger: this.logger });
   }
 
+  loadText(): string {
+    return formatLoad(this.manager.load());
+  }
+
   /** True once it takes no new calls. */
   get draining(): boolean {
     return this.#state !== "running";
@@ -107,6 +112,7 @@ export class Worker implements ExchangeHost, AsyncDisposable {
   /** Ends every connection now. */
   destroy(): void {
     this.#state = "closed";
+    this.open.close();
     for (const server of this.#servers) {
       server.close();
       server.closeAllConnections();
@@ -132,12 +138,14 @@ export class Worker implements ExchangeHost, AsyncDisposable {
     const timer = setTimeout(() => this.destroy(), FLUSH_MS);
     await Promise.all(closed);
     clearTimeout(timer);
+    this.open.close();
     this.#state = "closed";
   }
 
-  #makeServer(): Server {
-    const server = createServer({
-      ServerResponse: WorkerResponse as never,
+  #makeServer(): WorkerServer {
+    const server = createServer<typeof WorkerRequest, typeof WorkerResponse>({
+      IncomingMessage: WorkerRequest,
+      ServerResponse: WorkerResponse,
       headersTimeout: HEADERS_TIMEOUT_MS,
       // Of a whole request. Bodies may take their time as long as they come: see BodyWatch.
       requestTimeout: 0,
@@ -145,15 +153,13 @@ export class Worker implements ExchangeHost, AsyncDisposable {
       connectionsCheckingInterval: CHECK_MS,
       noDelay: true,
     });
-    server.on("request", (request, response) => this.#request(request, response as WorkerResponse, false));
-    server.on("checkContinue", (request, response) =>
-      this.#request(request, response as WorkerResponse, true),
-    );
+    server.on("request", (request, response) => this.#request(request, response, false));
+    server.on("checkContinue", (request, response) => this.#request(request, response, true));
     server.on("clientError", (error, socket) => this.#clientError(error, socket));
     return server;
   }
 
-  #request(request: IncomingMessage, response: WorkerResponse, expectsContinue: boolean): void {
+  #request(request: WorkerRequest, response: WorkerResponse, expectsContinue: boolean): void {
     try {
       const path = originForm(request.url ?? "", request.headers.host);
       const name = lambdaName(path);
@@ -168,9 +174,9 @@ export class Worker implements ExchangeHost, AsyncDisposable {
     }
   }
 
-  #run(name: string, request: IncomingMessage, response: WorkerResponse, expectsContinue: boolean): void {
+  #run(name: string, request: WorkerRequest, response: WorkerResponse, expectsContinue: boolean): void {
     const { headers } = request;
-    const trusted = this.#trusted.has(request.socket.remoteAddress);
+    const trusted = this.#trusted.some && this.#trusted.has(request.socket.remoteAddress);
     const rawHeaders = checkedHeaders(request.rawHeaders, trusted);
     const traceparent = headers["traceparent"];
     const given = trusted ? headers[HEADER.invocationId] : undefined;

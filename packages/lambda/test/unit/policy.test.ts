@@ -13,7 +13,9 @@ const scale = (changes: Partial<ScaleSnapshot>): number =>
     queued: 1,
     live: 1,
     starting: 0,
+    stuck: 0,
     max: 8,
+    cpus: 2,
     freeSlots: 8,
     meanRunMs: undefined,
     oldestRunMs: 0,
@@ -39,6 +41,16 @@ describe("how many instances a function should have", () => {
   it("grows once a running call shows that the others would wait", () => {
     expect(scale({ queued: 15, oldestRunMs: 1 })).toBe(2);
     expect(scale({ queued: 15, oldestRunMs: 100, freeSlots: 7 })).toBe(8);
+  });
+
+  it("of a quick function never exceeds the CPUs: more would only take turns", () => {
+    expect(scale({ queued: 1_000, meanRunMs: 0.6 })).toBe(2);
+    expect(scale({ queued: 1_000, live: 2, meanRunMs: 0.6, oldestRunMs: 8 })).toBe(2);
+  });
+
+  it("makes up for sandboxes that are stuck in a call far longer than usual", () => {
+    expect(scale({ queued: 3, live: 2, stuck: 1, meanRunMs: 0.1, oldestRunMs: 500 })).toBe(2);
+    expect(scale({ queued: 3, live: 2, stuck: 2, meanRunMs: 0.1, oldestRunMs: 500 })).toBe(4);
   });
 
   it("is several at once for a function known to be slow", () => {
@@ -82,10 +94,10 @@ describe("whether a second call may wait in a busy sandbox", () => {
 });
 
 describe("the running mean", () => {
-  it("begins with the first value and follows a change within some twenty", () => {
+  it("begins with the first value and follows a change within some hundred", () => {
     let mean = nextMean(undefined, 100);
     expect(mean).toBe(100);
-    for (let count = 0; count < 20; count += 1) mean = nextMean(mean, 1);
+    for (let count = 0; count < 100; count += 1) mean = nextMean(mean, 1);
     expect(mean).toBeLessThan(8);
   });
 });

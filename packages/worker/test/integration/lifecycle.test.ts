@@ -208,6 +208,20 @@ describe("a client that leaves", () => {
     expect(manager.stats().calls.accepted).toBe(1);
   });
 
+  it("silently, with half a body sent, is given up after thirty seconds", async () => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { worker } = await setup({ code: { echo: { call: (event) => event } } });
+    const reply = rawExchange(worker.port, [
+      "POST /run/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{",
+    ]);
+    await vi.waitFor(() => expect(worker.heldBytes).toBe(1));
+    vi.advanceTimersByTime(25_000);
+    expect(worker.open.size).toBe(1);
+    vi.advanceTimersByTime(10_000);
+    expect(parseReply(await reply).status).toBe(408);
+  });
+
   it("while its call runs lets it run on, and its sandbox is used again", async () => {
     const { code, started, open } = gate();
     const { worker, pool, send } = await setup({ code: { gate: code }, slots: 1 });
