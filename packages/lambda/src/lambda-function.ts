@@ -1,58 +1,22 @@
 import { isOlError, type Logger, messageOf, type OlError } from "@ol/common";
-import type { ReplySink, SandboxSpec } from "@ol/sandbox";
+import type { ReplySink } from "@ol/sandbox";
 
 import { CallQueue } from "./call-queue.ts";
 import { CodeKeeper, type CodeVersion } from "./code-keeper.ts";
-import type { LambdaCode } from "./code-source.ts";
 import { lambdaError } from "./errors.ts";
 import { Fleet } from "./fleet.ts";
+import type { FunctionHost } from "./function-host.ts";
 import { Instance, type InstanceOwner } from "./instance.ts";
-import type { ResolvedOptions } from "./options.ts";
 import { type CallOwner, type Invocation, type LambdaRequest, PendingCall } from "./pending-call.ts";
 import { desiredInstances, nextMean, stuckAfterMs } from "./policy.ts";
-import type { Slots, SlotWaiter } from "./slots.ts";
+import { type LambdaInfo, makeProfile, type Profile } from "./profile.ts";
+import type { SlotWaiter } from "./slots.ts";
 import { CallCounter, type FunctionStats } from "./stats.ts";
-
-/** What a caller has to know of a function before it reads a request's body. */
-export interface LambdaInfo {
-  /** Upper-case HTTP methods let through; undefined is all. */
-  readonly methods: readonly string[] | undefined;
-  /** The largest body. */
-  readonly bodyBytes: number;
-}
-
-/** What a function needs of the manager. */
-export interface FunctionHost {
-  readonly options: ResolvedOptions;
-  readonly slots: Slots;
-  /** Calls waiting over all functions. */
-  queued: number;
-  /** Over all functions. */
-  readonly counter: CallCounter;
-  /** The function has no code any more: it is to be found no longer. */
-  forget(fn: LambdaFunction): void;
-  destroying(done: Promise<void>): void;
-  /** A call ended or was dropped. */
-  callOver(): void;
-  /** Whether an instance that has become idle should give its memory to a function that waits for some. */
-  isMemoryWanted(fn: LambdaFunction, instance: Instance): boolean;
-  /** Whether one more sandbox of that size would get its memory without a busy one having to go. */
-  hasRoom(memoryMb: number): boolean;
-}
-
-/** Derived from one version's configuration once, not once a call. */
-interface Profile {
-  readonly code: LambdaCode;
-  readonly spec: SandboxSpec;
-  readonly timeoutMs: number;
-  readonly info: LambdaInfo;
-}
 
 /** Guess at a cold start before one was measured; only decides when a second sandbox is worth it. */
 const FIRST_START_GUESS_MS = 10;
 /** How often a function whose calls wait asks itself whether another sandbox would help. */
 const GROW_CHECK_MS = 5;
-const MIB = 1024 * 1024;
 
 /** One function: its code, its queue, its instances. */
 export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
@@ -374,24 +338,8 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#pump(performance.now());
   }
 
-  #profileOf(version: CodeVersion): Profile {
-    const { code } = version;
-    if (this.#profile?.code === code) return this.#profile;
-    const { options } = this.#host;
-    const limits = { ...options.limits, ...code.config.limits };
-    const { runtimeSec, bodyMb, ...sandboxLimits } = limits;
-    this.#profile = {
-      code,
-      spec: {
-        name: code.name,
-        code: code.dir,
-        network: code.config.network ?? options.network,
-        environment: code.config.environment,
-        limits: sandboxLimits,
-      },
-      timeoutMs: runtimeSec * 1000,
-      info: { methods: code.config.methods, bodyBytes: bodyMb * MIB },
-    };
+  #profileOf({ code }: CodeVersion): Profile {
+    if (this.#profile?.code !== code) this.#profile = makeProfile(code, this.#host.options);
     return this.#profile;
   }
 

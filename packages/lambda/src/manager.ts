@@ -6,9 +6,11 @@ import type { ReplySink } from "@ol/sandbox";
 
 import { lambdaError } from "./errors.ts";
 import type { Instance } from "./instance.ts";
-import { type FunctionHost, LambdaFunction, type LambdaInfo } from "./lambda-function.ts";
+import type { FunctionHost } from "./function-host.ts";
+import { LambdaFunction } from "./lambda-function.ts";
 import type { LambdaManagerOptions, ResolvedOptions } from "./options.ts";
 import type { Invocation, LambdaRequest } from "./pending-call.ts";
+import type { LambdaInfo } from "./profile.ts";
 import { Slots } from "./slots.ts";
 import { CallCounter, type LambdaStats, type SandboxStats } from "./stats.ts";
 
