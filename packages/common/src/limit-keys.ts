@@ -91,7 +91,7 @@ export const LIMIT_KEYS: readonly LimitKey[] = [
     maximum: TIB_IN_MIB,
     default: 256,
     about:
-      "Files of one sandbox in its scratch directory (/host in it), in MiB, each alone and all together.",
+      "The largest file that a sandbox may write, in MiB. All its files together are not limited yet.",
   },
 ];
 

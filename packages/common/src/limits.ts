@@ -16,7 +16,7 @@ export interface SandboxLimits {
   readonly cpuPercent: number;
   /** stdout and stderr together, in MiB; older output is cut off. */
   readonly logMb: number;
-  /** The largest file, and the sum of all files, in the scratch directory, in MiB. */
+  /** The largest file that a sandbox may write, in MiB. All files together are not limited yet. */
   readonly scratchMb: number;
 }
 

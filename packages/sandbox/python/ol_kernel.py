@@ -256,6 +256,20 @@ def install_seccomp(program: bytes) -> None:
     _call("seccomp", ctypes.c_uint(set_mode_filter), ctypes.c_uint(0), header)
 
 
+def knows_landlock_scopes() -> bool:
+    """Whether `landlock_scope` has an effect here: Linux 6.12 with Landlock switched on."""
+    version_wanted, first_with_scopes = 1, 6
+    try:
+        version = _call(
+            "landlock_create_ruleset", ctypes.c_void_p(None), ctypes.c_size_t(0), ctypes.c_uint(version_wanted)
+        )
+    except OSError as error:
+        if error.errno in (errno.ENOSYS, errno.EOPNOTSUPP):
+            return False
+        raise
+    return version >= first_with_scopes
+
+
 def landlock_scope() -> bool:
     """Shuts this process and its descendants off from everybody else's abstract sockets and from signalling
     anybody else. False where the kernel is older than 6.12 or runs without Landlock. Needs no_new_privs."""

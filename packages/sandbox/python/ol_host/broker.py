@@ -189,6 +189,11 @@ class Broker:
         stuck = self._files.trash.wait_until_empty(_SWEEP_SEC)
         if stuck:
             notes.append(f"{len(stuck)} things in {request['workDir']}/trash could not be removed; look at them")
+        if not kernel.knows_landlock_scopes():
+            notes.append(
+                "sandboxes with network host reach this machine's abstract unix sockets: only Linux 6.12 and newer, "
+                "with Landlock, can keep them off; use network none where that matters"
+            )
         self._files.say_serving(True)
         self._started = True
         self._to_refill.update(request["networks"])

@@ -1,10 +1,10 @@
 """What the broker takes from the host for itself: an ordinary user's namespace, a block of user ids, descriptors."""
 
 import errno
+import fcntl
 import os
 import resource
 import signal
-import socket
 
 import ol_kernel as kernel
 
@@ -13,6 +13,8 @@ from ol_host.tree import UID_BLOCK
 # The range that systemd's table of user ids leaves unused, in whole blocks.
 _FIRST_BLOCK = 0x70000000
 _BLOCKS = 4_000
+# Empty, one byte's lock for each block. Gone with a reboot.
+_UID_CLAIMS = "/run/ol-uids.lock"
 # Ours: the directories, what every tree is made of (some thirty), and what making a sandbox takes for a moment.
 _OWN_DESCRIPTORS = 100
 # Channel, pidfd, scratch directory and its mount, two outputs, the group's memory event.
@@ -59,11 +61,11 @@ def parse_subordinate_ids(text: str) -> "list[tuple[int, int]]":
     return found
 
 
-def claim_uid_block() -> "tuple[int, socket.socket]":
-    """The first id of a block that nobody else on this machine uses, and what holds the claim.
+def claim_uid_block() -> "tuple[int, int]":
+    """The first id of a block that nobody else on this machine uses, and the descriptor that holds the claim.
 
-    The claim is a bound abstract socket: taken atomically, gone with its holder however that ends, and it leaves
-    no file behind.
+    The claim is a lock on one byte of a file that only root can open: taken atomically, and gone with its holder,
+    however that ends.
     """
     reserved = []
     for path in ("/etc/subuid", "/etc/subgid"):
@@ -73,19 +75,16 @@ def claim_uid_block() -> "tuple[int, socket.socket]":
         except FileNotFoundError:
             # No such file means that nothing is set aside.
             continue
+    claims = os.open(_UID_CLAIMS, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     for index in range(_BLOCKS):
         first = _FIRST_BLOCK + index * UID_BLOCK
         if any(first < start + count and start < first + UID_BLOCK for start, count in reserved):
             continue
-        claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            claim.bind(f"\0ol-uids-{first}")
-        except OSError as error:
-            claim.close()
-            if error.errno != errno.EADDRINUSE:
-                raise
+            fcntl.lockf(claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, index)
+        except BlockingIOError:
             continue
-        return first, claim
+        return first, claims
     raise OSError(errno.EAGAIN, "no free block of user ids")
 
 

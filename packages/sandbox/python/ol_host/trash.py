@@ -15,8 +15,9 @@ import ol_kernel as kernel
 
 # Names in one command line.
 _BATCH = 1_000
-# Rights first where rm alone did not do: an ordinary user's, whose rights end at a directory of mode 0.
-_STEPS = (("rm", "-rf", "--one-file-system"), ("chmod", "-R", "u+rwx"), ("rm", "-rf", "--one-file-system"))
+# Modes do not matter: root's broker may do anything to files, an ordinary user's to those of its own namespace.
+# Never chmod: whoever still holds a directory open could lead it through a link to another file.
+_REMOVE = ("rm", "-rf", "--one-file-system")
 
 
 class Trash:
@@ -26,9 +27,7 @@ class Trash:
         self._fd = directory_fd
         self._process: "subprocess.Popen[bytes] | None" = None
         self._batch: "list[str]" = []
-        # How many of _STEPS the batch has been through.
-        self._steps_done = 0
-        # What all steps could not remove; the next start tries again.
+        # What could not be removed; the next start tries again.
         self._stuck: "set[str]" = set()
 
     def put(self, name: str, parent_fd: int) -> None:
@@ -47,10 +46,8 @@ class Trash:
                 return False
             self._process = None
         try:
-            while self._next_batch():
-                command = _STEPS[self._steps_done]
-                self._steps_done += 1
-                self._process = self._start(command)
+            if self._next_batch():
+                self._process = self._start()
                 return False
         except OSError:
             # No process can be made now: whoever asks next tries again.
@@ -71,16 +68,11 @@ class Trash:
         return sorted(os.listdir(self._fd))
 
     def _next_batch(self) -> bool:
-        """Whether there is something to do; `_batch` then holds directories only, since chmod follows links named
-        to it, and some that stand here are of the host's own users."""
-        self._batch = self._directories(self._batch)
-        if self._batch and self._steps_done == len(_STEPS):
-            self._stuck.update(self._batch)
-            self._batch = []
-        if not self._batch:
-            self._steps_done = 0
-            waiting = (name for name in os.listdir(self._fd) if name not in self._stuck)
-            self._batch = self._directories(waiting)[:_BATCH]
+        """Whether there is something to do; `_batch` then holds directories only."""
+        # What is still there has withstood one rm.
+        self._stuck.update(self._directories(self._batch))
+        waiting = (name for name in os.listdir(self._fd) if name not in self._stuck)
+        self._batch = self._directories(waiting)[:_BATCH]
         return bool(self._batch)
 
     def _directories(self, names: "typing.Iterable[str]") -> "list[str]":
@@ -98,9 +90,9 @@ class Trash:
                 self._stuck.add(name)
         return found
 
-    def _start(self, command: "tuple[str, ...]") -> "subprocess.Popen[bytes]":
+    def _start(self) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
-            [*command, "--", *self._batch],
+            [*_REMOVE, "--", *self._batch],
             cwd=f"/proc/self/fd/{self._fd}",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
