@@ -221,6 +221,12 @@ class Broker:
     def _open_groups(self, notes: "list[str]") -> None:
         try:
             self._groups.open()
+        except cgroups.GroupsInUse as error:
+            message = (
+                f"another worker has the cgroup {error}, so it has this cluster's id and this worker's name; if the "
+                "cluster directory is a copy, make a new cluster instead"
+            )
+            raise Refused("OL_SANDBOX_DIRECTORY_IN_USE", message) from error
         except OSError as error:
             notes.append(f"no limits by cgroup: {error.filename or 'cgroup'}: {error.strerror}")
             self._groups = cgroups.GroupStock("", [])

@@ -7,6 +7,7 @@ ours, `ol-<cluster>-<worker>`, and only it and its children are ever touched.
 import contextlib
 import dataclasses
 import errno
+import fcntl
 import os
 import signal
 import time
@@ -19,6 +20,10 @@ _CPU_PERIOD_USEC = 100_000
 _MIB = 1024 * 1024
 # Killed processes are gone in some 10 ms; a machine under load takes longer.
 _KILL_SEC = 2.0
+
+
+class GroupsInUse(Exception):
+    """Another broker has groups of the same name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,6 +220,7 @@ class GroupStock:
         self._roots = [os.path.join(hierarchy.parent, prefix) for hierarchy in hierarchies]
         self._ready: "list[Group]" = []
         self._made = 0
+        self._claims: "list[int]" = []
 
     @property
     def version(self) -> int:
@@ -225,13 +231,15 @@ class GroupStock:
         return frozenset(name for hierarchy in self._hierarchies for name in hierarchy.controllers)
 
     def open(self) -> None:
-        """Makes our own group in each hierarchy; what an earlier broker left in it goes first."""
-        remove_groups_with_processes(self._roots)
+        """Makes our own group in each hierarchy; what an earlier broker left in it goes first. GroupsInUse if it is
+        none of an earlier broker's."""
+        for root in self._roots:
+            os.makedirs(root, exist_ok=True)
+            self._claims.append(_claim(root))
+        remove_groups_with_processes(self._roots, keep_roots=True)
         for hierarchy, root in zip(self._hierarchies, self._roots):
             if hierarchy.version == 2:
                 enable_controllers(hierarchy, os.path.basename(root))
-            os.makedirs(root, exist_ok=True)
-            if hierarchy.version == 2:
                 _write(root, "cgroup.subtree_control", " ".join(f"+{name}" for name in hierarchy.controllers))
 
     def take(self) -> Group:
@@ -261,6 +269,8 @@ class GroupStock:
 
     def close(self) -> None:
         remove_groups_with_processes(self._roots)
+        while self._claims:
+            os.close(self._claims.pop())
 
 
 def enable_controllers(hierarchy: Hierarchy, prefix: str) -> None:
@@ -286,11 +296,34 @@ def enable_controllers(hierarchy: Hierarchy, prefix: str) -> None:
         _write(hierarchy.parent, "cgroup.subtree_control", text)
 
 
-def remove_groups(roots: "typing.Iterable[str]") -> "list[str]":
+def _claim(root: str) -> int:
+    """Locks a group for as long as the descriptor is open.
+
+    A cluster directory that was copied has the id of the first one: without this each of two workers would take the
+    other's sandboxes for leftovers, and kill them.
+    """
+    while True:
+        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), os.stat(root)):
+                return descriptor
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise GroupsInUse(root) from error
+        except FileNotFoundError:
+            # Its holder removed it between our two looks.
+            os.makedirs(root, exist_ok=True)
+        os.close(descriptor)
+
+
+def remove_groups(roots: "typing.Iterable[str]", keep_roots: bool = False) -> "list[str]":
     """Removes groups of ours with their children, which must hold no process. Returns what would not go."""
     stuck = []
     for root in roots:
         for path, _directories, _files in os.walk(root, topdown=False):
+            if keep_roots and path == root:
+                continue
             try:
                 os.rmdir(path)
             except FileNotFoundError:
@@ -300,7 +333,7 @@ def remove_groups(roots: "typing.Iterable[str]") -> "list[str]":
     return stuck
 
 
-def remove_groups_with_processes(roots: "typing.Sequence[str]") -> "list[str]":
+def remove_groups_with_processes(roots: "typing.Sequence[str]", keep_roots: bool = False) -> "list[str]":
     """As `remove_groups`, after killing what still runs in them. Only we put processes there."""
     deadline = time.monotonic() + _KILL_SEC
     while True:
@@ -309,7 +342,7 @@ def remove_groups_with_processes(roots: "typing.Sequence[str]") -> "list[str]":
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        stuck = remove_groups(roots)
+        stuck = remove_groups(roots, keep_roots)
         if not stuck or time.monotonic() > deadline:
             return stuck
         # A killed process leaves its group when its parent, in another tree, has reaped it.
