@@ -5,12 +5,13 @@ import { createDriver } from "./driver.mjs";
 
 const driver = createDriver({ SockEngine, SandboxPool });
 
-process.on("message", async ({ id, method, parameters }) => {
+const answer = async ({ id, method, parameters }) => {
   try {
     process.send({ id, result: await driver.request(method, parameters) });
   } catch (error) {
     process.send({ id, error: `${error.code ?? "?"}: ${error.message}` });
   }
-});
+};
+process.on("message", (request) => void answer(request));
 process.on("disconnect", () => process.exit(0));
 process.send({ id: 0 });
