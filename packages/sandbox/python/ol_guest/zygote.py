@@ -86,13 +86,16 @@ class Zygote:
         own_pid_namespace = "pid-namespace" not in self._settings.weaken
         if own_pid_namespace:
             kernel.unshare(kernel.CLONE_NEWPID)
-        pid = os.fork()
-        if pid == 0:
-            self._become_leaf(uid, descriptors)
-        # The next child of this process must not land in that leaf's namespace.
-        if own_pid_namespace:
-            kernel.setns(self._own_pid_namespace, kernel.CLONE_NEWPID)
-        return pid
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._become_leaf(uid, descriptors)
+            return pid
+        finally:
+            # The next child of this process must not land in that leaf's namespace; and if no process could be made,
+            # the kernel would refuse the next unshare.
+            if own_pid_namespace:
+                kernel.setns(self._own_pid_namespace, kernel.CLONE_NEWPID)
 
     def _become_leaf(self, uid: int, descriptors: "list[int]") -> typing.NoReturn:
         try:

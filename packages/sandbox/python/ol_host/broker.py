@@ -250,20 +250,18 @@ class Broker:
 
     def _assign_one(self, request: "dict[str, typing.Any]") -> Leaf:
         """That leaves died while they waited, with their zygote, is not the request's fault."""
-        for _ in range(self._wanted_prepared + 1):
+        for _ in range(self._wanted_prepared + 2):
             leaf = self._take_prepared(request["network"])
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self._assign(leaf, request)
                 return leaf
-        leaf = self._take_prepared(request["network"])
-        self._assign(leaf, request)
-        return leaf
+        raise OSError("no process could be forked for it, or it died at once; the log may say why")
 
     def _take_prepared(self, network: str) -> Leaf:
         waiting = self._prepared[network]
         while waiting:
             leaf = waiting.popleft()
-            if not leaf.dead and leaf.setup_error is None:
+            if not leaf.dead and not leaf.kill_wanted and leaf.setup_error is None:
                 return leaf
         return self._prepare(network)
 

@@ -5,7 +5,7 @@ import { type Logger, OlError, messageOf } from "@ol/common";
 
 import { SANDBOX_ERRORS, type SandboxErrorCode, sandboxError } from "../errors.ts";
 import type { SandboxExit } from "../engine.ts";
-import { BrokerWire } from "./broker-wire.ts";
+import { BrokerWire, encodeFrame } from "./broker-wire.ts";
 import { BROKER_START, PYTHON_DIR } from "./python.ts";
 
 /** What the broker tells by itself. */
@@ -16,9 +16,15 @@ export interface BrokerEvents {
 }
 
 interface Waiting {
+  readonly timer: NodeJS.Timeout;
   resolve(value: Record<string, unknown>): void;
   reject(error: OlError): void;
 }
+
+// The broker never waits for anybody, so that only one that was stopped, or a machine that hangs, takes this long.
+const REQUEST_TIMEOUT_MS = 30_000;
+// It may have to wait for a predecessor that is tidying up, and then to tidy up itself.
+const START_TIMEOUT_MS = 120_000;
 
 // The broker kills, waits and sweeps for at most 10 s by itself.
 const CLOSE_TIMEOUT_MS = 15_000;
@@ -78,9 +84,27 @@ export class BrokerClient {
         return;
       }
       this.#lastId += 1;
-      this.#waiting.set(this.#lastId, { resolve, reject });
-      this.#wire.send({ v: 1, id: this.#lastId, verb, ...fields });
+      const id = this.#lastId;
+      const frame = encodeFrame({ v: 1, id, verb, ...fields });
+      if (frame === undefined) {
+        const message = "The sandbox's description (its environment, mostly) is larger than 64 KiB.";
+        reject(sandboxError("OL_SANDBOX_BAD_OPTIONS", message));
+        return;
+      }
+      const timeoutMs = verb === "start" ? START_TIMEOUT_MS : REQUEST_TIMEOUT_MS;
+      const timer = setTimeout(
+        () => this.#giveUp(`it did not answer "${verb}" within ${timeoutMs} ms`),
+        timeoutMs,
+      );
+      this.#waiting.set(id, { timer, resolve, reject });
+      this.#wire.send(frame);
     });
+  }
+
+  /** A broker that hangs is as good as lost; with it gone its sandboxes are, and everybody hears of it. */
+  #giveUp(reason: string): void {
+    this.#lastWords += `\n${reason}`;
+    this.#process.kill("SIGKILL");
   }
 
   /** Ends every sandbox and the broker; waits for its exit, and kills it if it takes too long. */
@@ -109,6 +133,7 @@ export class BrokerClient {
     const waiting = this.#waiting.get(id);
     if (waiting === undefined) return;
     this.#waiting.delete(id);
+    clearTimeout(waiting.timer);
     const failure = message["error"] as { code: string; message: string } | undefined;
     if (failure === undefined) waiting.resolve(message["ok"] as Record<string, unknown>);
     else waiting.reject(brokerError(failure.code, failure.message));
@@ -117,8 +142,10 @@ export class BrokerClient {
   #onEnd(reason: string): void {
     if (this.#ended !== undefined) return;
     this.#ended = reason;
-    for (const waiting of this.#waiting.values())
+    for (const waiting of this.#waiting.values()) {
+      clearTimeout(waiting.timer);
       waiting.reject(sandboxError("OL_SANDBOX_BROKER_LOST", reason));
+    }
     this.#waiting.clear();
     this.#events.ended(reason, this.#closing);
   }

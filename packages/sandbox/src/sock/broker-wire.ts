@@ -1,6 +1,18 @@
 import type { Socket } from "node:net";
 
 const HEADER_BYTES = 4;
+/** As in ol_host/wire.py, where a longer frame is the end of the broker. */
+const FRAME_BYTES = 64 * 1024;
+
+/** A message as it goes over the socket; undefined if it is too long for that. */
+export const encodeFrame = (message: Record<string, unknown>): Buffer | undefined => {
+  const body = Buffer.from(JSON.stringify(message));
+  if (body.length > FRAME_BYTES) return undefined;
+  const frame = Buffer.allocUnsafe(HEADER_BYTES + body.length);
+  frame.writeUInt32BE(body.length);
+  body.copy(frame, HEADER_BYTES);
+  return frame;
+};
 
 /** The worker's end of the broker's socket: u32 length (big-endian) and JSON, both ways (see ol_host/wire.py). */
 export class BrokerWire {
@@ -16,11 +28,8 @@ export class BrokerWire {
     socket.on("error", () => socket.destroy());
   }
 
-  send(message: Record<string, unknown>): void {
-    const body = Buffer.from(JSON.stringify(message));
-    const frame = Buffer.allocUnsafe(HEADER_BYTES + body.length);
-    frame.writeUInt32BE(body.length);
-    body.copy(frame, HEADER_BYTES);
+  /** A frame made by `encodeFrame`. */
+  send(frame: Buffer): void {
     this.#socket.write(frame);
   }
 

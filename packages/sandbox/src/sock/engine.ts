@@ -2,7 +2,7 @@ import { mkdir, open, type FileHandle } from "node:fs/promises";
 import { type Socket, connect } from "node:net";
 import path from "node:path";
 
-import { type Logger, deferred, silentLogger } from "@ol/common";
+import { type Logger, deferred, messageOf, silentLogger } from "@ol/common";
 
 import type {
   Enforcement,
@@ -62,7 +62,7 @@ export class SockEngine implements SandboxEngine {
       options.codeDir,
       ...(options.logDir === undefined ? [] : [options.logDir]),
     ];
-    for (const directory of directories) await mkdir(directory, { recursive: true });
+    for (const directory of directories) await makeDirectory(directory);
     const exits = new Map<string, (exit: SandboxExit) => void>();
     const lost = deferred<string>();
     const broker = new BrokerClient(
@@ -202,6 +202,16 @@ export class SockEngine implements SandboxEngine {
     });
   }
 }
+
+const makeDirectory = async (directory: string): Promise<void> => {
+  try {
+    await mkdir(directory, { recursive: true });
+  } catch (error) {
+    throw sandboxError("OL_SANDBOX_HOST_UNFIT", `a directory cannot be made: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+};
 
 const validateOptions = (options: SockEngineOptions): void => {
   const wrong =

@@ -20,7 +20,11 @@ afterAll(async () => {
 const makeEngine = (): Promise<SockEngine> =>
   SockEngine.create({
     // Two runs of this suite on one machine must not share their groups.
-    clusterId: path.basename(workDir).toLowerCase().replaceAll(/[^a-z0-9]/g, "").slice(-8),
+    clusterId: path
+      .basename(workDir)
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9]/g, "")
+      .slice(-8),
     workerName: "worker-0",
     workDir: path.join(workDir, "worker-0"),
     codeDir: CONFORMANCE_HANDLERS_DIR,
