@@ -39,12 +39,13 @@ missing=()
 need() {
   command -v "$1" >/dev/null || missing+=("$2")
 }
+need git git
 need curl curl
 need tar tar
 need ps procps
 need setpriv util-linux
 need useradd passwd
-python_is_complete || missing+=(python3 python3-venv)
+python_is_complete || missing+=(python3)
 
 if [ "${#missing[@]}" -gt 0 ]; then
   echo "test.sh: not installed yet: ${missing[*]}"

@@ -16,7 +16,25 @@ interface Newcomer {
   /** Whom the clone is given to; undefined: whoever runs this. */
   readonly user?: string;
   readonly prefix: readonly string[];
+  readonly network: Readonly<Record<string, string>>;
 }
+
+/** Settings without which npm does not get through a company's network. Not: whose cache and prefix it uses. */
+const NPM_SETTINGS = ["registry", "cafile", "proxy", "https-proxy", "noproxy", "strict-ssl"];
+const NETWORK_VARIABLE = /^((https?|all|no)_proxy|node_extra_ca_certs|ssl_cert_(file|dir))$/i;
+
+/** The way to the package registry: a newcomer has nothing of this machine's configuration but that. */
+const wayToTheRegistry = (): Record<string, string> => {
+  const inherited = Object.entries(process.env).filter(([name]) => NETWORK_VARIABLE.test(name));
+  const npm = spawnSync("npm", ["config", "list", "--json"], { encoding: "utf8" });
+  must(npm);
+  const settings = JSON.parse(npm.stdout) as Readonly<Record<string, string | boolean | string[] | null>>;
+  const named = NPM_SETTINGS.flatMap((key) => {
+    const value = String(settings[key] ?? "");
+    return value === "" ? [] : [[`npm_config_${key.replace("-", "_")}`, value]];
+  });
+  return Object.fromEntries([...inherited, ...named]) as Record<string, string>;
+};
 
 const run = (newcomer: Newcomer, cwd: string, command: readonly string[]): SpawnSyncReturns<string> => {
   const [program = "", ...args] = [...newcomer.prefix, ...command];
@@ -25,7 +43,12 @@ const run = (newcomer: Newcomer, cwd: string, command: readonly string[]): Spawn
     cwd,
     encoding: "utf8",
     timeout: 150_000,
-    env: { HOME: newcomer.home, PATH: `${nodeDir}:/usr/local/bin:/usr/bin:/bin`, LANG: "C.UTF-8" },
+    env: {
+      ...newcomer.network,
+      HOME: newcomer.home,
+      PATH: `${nodeDir}:/usr/local/bin:/usr/bin:/bin`,
+      LANG: "C.UTF-8",
+    },
   });
 };
 
@@ -35,7 +58,11 @@ const temporary = async (): Promise<string> => {
   return directory;
 };
 
-export const whoRunsThis = async (): Promise<Newcomer> => ({ home: await temporary(), prefix: [] });
+export const whoRunsThis = async (): Promise<Newcomer> => ({
+  home: await temporary(),
+  prefix: [],
+  network: wayToTheRegistry(),
+});
 
 export const ordinaryUser = async (): Promise<Newcomer> => {
   const home = await temporary();
@@ -43,7 +70,8 @@ export const ordinaryUser = async (): Promise<Newcomer> => {
   must(spawnSync("useradd", ["--no-create-home", "--home-dir", home, name], { encoding: "utf8" }));
   onTestFinished(() => void spawnSync("userdel", [name]));
   must(spawnSync("chown", [name, home], { encoding: "utf8" }));
-  return { home, user: name, prefix: ["setpriv", `--reuid=${name}`, `--regid=${name}`, "--clear-groups"] };
+  const prefix = ["setpriv", `--reuid=${name}`, `--regid=${name}`, "--clear-groups"];
+  return { home, user: name, prefix, network: wayToTheRegistry() };
 };
 
 /** The commands under "By hand" in README.md, without their comments. */
@@ -79,6 +107,8 @@ export const followTheReadme = (newcomer: Newcomer): Transcript => {
     must(spawnSync("chown", ["-R", newcomer.user, clone], { encoding: "utf8" }));
 
   const script = run(newcomer, clone, ["sh", "./quickstart/start.sh"]);
+  // Without what it installs, npx would fetch a stranger's package of the same name.
+  must(script);
   must(run(newcomer, clone, ["npx", "ol-admin", "kill", "--cluster=my-cluster"]));
   must(run(newcomer, clone, ["rm", "-r", "my-cluster"]));
 
