@@ -29,7 +29,10 @@ if cmp -s pnpm-lock.yaml "$stamp"; then
   say "Packages are installed already"
 else
   say "Installing packages (a minute at most)"
-  npm_config_update_notifier=false npx -y pnpm@10.34.8 install --frozen-lockfile
+  # What npm has in its cache it need not ask for: without a network that takes a minute.
+  npm_config_update_notifier=false npx --prefer-offline -y pnpm@10.34.8 install --frozen-lockfile ||
+    fail "The packages could not be installed; what stands above says why. Needed: npm's registry (behind a proxy see
+https://docs.npmjs.com/cli/using-npm/config: https-proxy, cafile), and a home directory ($HOME) that can be written."
   cp pnpm-lock.yaml "$stamp"
 fi
 

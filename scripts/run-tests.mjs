@@ -52,7 +52,12 @@ const runCommand = (command, args, timeoutMs) =>
 
 // Without these nothing after them means anything, so the first that fails ends the run.
 const SETUP = [
-  ["install", "npx", ["-y", "pnpm@10.34.8", "install", "--frozen-lockfile"], 10 * minuteMs],
+  [
+    "install",
+    "npx",
+    ["--prefer-offline", "-y", "pnpm@10.34.8", "install", "--frozen-lockfile"],
+    10 * minuteMs,
+  ],
   ["build", bin("tsc"), ["-b"], 5 * minuteMs],
 ];
 

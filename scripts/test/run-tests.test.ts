@@ -1,3 +1,5 @@
+import { fileURLToPath } from "node:url";
+
 import { describe, expect, it } from "vitest";
 
 import { countTests, skippedTests } from "../run-tests.mjs";
@@ -38,7 +40,7 @@ describe("skippedTests", () => {
       { status: "skipped", fullName: "group b" },
       { status: "todo", fullName: "c" },
     ];
-    const name = new URL("../../packages/x/test/unit/x.test.ts", import.meta.url).pathname;
+    const name = fileURLToPath(new URL("../../packages/x/test/unit/x.test.ts", import.meta.url));
     expect(skippedTests({ testResults: [{ name, assertionResults }] })).toEqual([
       "packages/x/test/unit/x.test.ts: group b",
       "packages/x/test/unit/x.test.ts: c",

@@ -5,13 +5,14 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 import { describe, expect, it, onTestFinished } from "vitest";
 
 import { agentClient, type TestReply } from "../../packages/worker/test/http/clients.ts";
 import { startWorkerProcess, type WorkerProcess } from "../../packages/worker/test/http/worker-process.ts";
 
-const BIN = new URL("../../apps/worker/bin/ol-worker.js", import.meta.url).pathname;
+const BIN = fileURLToPath(new URL("../../apps/worker/bin/ol-worker.js", import.meta.url));
 
 const temporary = async (): Promise<string> => {
   const directory = await mkdtemp(join(tmpdir(), "ol-worker-test-"));

@@ -37,7 +37,9 @@ const findWorker = (): readonly string[] => {
 const endOnBrokenPipe = (stream: NodeJS.WriteStream): void => {
   stream.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") process.exit(0);
-    throw error;
+    // A full disk, for example. On the other stream, which may still be read.
+    const other = stream === process.stdout ? process.stderr : process.stdout;
+    other.write(`cannot write the output: ${error.code ?? error.message}\n`, () => process.exit(1));
   });
 };
 

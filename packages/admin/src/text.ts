@@ -17,6 +17,13 @@ export const shown = (text: string): string =>
     "\\",
   );
 
+/** The option that names a cluster, as one word of a shell's command line, to be copied from a message. */
+export const asClusterFlag = (directory: string): string => {
+  const harmless = escapeControls(directory);
+  const word = /^[\w./:@%+,=-]+$/u.test(harmless) ? harmless : `'${harmless.replaceAll("'", "'\\''")}'`;
+  return `--cluster=${word}`;
+};
+
 /** "12s", "3m", "5h", "2d" */
 export const formatAge = (ageMs: number): string => {
   const seconds = Math.max(0, Math.floor(ageMs / 1000));

@@ -66,7 +66,7 @@ const unknownKey = (parents: readonly string[], key: string): string => {
   const meant = nearest(key, known);
   const advice =
     meant === undefined
-      ? `\`ol-admin config\` lists all keys`
+      ? `\`npx ol-admin config\` lists all keys`
       : `did you mean ${shown([...parents, meant].join("."))}?`;
   return `${shown(path).slice(1, -1)}: is not a known key; ${advice}`;
 };

@@ -1,7 +1,7 @@
 import { nearest } from "@ol/common";
 
 import { adminError } from "../errors.ts";
-import { shown } from "../text.ts";
+import { asClusterFlag, shown } from "../text.ts";
 import type { Command, OptionSpec } from "./command.ts";
 
 export const usageError = (message: string): Error => adminError("OL_ADMIN_USAGE", message);
@@ -63,8 +63,18 @@ const findOption = (token: string, command: Command): FoundOption | undefined =>
 const unknownOption = (token: string, command: Command): Error => {
   const bare = token.replace(/=.*$/su, "");
   const meant = nearest(bare, Object.keys(command.options));
-  const advice = meant === undefined ? `see: ol-admin ${command.name} --help` : `did you mean --${meant}?`;
+  const advice =
+    meant === undefined ? `see: npx ol-admin ${command.name} --help` : `did you mean --${meant}?`;
   return usageError(`${command.name} has no option ${shown(bare)}; ${advice}`);
+};
+
+const superfluousError = (value: string, command: Command): Error => {
+  // Where nothing else is expected, it is most likely the cluster.
+  const isCluster = command.positionals === undefined && command.options["cluster"] !== undefined;
+  const advice = isCluster
+    ? `did you mean ${asClusterFlag(value)}?`
+    : `see: npx ol-admin ${command.name} --help`;
+  return usageError(`${command.name} does not take ${shown(value)}; ${advice}`);
 };
 
 /**
@@ -88,14 +98,11 @@ export const normalize = (tokens: readonly string[], command: Command): string[]
   }
   const expected = command.positionals ?? [];
   const superfluous = positionals[expected.length];
-  if (superfluous !== undefined)
-    throw usageError(
-      `${command.name} does not take ${shown(superfluous)}; see: ol-admin ${command.name} --help`,
-    );
+  if (superfluous !== undefined) throw superfluousError(superfluous, command);
   const missing = expected.slice(positionals.length).find(({ required }) => required);
   if (missing !== undefined)
     throw usageError(
-      `${command.name} needs ${missing.name}: ${missing.about}; see: ol-admin ${command.name} --help`,
+      `${command.name} needs ${missing.name}: ${missing.about}; see: npx ol-admin ${command.name} --help`,
     );
   return [...options, ...positionals.map((value, at) => `--${expected[at]?.name}=${value}`)];
 };

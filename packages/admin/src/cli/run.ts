@@ -121,12 +121,15 @@ const splitCommand = (
 
 const unknownCommand = (name: string, table: CommandTable): Error => {
   if (table.later.includes(name))
-    return adminError("OL_ADMIN_LATER", `${name} is not available in this version yet; see: ol-admin --help`);
+    return adminError(
+      "OL_ADMIN_LATER",
+      `${name} is not available in this version yet; see: npx ol-admin --help`,
+    );
   const meant = nearest(
     name,
     table.commands.map((command) => command.name),
   );
-  const advice = meant === undefined ? "see: ol-admin --help" : `did you mean ${meant}?`;
+  const advice = meant === undefined ? "see: npx ol-admin --help" : `did you mean ${meant}?`;
   return usageError(`there is no command ${shown(name)}; ${advice}`);
 };
 

@@ -18,6 +18,8 @@ export interface NewCluster {
 }
 
 const DIRECTORIES = ["config", "logs", "logs/lambdas", "base", "packages", "registry", "workers"];
+// Whatever the umask: who can write here decides what the owner's workers run, and whom `kill` signals.
+const DIRECTORY_MODE = 0o755;
 const OWNER_ONLY = 0o600;
 
 const exists = async (path: string): Promise<boolean> => {
@@ -51,7 +53,7 @@ const templateOf = (name: string): Record<string, unknown> => ({
 
 const fill = async (root: string, name: string, workers: number): Promise<void> => {
   const paths = clusterPaths(root);
-  for (const directory of DIRECTORIES) await mkdir(join(root, directory));
+  for (const directory of DIRECTORIES) await mkdir(join(root, directory), DIRECTORY_MODE);
   await writeJsonFile(paths.template, templateOf(name));
   const identity: ClusterIdentity = {
     id: newClusterId(),
@@ -82,7 +84,7 @@ export const createCluster = async ({ directory, workers }: NewCluster): Promise
   await using undo = new CleanupStack();
   undo.add(() => rm(temporary, { recursive: true, force: true }));
   try {
-    await mkdir(temporary);
+    await mkdir(temporary, DIRECTORY_MODE);
     await fill(temporary, name, workers);
     await rename(temporary, directory);
   } catch (error) {

@@ -1,12 +1,12 @@
 import { existsSync, readdirSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 
 import { type ClusterIdentity, readClusterIdentity } from "@ol/config";
 
 import type { Arguments } from "../cli/arguments.ts";
 import type { Context } from "../cli/command.ts";
 import { adminError } from "../errors.ts";
-import { shown } from "../text.ts";
+import { asClusterFlag, shown } from "../text.ts";
 import { type ClusterPaths, clusterPaths } from "./paths.ts";
 
 /** A cluster that exists. */
@@ -23,7 +23,7 @@ const childrenThatAre = (directory: string): string[] =>
     .map((entry) => join(directory, entry.name))
     .filter((child) => isCluster(child));
 
-const MAKE = "make one with: ol-admin new --cluster=DIR";
+const MAKE = "make one with: npx ol-admin new --cluster=DIR";
 
 /** The directory of the cluster that is meant; fails with OL_ADMIN_NO_CLUSTER. */
 export const findClusterDirectory = (
@@ -49,7 +49,7 @@ export const findClusterDirectory = (
   const why =
     only === undefined
       ? `no cluster is here; name one with --cluster=DIR, or ${MAKE}`
-      : `several clusters are here; name one: ${children.map((child) => `--cluster=${child.slice(context.cwd.length + 1)}`).join(" or ")}`;
+      : `several clusters are here; name one: ${children.map((child) => asClusterFlag(relative(context.cwd, child))).join(" or ")}`;
   throw adminError("OL_ADMIN_NO_CLUSTER", why);
 };
 

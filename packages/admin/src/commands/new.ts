@@ -4,7 +4,7 @@ import { type Arguments, usageError } from "../cli/arguments.ts";
 import type { Command } from "../cli/command.ts";
 import { createCluster } from "../cluster/create.ts";
 import { adminError } from "../errors.ts";
-import { shown } from "../text.ts";
+import { asClusterFlag, shown } from "../text.ts";
 
 const MOST_WORKERS = 1000;
 
@@ -44,7 +44,7 @@ export const newCommand: Command = {
     const directory = resolve(context.cwd, named);
     await createCluster({ directory, workers });
     context.output.result(directory);
-    context.output.message(`cluster made; start a worker with: ol-admin workers --cluster=${named}`);
+    context.output.message(`cluster made; start a worker with: npx ol-admin workers ${asClusterFlag(named)}`);
     return 0;
   },
 };

@@ -2,6 +2,8 @@ import type { Arguments } from "../cli/arguments.ts";
 import type { Context } from "../cli/command.ts";
 import { withProgress } from "../cli/progress.ts";
 import type { Cluster } from "../cluster/discover.ts";
+import type { ClusterPaths } from "../cluster/paths.ts";
+import { asClusterFlag } from "../text.ts";
 import { type HeldLock, lockCluster } from "../cluster/lock.ts";
 
 /** Takes the cluster's lock, and says so when it has to wait for another ol-admin. */
@@ -16,5 +18,5 @@ export const lockFor = (cluster: Cluster, command: string, context: Context): Pr
 };
 
 /** How the cluster is called in a command that a person is to type. */
-export const clusterFlag = (args: Arguments, cluster: Cluster): string =>
-  `--cluster=${args.text("cluster") ?? cluster.paths.root}`;
+export const clusterFlag = (args: Arguments, paths: ClusterPaths): string =>
+  asClusterFlag(args.text("cluster") ?? paths.root);

@@ -11,7 +11,7 @@ import { withProgress } from "../cli/progress.ts";
 import { openCluster } from "../cluster/discover.ts";
 import { registryDirectory } from "../cluster/registry.ts";
 import { adminError, errnoOf } from "../errors.ts";
-import { lockFor } from "./options.ts";
+import { clusterFlag, lockFor } from "./options.ts";
 
 const run = promisify(execFile);
 const DEADLINE_MS = 120_000;
@@ -28,7 +28,10 @@ export const removeCommand: Command = {
     const registry = await registryDirectory(cluster.paths);
     const path = join(registry, name);
     if (lstatSync(path, { throwIfNoEntry: false }) === undefined)
-      throw adminError("OL_ADMIN_NO_LAMBDA", `there is no lambda ${name} in ${registry}; see: ol-admin list`);
+      throw adminError(
+        "OL_ADMIN_NO_LAMBDA",
+        `there is no lambda ${name} in ${registry}; see: npx ol-admin list ${clusterFlag(args, cluster.paths)}`,
+      );
     // Renamed first: it is gone at once and as a whole. No lambda's name begins with a dot.
     const trash = join(registry, `.removed-${randomBytes(6).toString("hex")}`);
     try {

@@ -4,7 +4,7 @@ import { mergeTemplate, parseJsonObject, problemsIn } from "@ol/config";
 import { usageError } from "../cli/arguments.ts";
 import { CLUSTER_OPTION, type Command } from "../cli/command.ts";
 import { openCluster } from "../cluster/discover.ts";
-import { lockFor } from "./options.ts";
+import { clusterFlag, lockFor } from "./options.ts";
 
 const WHERE = "setconf";
 
@@ -43,7 +43,9 @@ export const setconfCommand: Command = {
     const cluster = await openCluster(args, context);
     await using _lock = await lockFor(cluster, "setconf", context);
     await mergeTemplate(cluster.paths.template, patch, WHERE);
-    context.output.message("written; running workers get it with: ol-admin workers --restart");
+    context.output.message(
+      `written; running workers get it with: npx ol-admin workers --restart ${clusterFlag(args, cluster.paths)}`,
+    );
     return 0;
   },
 };

@@ -8,6 +8,7 @@ import { escapeControls, formatAge, table } from "../text.ts";
 import { urlOfConfig } from "../worker/address.ts";
 import { ask } from "../worker/http.ts";
 import { type Worker, listWorkers } from "../worker/list.ts";
+import { clusterFlag } from "./options.ts";
 
 const PING_MS = 5000;
 
@@ -54,7 +55,7 @@ export const sandboxesIn = (worker: string, stats: unknown): readonly SandboxLin
 };
 
 const failureOf = (worker: Worker, error: unknown): string => {
-  if (worker.state === "dead") return "dead [not running; ol-admin workers starts it again]";
+  if (worker.state === "dead") return "dead [not running; npx ol-admin workers starts it again]";
   const cause = error instanceof AggregateError ? error.errors[0] : error;
   return errnoOf(cause) === "ECONNREFUSED"
     ? "no answer [connection refused]"
@@ -127,7 +128,7 @@ export const statusCommand: Command = {
     }
     if (pings.length === 0)
       output.message(
-        `no worker was started; start one with: ol-admin workers --cluster=${args.text("cluster") ?? paths.root}`,
+        `no worker was started; start one with: npx ol-admin workers ${clusterFlag(args, paths)}`,
       );
     return pings.every(({ ok }) => ok) ? 0 : 1;
   },

@@ -164,7 +164,7 @@ const workers = async (args: Arguments, context: Context): Promise<number> => {
   const code = Math.max(restarted, started);
   if (code === 0)
     context.output.message(
-      `they run on in the background; stop them with: ol-admin kill ${clusterFlag(args, cluster)}`,
+      `they run on in the background; stop them with: npx ol-admin kill ${clusterFlag(args, cluster.paths)}`,
     );
   return code;
 };

@@ -31,7 +31,10 @@ export const readPidFile = (file: string): ProcessIdentity | "unreadable" | unde
 /** Writes a pid file; it is never seen half-written. */
 export const writePidFile = (file: string, identity: ProcessIdentity): void => {
   const temporary = `${file}.tmp-${randomBytes(6).toString("hex")}`;
-  writeFileSync(temporary, `${identity.pid}\n${identity.startTime}\n${identity.bootId}\n`, { flag: "wx" });
+  writeFileSync(temporary, `${identity.pid}\n${identity.startTime}\n${identity.bootId}\n`, {
+    flag: "wx",
+    mode: 0o644,
+  });
   renameSync(temporary, file);
 };
 

@@ -2,6 +2,7 @@ import type { Context } from "../cli/command.ts";
 import type { ClusterPaths } from "../cluster/paths.ts";
 import { adminError, errnoOf } from "../errors.ts";
 import { urlOfConfig } from "./address.ts";
+import { asClusterFlag } from "../text.ts";
 import { ask } from "./http.ts";
 import { listWorkers } from "./list.ts";
 
@@ -27,5 +28,8 @@ export const readyUrl = async (paths: ClusterPaths, context: Pick<Context, "sign
     }
   }
   const why = urls.length === 0 ? "no worker of this cluster runs" : `no worker answers (${urls.join(", ")})`;
-  throw adminError("OL_ADMIN_NO_WORKER", `${why}; start one with: ol-admin workers --cluster=${paths.root}`);
+  throw adminError(
+    "OL_ADMIN_NO_WORKER",
+    `${why}; start one with: npx ol-admin workers ${asClusterFlag(paths.root)}`,
+  );
 };

@@ -262,7 +262,7 @@ describe("invoke", () => {
     const outcome = await act(["invoke", "echo"]);
     expect(outcome.code).toBe(1);
     expect(outcome.stderr).toMatch(
-      /^no worker of this cluster runs; start one with: ol-admin workers [^\n]+\n$/u,
+      /^no worker of this cluster runs; start one with: npx ol-admin workers [^\n]+\n$/u,
     );
   });
 });

@@ -76,12 +76,12 @@ describe("the command line", () => {
 
   test.each([
     [["n", "--clutser=X"], 'act has no option "--clutser"; did you mean --cluster?'],
-    [["n", "-x"], 'act has no option "-x"; see: ol-admin act --help'],
+    [["n", "-x"], 'act has no option "-x"; see: npx ol-admin act --help'],
     [["n", "--cluster"], "--cluster needs a value: --cluster=DIR"],
     [["n", "--cluster="], "--cluster needs a value: --cluster=DIR"],
     [["n", "--follow=maybe"], "--follow takes no value"],
-    [["n", "m"], 'act does not take "m"; see: ol-admin act --help'],
-    [[], "act needs name: a name; see: ol-admin act --help"],
+    [["n", "m"], 'act does not take "m"; see: npx ol-admin act --help'],
+    [[], "act needs name: a name; see: npx ol-admin act --help"],
   ])("refuses %j in one line", (tokens, message) => {
     expect(() => normalize(tokens, command)).toThrowError(
       expect.objectContaining({ code: "OL_ADMIN_USAGE", message }) as Error,

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 
 import { COMMANDS } from "../../src/commands/index.ts";
 import { admin, newCluster, temporaryDirectory } from "../support/harness.ts";
@@ -43,13 +43,13 @@ describe("ol-admin", () => {
     async (name) => {
       const outcome = await admin([name, "--port=3"], { cwd: temporaryDirectory() });
       expect(outcome.code).toBe(2);
-      expect(outcome.stderr).toBe(`${name} is not available in this version yet; see: ol-admin --help\n`);
+      expect(outcome.stderr).toBe(`${name} is not available in this version yet; see: npx ol-admin --help\n`);
     },
   );
 
   test.each([
     [["stauts"], /did you mean status\?/u],
-    [["xyzzy"], /^there is no command "xyzzy"; see: ol-admin --help$/mu],
+    [["xyzzy"], /^there is no command "xyzzy"; see: npx ol-admin --help$/mu],
     [["workers", "--port=99999"], /^--port must be a whole number from 1 to 65535, not "99999"$/mu],
     [["workers", "--num-workers=-1"], /^--num-workers must be a whole number/mu],
     [["invoke"], /^invoke needs name/mu],
@@ -58,6 +58,7 @@ describe("ol-admin", () => {
     [["worker-exec"], /needs --config=FILE/u],
     [["worker-exec", "--config=nowhere.json"], /there is no file/u],
     [["new"], /needs --cluster=DIR/u],
+    [["status", "c"], /^status does not take "c"; did you mean --cluster=c\?$/mu],
     [["new", "--cluster=c", "--base=docker:x"], /not available in this version/u],
     [["setconf", "{"], /^setconf: not valid JSON/mu],
     [["setconf", "[]"], /^setconf: must be a JSON object/mu],
@@ -97,6 +98,24 @@ describe("ol-admin", () => {
 });
 
 describe("new", () => {
+  test("names a command that a shell reads as it is meant, whatever the directory is called", async () => {
+    const cwd = temporaryDirectory();
+    const outcome = await admin(["new", "--cluster=it's here"], { cwd });
+    expect(outcome.stderr).toContain("npx ol-admin workers --cluster='it'\\''s here'\n");
+  });
+
+  test("lets nobody else write to the cluster, whatever the umask", async () => {
+    const cwd = temporaryDirectory();
+    const before = process.umask(0);
+    onTestFinished(() => void process.umask(before));
+    await admin(["new", "--cluster=c"], { cwd });
+    for (const path of [
+      "c",
+      ...readdirSync(join(cwd, "c"), { recursive: true }).map((name) => `c/${String(name)}`),
+    ])
+      expect(`${path} ${statSync(join(cwd, path)).mode & 0o022}`).toBe(`${path} 0`);
+  });
+
   test("makes the whole directory, the identity for its owner only", async () => {
     const cwd = temporaryDirectory();
     const outcome = await admin(["new", "-cluster", "c"], { cwd });

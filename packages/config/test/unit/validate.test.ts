@@ -77,7 +77,9 @@ describe("a worker's configuration", () => {
   });
 
   test("for an unknown key that resembles nothing the list of keys is pointed to", () => {
-    expect(problemsIn({ xyzzy: 1 })).toEqual(["xyzzy: is not a known key; `ol-admin config` lists all keys"]);
+    expect(problemsIn({ xyzzy: 1 })).toEqual([
+      "xyzzy: is not a known key; `npx ol-admin config` lists all keys",
+    ]);
   });
 
   test.each<[unknown, string]>([
