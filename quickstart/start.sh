@@ -31,8 +31,8 @@ else
   say "Installing packages (a minute at most)"
   # What npm has in its cache it need not ask for: without a network that takes a minute.
   npm_config_update_notifier=false npx --prefer-offline -y pnpm@10.34.8 install --frozen-lockfile ||
-    fail "The packages could not be installed; what stands above says why. Needed: npm's registry (behind a proxy see
-https://docs.npmjs.com/cli/using-npm/config: https-proxy, cafile), and a home directory ($HOME) that can be written."
+    fail "The packages could not be installed; what stands above says why. Needed: a way to npm's registry (behind a proxy
+'npm config set https-proxy' and 'cafile' make one), and a home directory that can be written (now: ${HOME:-not set})."
   cp pnpm-lock.yaml "$stamp"
 fi
 
