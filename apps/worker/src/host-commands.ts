@@ -1,3 +1,5 @@
+import { rm } from "node:fs/promises";
+
 import { isOlError } from "@ol/common";
 import { loadWorkerConfig } from "@ol/config";
 import { type HostReport, inspectHost, sweepSock } from "@ol/sandbox";
@@ -18,7 +20,10 @@ const printed = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n
 export const sweep = async (file: string, json: boolean, environment: Environment): Promise<Outcome> => {
   const config = await loadWorkerConfig(file, environment);
   const { clusterId, workerName, workerDir: workDir } = config;
-  const report = await sweepSock({ clusterId, workerName, workDir, codeDir: codeDirOf(config) });
+  const codeDir = codeDirOf(config);
+  const report = await sweepSock({ clusterId, workerName, workDir, codeDir });
+  // The copies of the lambdas' code, which nobody runs any more.
+  await rm(codeDir, { recursive: true, force: true });
   return { text: json ? printed(report) : `removed ${report.removed} leftovers\n`, exitCode: 0 };
 };
 

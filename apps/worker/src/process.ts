@@ -80,7 +80,6 @@ const assemble = async (
     logger,
   });
   undo.add(() => worker.close());
-  for (const note of engine.enforcement.notes) logger.warn(note);
   const host =
     config.workerUrl.includes(":") && !config.workerUrl.startsWith("[")
       ? `[${config.workerUrl}]`

@@ -1,7 +1,7 @@
 # Runs into the limits that its ol.yaml sets.
 #
 #   npx ol-admin invoke limits -d '{"use": "time"}'          504 after 2 seconds
-#   npx ol-admin invoke limits -d '{"use": "memory"}'        502: killed at 40 MiB
+#   npx ol-admin invoke limits -d '{"use": "memory"}'        502: killed at 40 MiB (500 without cgroups)
 #   npx ol-admin invoke limits -d '{"use": "processes"}'     how many processes it could start
 #   npx ol-admin invoke limits -d '{"use": "network"}'       why it cannot reach the network
 import os

@@ -53,7 +53,7 @@ def run(
         listener = _attach(assignment, descriptors)
         step = "confine"
         _limit(assignment["rlimits"], assignment["dataMb"])
-        _confine(uid, tree_proc, settings, seccomp_filter)
+        _confine(uid, tree_proc, settings, assignment["procs"], seccomp_filter)
     except Exception as error:  # whatever it is, the broker must be told: nobody else can tell anybody
         messages.send(channel, {"op": "failed", "error": f"{step}: {type(error).__name__}: {error}"})
         return
@@ -123,13 +123,16 @@ def _data_segment_bytes() -> int:
     raise OSError("no VmData in /proc/self/status")
 
 
-def _confine(uid: int, tree_proc: int, settings: "Settings", seccomp_filter: bytes) -> None:
+def _confine(uid: int, tree_proc: int, settings: "Settings", procs: "int | None", seccomp_filter: bytes) -> None:
     weaken = settings.weaken
     if "user" not in weaken:
         if settings.rootless:
             _take_own_user_namespace(tree_proc)
         else:
             _take_own_uid(uid)
+    if procs is not None:
+        # Only now: what is set before holds for the namespace, or the user, that all leaves share.
+        resource.setrlimit(resource.RLIMIT_NPROC, (procs, procs))
     if "capabilities" not in weaken:
         kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_CLEAR_ALL)
         kernel.set_capabilities(())

@@ -1,11 +1,9 @@
-"""The broker's loop: requests of the worker, news of zygotes and leaves.
+"""The broker's loop, and what the worker asks for.
 
 Verbs, all that there are: `start` (once, first), `create`, `kill`, `stats`, `close`. Events: `exit` (a sandbox is
-gone and why), `log`. Nothing here waits for anybody: a leaf is told what to become before it exists, and its
-death is noticed by its pidfd.
+gone and why), `log`. Nothing here waits for anybody.
 """
 
-import collections
 import contextlib
 import errno
 import os
@@ -18,23 +16,18 @@ import typing
 import ol_kernel as kernel
 from ol_guest import messages
 
-from ol_host import cgroups, host, limits, tree as trees
+from ol_host import cgroups, host, limits
 from ol_host.files import InUse, Scratch, Workspace
-from ol_host.leaves import Leaf, kill_process
-from ol_host.strays import kill_strays, pid_of
+from ol_host.forest import Forest, Soil
+from ol_host.leaves import Leaf
+from ol_host.tree import Base
 from ol_host.wire import FRAME_BYTES, Refused, Wire, WireError
 
 # How often output files are measured; between two looks a sandbox can write as much as its disk lets it.
 _LOG_CHECK_SEC = 1.0
-# A dead leaf's exit status comes from its zygote right after its pidfd; then it is not waited for any longer.
-_STATUS_GRACE_SEC = 0.25
 _CLOSE_SEC = 10.0
 # What an earlier broker left is removed before the first sandbox is made: a million files take about this long.
 _SWEEP_SEC = 40.0
-# A zygote forks in a millisecond; one that takes this long was stopped, or hangs, and will not come back.
-_FORK_SEC = 15.0
-_FIRST_LEAF_UID = 1
-_LAST_WORDS_BYTES = 4096
 
 
 class Broker:
@@ -47,21 +40,10 @@ class Broker:
         self._close_request: "int | None" = None
         self._close_deadline: "float | None" = None
         self._finished = False
-        self._trees: "list[trees.Tree]" = []
-        self._leaves: "dict[int, Leaf]" = {}
         self._sandboxes: "dict[str, Leaf]" = {}
-        self._prepared: "dict[str, collections.deque[Leaf]]" = collections.defaultdict(collections.deque)
-        self._to_refill: "set[str]" = set()
-        self._free_uids = collections.deque(range(_FIRST_LEAF_UID, trees.UID_BLOCK - 1))
-        self._numbers = 0
         self._created = 0
         self._destroyed = 0
-        # (moment, leaf) of those dead without a known status.
-        self._undecided: "list[tuple[float, Leaf]]" = []
         self._next_log_check = 0.0
-        self._most_leaves = 0
-        # Leaves that a zygote was asked to fork, the longest waiting first, with the moment when patience ends.
-        self._unforked: "dict[int, tuple[float, Leaf]]" = {}
         self._worker_gone = False
 
     def run(self) -> None:
@@ -71,44 +53,31 @@ class Broker:
                 registered = self._selector.get_map().get(key.fd)
                 if registered is not None and registered.data == key.data:
                     key.data()
-            self._refill_wanted()
-            self._on_time()
+            if self._started:
+                self._forest.refill()
+                self._on_time()
             self._watch_for_writing()
 
     # Time
 
     def _timeout(self) -> "float | None":
-        moments = [moment for moment, _leaf in self._undecided]
+        moments = self._forest.moments() if self._started else []
         if self._sandboxes:
             moments.append(self._next_log_check)
-        if self._unforked:
-            moments.append(next(iter(self._unforked.values()))[0])
         if self._close_deadline is not None:
             moments.append(min(self._close_deadline, time.monotonic() + 0.02))
         return max(0.0, min(moments) - time.monotonic()) if moments else None
 
     def _on_time(self) -> None:
         now = time.monotonic()
-        overdue = [leaf for moment, leaf in self._undecided if moment <= now]
-        self._undecided = [entry for entry in self._undecided if entry[0] > now]
-        for leaf in overdue:
-            self._finish(leaf)
+        self._forest.on_time(now)
         if self._sandboxes and now >= self._next_log_check:
             self._next_log_check = now + _LOG_CHECK_SEC
             for leaf in self._sandboxes.values():
                 if leaf.scratch is not None:
                     leaf.scratch.cut_output(leaf.log_mb)
-        if self._unforked:
-            since, leaf = next(iter(self._unforked.values()))
-            if since <= now:
-                self._give_up_on(leaf.tree)
         if self._close_deadline is not None:
             self._try_to_finish(now)
-
-    def _give_up_on(self, tree: trees.Tree) -> None:
-        self._log("error", f"the zygote of network {tree.network} has not answered for {_FORK_SEC:.0f} s; its tree ends")
-        self._unforked = {number: entry for number, entry in self._unforked.items() if entry[1].tree is not tree}
-        kill_process(tree.pidfd)
 
     def _watch_for_writing(self) -> None:
         wanted = 0 if self._worker_gone else selectors.EVENT_READ
@@ -169,14 +138,13 @@ class Broker:
     def _set_up(self, request: "dict[str, typing.Any]") -> "dict[str, object]":
         with open("/proc/self/uid_map", encoding="ascii") as uid_map:
             self._rootless = not host.has_root_rights(os.geteuid(), uid_map.read())
-        self._weaken: "list[str]" = request["weaken"]
         self._wanted_prepared: int = request["prepared"]
         os.umask(0o022)
-        self._most_leaves = host.allow_many_descriptors()
+        most_leaves = host.allow_many_descriptors()
         hierarchies, notes = cgroups.discover(as_root=not self._rootless)
         if self._rootless:
             self._enter_own_namespace()
-        self._base = trees.Base(request["runtimeDir"], request.get("packagesDir"))
+        base = Base(request["runtimeDir"], request.get("packagesDir"))
         try:
             self._files = Workspace(request["workDir"], request["codeDir"], request.get("logDir"))
         except InUse as error:
@@ -195,8 +163,18 @@ class Broker:
                 "with Landlock, can keep them off; use network none where that matters"
             )
         self._files.say_serving(True)
+        soil = Soil(
+            base=base,
+            groups=self._groups,
+            rootless=self._rootless,
+            first_uid=self._first_uid,
+            weaken=request["weaken"],
+            wanted_prepared=self._wanted_prepared,
+            most_leaves=most_leaves,
+        )
+        self._forest = Forest(soil, self._selector, self._on_end, self._log)
+        self._forest.want_refill(request["networks"])
         self._started = True
-        self._to_refill.update(request["networks"])
         return {
             "pid": os.getpid(),
             "swept": swept,
@@ -245,25 +223,17 @@ class Broker:
         self._sandboxes[sandbox] = leaf
         self._created += 1
         # After the answer: whoever waits for this sandbox should not wait for the next one's fork.
-        self._to_refill.add(network)
+        self._forest.want_refill([network])
         return {}
 
     def _assign_one(self, request: "dict[str, typing.Any]") -> Leaf:
         """That leaves died while they waited, with their zygote, is not the request's fault."""
         for _ in range(self._wanted_prepared + 2):
-            leaf = self._take_prepared(request["network"])
+            leaf = self._forest.take(request["network"])
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self._assign(leaf, request)
                 return leaf
         raise OSError("no process could be forked for it, or it died at once; the log may say why")
-
-    def _take_prepared(self, network: str) -> Leaf:
-        waiting = self._prepared[network]
-        while waiting:
-            leaf = waiting.popleft()
-            if not leaf.dead and not leaf.kill_wanted and leaf.setup_error is None:
-                return leaf
-        return self._prepare(network)
 
     def _assign(self, leaf: Leaf, request: "dict[str, typing.Any]") -> None:
         """Tells the leaf what to become. What fails here takes the leaf along."""
@@ -313,216 +283,21 @@ class Broker:
             "sandboxes": len(self._sandboxes),
             "created": self._created,
             "destroyed": self._destroyed,
-            "prepared": sum(len(waiting) for waiting in self._prepared.values()),
-            "trees": [{"network": tree.network, "pid": tree.pid} for tree in self._trees],
+            **self._forest.stats(),
         }
 
-    # Making leaves
+    # The end of sandboxes, and of the broker
 
-    def _refill_wanted(self) -> None:
-        wanted, self._to_refill = self._to_refill, set()
-        if self._close_deadline is not None:
-            return
-        for network in wanted:
-            try:
-                while len(self._prepared[network]) < self._wanted_prepared:
-                    self._prepared[network].append(self._prepare(network))
-            except OSError as error:
-                # The request that needs one will meet the same error, and its caller is told.
-                self._log("warn", f"no process could be made ready in advance: {error}")
-
-    def _prepare(self, network: str) -> Leaf:
-        """Asks a zygote for a leaf; one that has just died is replaced once."""
-        tree = self._tree_for(network)
-        try:
-            return self._ask_for_leaf(tree)
-        except (BrokenPipeError, ConnectionResetError):
-            # First what it said before it died.
-            while tree.zygote_alive:
-                self._on_zygote(tree)
-        return self._ask_for_leaf(self._tree_for(network))
-
-    def _ask_for_leaf(self, tree: trees.Tree) -> Leaf:
-        if not self._free_uids:
-            raise OSError(f"{trees.UID_BLOCK - 2} sandboxes are alive, and there are no more user ids")
-        if len(self._leaves) >= self._most_leaves:
-            reason = f"the limit of open files allows for {self._most_leaves} sandboxes; raise it (ulimit -n)"
-            raise OSError(errno.EMFILE, reason)
-        with contextlib.ExitStack() as sent, contextlib.ExitStack() as undo:
-            group = self._groups.take() if self._groups.controllers else None
-            if group is not None:
-                undo.callback(self._groups.give_back, group)
-            ours, theirs = messages.pair()
-            undo.callback(ours.close)
-            sent.callback(theirs.close)
-            procs = group.open_procs() if group is not None else []
-            for descriptor in procs:
-                sent.callback(os.close, descriptor)
-            leaf = Leaf(self._numbers, tree, self._free_uids[0], group, ours)
-            message = {"op": "prepare", "leaf": leaf.number, "uid": leaf.uid}
-            messages.send(tree.control, message, [theirs.fileno(), *procs])
-            undo.pop_all()
-        self._numbers += 1
-        self._free_uids.popleft()
-        self._leaves[leaf.number] = leaf
-        self._unforked[leaf.number] = (time.monotonic() + _FORK_SEC, leaf)
-        self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_leaf(leaf))
-        return leaf
-
-    def _tree_for(self, network: str) -> trees.Tree:
-        for tree in self._trees:
-            if tree.network == network and tree.zygote_alive:
-                return tree
-        tree = trees.spawn(self._base, network, self._rootless, self._first_uid, self._weaken)
-        self._trees.append(tree)
-        self._selector.register(tree.control, selectors.EVENT_READ, lambda: self._on_zygote(tree))
-        self._selector.register(tree.pidfd, selectors.EVENT_READ, lambda: self._on_tree_death(tree))
-        self._selector.register(tree.log_fd, selectors.EVENT_READ, lambda: self._on_tree_log(tree))
-        return tree
-
-    # News
-
-    def _on_zygote(self, tree: trees.Tree) -> None:
-        received = _receive(tree.control)
-        if received is None:
-            self._on_zygote_death(tree)
-            return
-        message, descriptors = received
-        leaf = self._leaves.get(message.get("leaf", -1))
-        operation = message.get("op")
-        if leaf is not None and leaf.tree is tree:
-            if operation == "forked" and leaf.pidfd is None and descriptors:
-                self._on_forked(leaf, descriptors.pop())
-            elif operation == "exit" and isinstance(message.get("status"), int):
-                self._on_status(leaf, message["status"])
-            elif operation == "failed":
-                self._fail_unforked(leaf, str(message.get("error")))
-        for descriptor in descriptors:
-            os.close(descriptor)
-
-    def _on_forked(self, leaf: Leaf, pidfd: int) -> None:
-        leaf.pidfd = pidfd
-        self._unforked.pop(leaf.number, None)
-        self._selector.register(pidfd, selectors.EVENT_READ, lambda: self._on_leaf_death(leaf))
-        if leaf.group is not None and leaf.group.memory_event_fd >= 0:
-            self._watch_memory(leaf)
-        if leaf.kill_wanted:
-            leaf.kill()
-
-    def _watch_memory(self, leaf: Leaf) -> None:
-        assert leaf.group is not None
-        self._selector.register(
-            leaf.group.memory_event_fd, selectors.EVENT_READ, lambda: self._on_out_of_memory(leaf)
-        )
-
-    def _on_out_of_memory(self, leaf: Leaf) -> None:
-        assert leaf.group is not None
-        os.read(leaf.group.memory_event_fd, 8)
-        leaf.out_of_memory = True
-        leaf.kill()
-
-    def _on_status(self, leaf: Leaf, status: int) -> None:
-        leaf.status = status
-        if leaf.dead:
-            self._finish(leaf)
-
-    def _on_leaf(self, leaf: Leaf) -> None:
-        assert leaf.channel is not None
-        received = _receive(leaf.channel)
-        if received is not None and received[0].get("op") == "failed":
-            leaf.setup_error = str(received[0].get("error"))
-            return
-        # Shut in, or dead: either way it has nothing more to say here.
-        self._close_channel(leaf)
-
-    def _close_channel(self, leaf: Leaf) -> None:
-        if leaf.channel is not None:
-            self._selector.unregister(leaf.channel)
-            leaf.channel.close()
-            leaf.channel = None
-
-    def _on_leaf_death(self, leaf: Leaf) -> None:
-        assert leaf.pidfd is not None
-        leaf.dead = True
-        self._selector.unregister(leaf.pidfd)
-        os.close(leaf.pidfd)
-        if leaf.status is not None or not leaf.tree.zygote_alive:
-            self._finish(leaf)
-        else:
-            self._undecided.append((time.monotonic() + _STATUS_GRACE_SEC, leaf))
-
-    def _on_zygote_death(self, tree: trees.Tree) -> None:
-        if not tree.zygote_alive:
-            return
-        tree.zygote_alive = False
-        self._selector.unregister(tree.control)
-        tree.control.close()
-        leaves = [leaf for leaf in self._leaves.values() if leaf.tree is tree]
-        if self._close_deadline is None and any(leaf.pidfd is None for leaf in leaves):
-            # Between fork and announcement it may have died too; such a leaf would live where nobody looks for it.
-            kill_strays(tree.pid, {pid_of(leaf.pidfd) for leaf in leaves if leaf.pidfd is not None and not leaf.dead})
-        # Leaves that were forked live on; those still waiting have nobody left who would tell how they ended.
-        for leaf in leaves:
-            if leaf.pidfd is None:
-                self._fail_unforked(leaf, f"its zygote died. {tree.last_words}".strip())
-            elif not leaf.assigned:
-                leaf.kill()
-        if self._close_deadline is None:
-            self._log("warn", f"a zygote of network {tree.network} died; the next sandbox gets a new one")
-
-    def _fail_unforked(self, leaf: Leaf, error: str) -> None:
-        leaf.setup_error = error
-        leaf.dead = True
-        self._finish(leaf)
-
-    def _on_tree_death(self, tree: trees.Tree) -> None:
-        os.waitid(os.P_PIDFD, tree.pidfd, os.WEXITED)
-        self._on_tree_log(tree)
-        self._selector.unregister(tree.pidfd)
-        os.close(tree.pidfd)
-        self._on_zygote_death(tree)
-        if tree.log_fd in self._selector.get_map():
-            self._selector.unregister(tree.log_fd)
-        os.close(tree.log_fd)
-        self._trees.remove(tree)
-
-    def _on_tree_log(self, tree: trees.Tree) -> None:
-        try:
-            data = os.read(tree.log_fd, _LAST_WORDS_BYTES)
-        except BlockingIOError:
-            return
-        if not data and tree.log_fd in self._selector.get_map():
-            self._selector.unregister(tree.log_fd)
-        if data:
-            text = data.decode(errors="replace").strip()
-            tree.last_words = text[-_LAST_WORDS_BYTES:]
-            self._log("warn", f"sandbox tree {tree.network}: {text}")
-
-    # The end of leaves, and of the broker
-
-    def _finish(self, leaf: Leaf) -> None:
-        """All processes are gone: tells the worker, then removes what is left."""
-        if self._leaves.pop(leaf.number, None) is None:
-            return
-        self._undecided = [entry for entry in self._undecided if entry[1] is not leaf]
-        self._unforked.pop(leaf.number, None)
+    def _on_end(self, leaf: Leaf) -> None:
+        """Tells the worker, then removes what is left."""
         scratch = leaf.scratch
-        if scratch is not None and self._sandboxes.get(scratch.sandbox) is leaf:
+        if scratch is None:
+            return
+        if self._sandboxes.get(scratch.sandbox) is leaf:
             self._wire.send({"v": 1, "event": "exit", "sandbox": scratch.sandbox, **leaf.end()})
             del self._sandboxes[scratch.sandbox]
             self._destroyed += 1
-        elif leaf.setup_error is not None:
-            self._log("warn", f"a process to fork sandboxes from could not be made: {leaf.setup_error}")
-        self._close_channel(leaf)
-        if leaf in self._prepared[leaf.tree.network]:
-            self._prepared[leaf.tree.network].remove(leaf)
-        if leaf.group is not None:
-            if leaf.group.memory_event_fd in self._selector.get_map():
-                self._selector.unregister(leaf.group.memory_event_fd)
-            self._groups.give_back(leaf.group)
-        self._free_uids.append(leaf.uid)
-        if scratch is not None:
-            self._remove(scratch)
+        self._remove(scratch)
         for number in leaf.waiting:
             self._wire.send({"v": 1, "id": number, "ok": {}})
 
@@ -570,15 +345,12 @@ class Broker:
         self._close_request = answer_to
         self._files.say_serving(False)
         self._close_deadline = time.monotonic() + _CLOSE_SEC
-        for leaf in self._leaves.values():
-            leaf.kill()
-        for tree in self._trees:
-            kill_process(tree.pidfd)
+        self._forest.close()
 
     def _try_to_finish(self, now: float) -> None:
         """Ends the broker once nothing is left, or when it takes too long: the next start sweeps what stays."""
         assert self._close_deadline is not None
-        empty = not self._trees and not self._leaves and self._empty_trash()
+        empty = self._forest.empty and self._empty_trash()
         if not empty and now < self._close_deadline:
             return
         self._groups.close()
@@ -589,16 +361,3 @@ class Broker:
 
     def _log(self, level: str, message: str) -> None:
         self._wire.send({"v": 1, "event": "log", "level": level, "message": message[: FRAME_BYTES // 4]})
-
-
-def _receive(channel: socket.socket) -> "tuple[dict[str, typing.Any], list[int]] | None":
-    """The next message; None if the other side is gone, or sends what is no message."""
-    for _ in range(2):
-        try:
-            return messages.receive(channel)
-        except ConnectionResetError:
-            # It died with something unread, which is told once, and before what it had sent itself.
-            continue
-        except ValueError:
-            return None
-    return None

@@ -16,13 +16,17 @@ def apply(group: Group, wanted: "dict[str, typing.Any]") -> None:
 
 
 def for_leaf(wanted: "dict[str, typing.Any]", controllers: "frozenset[str]", rootless: bool) -> "dict[str, object]":
-    """What the leaf has to do itself: `rlimits`, and `dataMb` where no cgroup limits its memory."""
+    """What the leaf has to do itself: `rlimits`, and `dataMb` and `procs` where no cgroup limits its memory and its
+    processes."""
     # 1 and not 0: a core_pattern that is a pipe is given even to those with 0, and its program would run as root
     # on the host, with what a lambda wrote as its input. 1 is what the kernel takes as "never" (fs/coredump.c).
     rlimits = {"CORE": 1, "NOFILE": min(_OPEN_FILES, _hard_limit_of_files()), "FSIZE": wanted["scratchMb"] * _MIB}
-    if "pids" not in controllers and counts_processes(rootless):
-        rlimits["NPROC"] = wanted["procs"]
-    return {"rlimits": rlimits, "dataMb": None if "memory" in controllers else wanted["memoryMb"]}
+    by_rlimit = "pids" not in controllers and counts_processes(rootless)
+    return {
+        "rlimits": rlimits,
+        "dataMb": None if "memory" in controllers else wanted["memoryMb"],
+        "procs": wanted["procs"] if by_rlimit else None,
+    }
 
 
 def _hard_limit_of_files() -> int:

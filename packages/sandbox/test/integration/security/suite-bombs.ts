@@ -40,6 +40,14 @@ export const describeBombs = (mode: Mode): void => {
       await roomy.destroy();
     });
 
+    it("of processes counts for its own sandbox alone", async () => {
+      const limits = { procs: 10, memoryMb: 256 };
+      const idle = await Promise.all(Array.from({ length: 12 }, () => engine.sandbox("none", { limits })));
+      for (const sandbox of idle)
+        expect(await sandbox.probe({ probe: "fork-bomb", most: 5 })).toEqual({ succeeded: true, detail: 5 });
+      await Promise.all(idle.map((sandbox) => sandbox.destroy()));
+    });
+
     it("of memory ends at limits.memoryMb, and ends nothing else", async () => {
       const neighbour = await engine.sandbox("none");
       const bounded = await engine.sandbox("none", { limits: { memoryMb: 64 } });
