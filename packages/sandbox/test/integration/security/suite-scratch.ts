@@ -7,7 +7,7 @@ import { type Engine, Host, type Mode } from "./host.ts";
 
 // The rest is removed behind the sandbox's end.
 const REMOVAL_TIMEOUT_MS = 30_000;
-const SOAK = process.env["OL_SOAK"] === "1";
+const SOAK = process.env["OL_TEST_SOAK"] === "1";
 const FILES = SOAK ? 100_000 : 20_000;
 const POLL = { timeout: REMOVAL_TIMEOUT_MS };
 const UNHARMED = { bit: true, targetIsTheSame: true, saved: "what was written" };

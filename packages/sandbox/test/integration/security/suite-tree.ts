@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Engine, Host, type Mode } from "./host.ts";
 import { type HostProcess, childrenOf, listProcesses } from "./processes.ts";
 
-const LEAVES = process.env["OL_SOAK"] === "1" ? 1000 : 100;
+const LEAVES = process.env["OL_TEST_SOAK"] === "1" ? 1000 : 100;
 const AT_ONCE = 10;
 const FIRST_SANDBOX_UID = 0x70000000;
 // CAP_SETGID, CAP_SETUID, CAP_NET_ADMIN, CAP_SYS_ADMIN; and CAP_SETFCAP where the tree has one id only.
