@@ -20,6 +20,8 @@ _CPU_PERIOD_USEC = 100_000
 _MIB = 1024 * 1024
 # Killed processes are gone in some 10 ms; a machine under load takes longer.
 _KILL_SEC = 2.0
+# Groups kept for the next sandboxes. What a peak took on top of that goes back to the machine.
+_MOST_READY = 32
 
 
 class GroupsInUse(Exception):
@@ -129,6 +131,20 @@ class Group:
 
     def exists(self) -> bool:
         return all(os.path.isdir(path) for path in self.directories)
+
+    def remove(self) -> bool:
+        """False if it holds a process that has not quite ended; then it can still be used again."""
+        for path in self.directories:
+            try:
+                os.rmdir(path)
+            except FileNotFoundError:
+                # Somebody was faster.
+                continue
+            except OSError:
+                return False
+        if self.memory_event_fd >= 0:
+            os.close(self.memory_event_fd)
+        return True
 
     def open_procs(self) -> "list[int]":
         descriptors: "list[int]" = []
@@ -247,12 +263,15 @@ class GroupStock:
             group = self._ready.pop()
             if group.exists():
                 break
+            group.remove()
         else:
             group = self._make()
         group.start_use()
         return group
 
     def give_back(self, group: Group) -> None:
+        if len(self._ready) >= _MOST_READY and group.remove():
+            return
         self._ready.append(group)
 
     def _make(self) -> Group:

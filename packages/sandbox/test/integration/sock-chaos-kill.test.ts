@@ -4,17 +4,18 @@ import { accounts, forgetAccounts } from "../support/accounts.ts";
 import { TestCluster } from "../support/cluster.ts";
 import { killRounds, killSandbox } from "../support/kill-rounds.ts";
 import { Random } from "../support/random.ts";
+import { scaled } from "../support/scale.ts";
 
-const TEST_MS = 120_000;
+const TEST_MS = scaled(180_000, 3 * 3_600_000);
 const random = Random.fromEnvironment();
-// A tenth of what the soak does (scripts/soaks/kills.mjs).
 const plan = {
-  rounds: 10,
+  rounds: scaled(10, 100),
   random,
-  litter: { depth: 500, closed: 10, files: 10_000 },
+  litter: { depth: scaled(500, 5_000), closed: scaled(10, 100), files: scaled(10_000, 100_000) },
   clients: 4,
-  longestMs: 500,
+  longestMs: scaled(500, 5_000),
 };
+console.info(`OL_TEST_SEED=${random.seed}`);
 
 afterAll(forgetAccounts);
 

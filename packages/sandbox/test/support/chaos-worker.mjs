@@ -135,9 +135,11 @@ const verbs = {
     swept: engine.swept,
     log,
   }),
-  collectGarbage: async () => {
-    globalThis.gc?.();
-    return null;
+  /** Memory that is in use: heap and buffers. */
+  heapKb: async () => {
+    globalThis.gc();
+    const { heapUsed, external } = process.memoryUsage();
+    return Math.round((heapUsed + external) / 1024);
   },
   close: async () => {
     await pool.close();

@@ -24,7 +24,7 @@ const delay = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 const roomy = { memoryMb: 400, scratchMb: 1_000, cpuPercent: 400 };
 
 /** Clients that make, call and destroy, and a sandbox that is littering, or has, or is about to. */
-const underLoad = async (worker: ChaosWorker, plan: KillPlan): Promise<Promise<unknown>> => {
+const underLoad = async (worker: ChaosWorker, plan: KillPlan): Promise<{ over: Promise<unknown> }> => {
   await worker.ask("load", { handler: "hello", event: 1, clients: plan.clients });
   const littering = worker
     .hold({ handler: "litter", limits: roomy })
@@ -32,7 +32,8 @@ const underLoad = async (worker: ChaosWorker, plan: KillPlan): Promise<Promise<u
     .catch(() => "killed");
   const soon = delay(plan.random.between(0, plan.longestMs));
   await (plan.random.next() < 0.3 ? littering : soon);
-  return littering;
+  // In an object: a bare promise would be waited for.
+  return { over: littering };
 };
 
 const litter = async (worker: ChaosWorker, sandbox: string, plan: KillPlan): Promise<void> => {
@@ -71,7 +72,7 @@ export const killRounds = async (cluster: TestCluster, victim: Victim, plan: Kil
     const where = `${cluster.account.name}, ${victim}, round ${round}, OL_TEST_SEED=${plan.random.seed}`;
     const littering = await underLoad(worker, plan);
     await kill(worker, victim);
-    await littering;
+    await littering.over;
     if (victim === "zygote") await worker.ask("stopLoad");
     else worker = await cluster.start();
     if (victim !== "zygote") assert.deepEqual(cluster.leftovers(worker), [], where);

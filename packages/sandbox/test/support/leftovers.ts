@@ -86,7 +86,9 @@ const groupsBelow = (directory: string, prefix: string): string[] => {
   return entries.flatMap((entry) => {
     if (!entry.isDirectory()) return [];
     const below = path.join(directory, entry.name);
-    return [...(entry.name.startsWith(prefix) ? [below] : []), ...groupsBelow(below, prefix)];
+    const ours = entry.name.startsWith(prefix);
+    // All that is in one of ours is ours.
+    return [...(ours ? [below] : []), ...groupsBelow(below, ours ? "" : prefix)];
   });
 };
 
@@ -184,11 +186,24 @@ export const pidNumbers = (pid: number): number[] => {
   return (/NSpid:\s+(.*)/.exec(status)?.[1] ?? "").split(/\s+/).map(Number);
 };
 
-/** The first process of a sandbox, by the host's number. */
-export const leafOf = (brokerPid: number, sandbox: string): number | undefined =>
-  descendantsOf(brokerPid).find(
+/** Whether a process runs: neither gone nor a zombie. */
+export const identityLives = (pid: number): boolean => {
+  const state = statFields(pid)?.[0];
+  return state !== undefined && state !== "Z" && state !== "X";
+};
+
+/** First processes of sandboxes below a broker whose mounts match. */
+const leavesWith = (brokerPid: number, mount: RegExp): number[] =>
+  descendantsOf(brokerPid).filter(
     (pid) =>
       pidNumbers(pid).at(-1) === 1 &&
-      // The directory that is mounted as its /host.
-      (tryTo(() => readFileSync(`/proc/${pid}/mountinfo`, "utf8")) ?? "").includes(`/${sandbox} /host `),
+      mount.test(tryTo(() => readFileSync(`/proc/${pid}/mountinfo`, "utf8")) ?? ""),
   );
+
+/** The first process of a sandbox, by the host's number: the one that has the sandbox's directory as its /host. */
+export const leafOf = (brokerPid: number, sandbox: string): number | undefined =>
+  leavesWith(brokerPid, new RegExp(`/${sandbox} /host `))[0];
+
+/** The same for any sandbox of a lambda. */
+export const leafRunning = (brokerPid: number, lambda: string): number | undefined =>
+  leavesWith(brokerPid, new RegExp(`/handlers/${lambda}/[^/ ]+ /host `))[0];

@@ -1,0 +1,5 @@
+/** Set by scripts/soaks: the tests of this name at full size. Without it they do about a tenth. */
+const soak = process.env["OL_TEST_SOAK"] === "1";
+
+/** The number for everyday runs, or that for a soak. */
+export const scaled = (everyday: number, inSoak: number): number => (soak ? inSoak : everyday);

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# 10,000 sandboxes made and destroyed one after the other, and 1,000 alive at once: nothing may be used up.
+# The everyday tests do a tenth of it. OL_TEST_SEED repeats a run.
+set -euo pipefail
+export OL_TEST_SOAK=1
+node_modules/.bin/tsc -b packages/sandbox
+exec node_modules/.bin/vitest run --project integration --reporter=verbose \
+  packages/sandbox/test/integration/sock-chaos-flat.test.ts "$@"
