@@ -28,6 +28,7 @@ node_is_new_enough() {
 }
 node_is_new_enough || finish_early "Node 20.19 or newer is needed; get it from https://nodejs.org"
 command -v npx >/dev/null || finish_early "npx is missing; it comes with npm, which comes with Node"
+[ -w . ] || finish_early "$(pwd) belongs to another user; run this in a clone of your own"
 [ "$(uname -s)" = Linux ] || finish_early "sandboxes are made from Linux namespaces; this is $(uname -s)"
 
 python_is_complete() {

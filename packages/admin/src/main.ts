@@ -2,6 +2,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 
+import { systemReason } from "@ol/common";
+
 import { Output } from "./cli/output.ts";
 import { run } from "./cli/run.ts";
 import { COMMANDS, LATER_COMMANDS } from "./commands/index.ts";
@@ -39,7 +41,7 @@ const endOnBrokenPipe = (stream: NodeJS.WriteStream): void => {
     if (error.code === "EPIPE") process.exit(0);
     // A full disk, for example. On the other stream, which may still be read.
     const other = stream === process.stdout ? process.stderr : process.stdout;
-    other.write(`cannot write the output: ${error.code ?? error.message}\n`, () => process.exit(1));
+    other.write(`cannot write the output: ${systemReason(error)}\n`, () => process.exit(1));
   });
 };
 

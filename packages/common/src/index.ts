@@ -6,3 +6,4 @@ export * from "./limit-keys.ts";
 export type * from "./limits.ts";
 export * from "./logger.ts";
 export * from "./nearest.ts";
+export * from "./system-reason.ts";

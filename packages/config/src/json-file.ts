@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { open, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 
-import { messageOf } from "@ol/common";
+import { messageOf, systemReason } from "@ol/common";
 
 import { configError } from "./errors.ts";
 
@@ -41,13 +41,9 @@ export const readJsonObject = async (file: string): Promise<Record<string, unkno
   } catch (error) {
     if (errnoOf(error) === "ENOENT")
       throw configError("OL_CONFIG_NOT_FOUND", `${file}: there is no such file`, { cause: error });
-    throw configError(
-      "OL_CONFIG_UNREADABLE",
-      `${file}: cannot be read: ${errnoOf(error) ?? messageOf(error)}`,
-      {
-        cause: error,
-      },
-    );
+    throw configError("OL_CONFIG_UNREADABLE", `${file}: cannot be read: ${systemReason(error)}`, {
+      cause: error,
+    });
   }
   return parseJsonObject(text, file);
 };
@@ -92,12 +88,8 @@ export const writeJsonFile = async (file: string, value: unknown, mode = 0o644):
     await syncDirectory(dirname(file));
   } catch (error) {
     await rm(temporary, { force: true });
-    throw configError(
-      "OL_CONFIG_WRITE_FAILED",
-      `${file}: cannot be written: ${errnoOf(error) ?? messageOf(error)}`,
-      {
-        cause: error,
-      },
-    );
+    throw configError("OL_CONFIG_WRITE_FAILED", `${file}: cannot be written: ${systemReason(error)}`, {
+      cause: error,
+    });
   }
 };

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { lstat, mkdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
-import { CleanupStack } from "@ol/common";
+import { CleanupStack, systemReason } from "@ol/common";
 import { type ClusterIdentity, newClusterId, writeJsonFile } from "@ol/config";
 
 import { adminError, errnoOf } from "../errors.ts";
@@ -88,8 +88,9 @@ export const createCluster = async ({ directory, workers }: NewCluster): Promise
     await fill(temporary, name, workers);
     await rename(temporary, directory);
   } catch (error) {
-    const reason = errnoOf(error) ?? "unknown reason";
-    throw adminError("OL_ADMIN_FILE", `cannot make ${shown(directory)}: ${reason}`, { cause: error });
+    throw adminError("OL_ADMIN_FILE", `cannot make ${shown(directory)}: ${systemReason(error)}`, {
+      cause: error,
+    });
   }
   undo.release();
 };

@@ -1,11 +1,12 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 
+import { systemReason } from "@ol/common";
 import { type ClusterIdentity, readClusterIdentity } from "@ol/config";
 
 import type { Arguments } from "../cli/arguments.ts";
 import type { Context } from "../cli/command.ts";
-import { adminError } from "../errors.ts";
+import { adminError, errnoOf } from "../errors.ts";
 import { asClusterFlag, shown } from "../text.ts";
 import { type ClusterPaths, clusterPaths } from "./paths.ts";
 
@@ -16,6 +17,20 @@ export interface Cluster {
 }
 
 const isCluster = (directory: string): boolean => existsSync(clusterPaths(directory).template);
+
+/** Another user's cluster is one, and "make one" would be the wrong advice. */
+const refuseUnreadable = (directory: string, source: string): void => {
+  try {
+    statSync(clusterPaths(directory).template);
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR"].includes(errnoOf(error) ?? "")) return;
+    throw adminError(
+      "OL_ADMIN_NO_CLUSTER",
+      `${source} ${shown(directory)}, which cannot be looked at: ${systemReason(error)}`,
+      { cause: error },
+    );
+  }
+};
 
 const childrenThatAre = (directory: string): string[] =>
   readdirSync(directory, { withFileTypes: true })
@@ -37,6 +52,7 @@ export const findClusterDirectory = (
     const directory = resolve(context.cwd, asked);
     if (isCluster(directory)) return directory;
     const source = named === undefined ? "$OL_CLUSTER is" : "--cluster is";
+    refuseUnreadable(directory, source);
     throw adminError(
       "OL_ADMIN_NO_CLUSTER",
       `${source} ${shown(asked)}, which is no cluster: it has no config/template.json; ${MAKE}`,

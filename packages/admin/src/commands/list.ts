@@ -2,11 +2,12 @@ import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 import { isLambdaName } from "@ol/bundle";
+import { systemReason } from "@ol/common";
 
 import { CLUSTER_OPTION, type Command, JSON_OPTION } from "../cli/command.ts";
 import { openCluster } from "../cluster/discover.ts";
 import { registryDirectory } from "../cluster/registry.ts";
-import { adminError, errnoOf } from "../errors.ts";
+import { adminError } from "../errors.ts";
 import { shown, table } from "../text.ts";
 
 const ENTRIES = ["f.py", "lambda_func.py"];
@@ -34,11 +35,9 @@ const namesIn = (registry: string): string[] => {
   try {
     return readdirSync(registry).sort();
   } catch (error) {
-    throw adminError(
-      "OL_ADMIN_FILE",
-      `cannot read the registry ${registry}: ${errnoOf(error) ?? "unknown reason"}`,
-      { cause: error },
-    );
+    throw adminError("OL_ADMIN_FILE", `cannot read the registry ${registry}: ${systemReason(error)}`, {
+      cause: error,
+    });
   }
 };
 

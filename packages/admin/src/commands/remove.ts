@@ -5,12 +5,13 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 
 import { checkLambdaName } from "@ol/bundle";
+import { systemReason } from "@ol/common";
 
 import { CLUSTER_OPTION, type Command } from "../cli/command.ts";
 import { withProgress } from "../cli/progress.ts";
 import { openCluster } from "../cluster/discover.ts";
 import { registryDirectory } from "../cluster/registry.ts";
-import { adminError, errnoOf } from "../errors.ts";
+import { adminError } from "../errors.ts";
 import { clusterFlag, lockFor } from "./options.ts";
 
 const run = promisify(execFile);
@@ -43,7 +44,7 @@ export const removeCommand: Command = {
       });
       await withProgress(context.output, `deleting ${name}`, removal);
     } catch (error) {
-      throw adminError("OL_ADMIN_FILE", `cannot delete ${path}: ${errnoOf(error) ?? "unknown reason"}`, {
+      throw adminError("OL_ADMIN_FILE", `cannot delete ${path}: ${systemReason(error)}`, {
         cause: error,
       });
     }

@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 
+import { systemReason } from "@ol/common";
+
 import { adminError, errnoOf } from "../errors.ts";
 import type { ProcessIdentity } from "./identity.ts";
 
@@ -22,7 +24,7 @@ export const readPidFile = (file: string): ProcessIdentity | "unreadable" | unde
     return parsePidFile(readFileSync(file, "utf8")) ?? "unreadable";
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return undefined;
-    throw adminError("OL_ADMIN_FILE", `cannot read ${file}: ${errnoOf(error) ?? "unknown reason"}`, {
+    throw adminError("OL_ADMIN_FILE", `cannot read ${file}: ${systemReason(error)}`, {
       cause: error,
     });
   }

@@ -2,10 +2,10 @@ import { spawn } from "node:child_process";
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import type { Readable } from "node:stream";
 
-import { messageOf } from "@ol/common";
+import { messageOf, systemReason } from "@ol/common";
 import type { Environment } from "@ol/config";
 
-import { adminError, errnoOf } from "../errors.ts";
+import { adminError } from "../errors.ts";
 import { type ProcessIdentity, identityOf } from "../process/identity.ts";
 import { removePidFile, writePidFile } from "../process/pid-file.ts";
 import { stopProcess } from "../process/stop.ts";
@@ -96,7 +96,7 @@ const openOut = (file: string): number => {
       0o640,
     );
   } catch (error) {
-    throw adminError("OL_ADMIN_FILE", `cannot write ${file}: ${errnoOf(error) ?? messageOf(error)}`, {
+    throw adminError("OL_ADMIN_FILE", `cannot write ${file}: ${systemReason(error)}`, {
       cause: error,
     });
   }
