@@ -22,6 +22,11 @@ command -v python3 >/dev/null || fail "Python is missing: Python 3.9 or newer is
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' ||
   fail "Python 3.9 or newer is needed, and this is $(python3 --version)."
 [ -w . ] || fail "$(pwd) belongs to another user: clone the repository into a directory of your own."
+# After a run as root. The compiler does not say it: it prints its own stack.
+for made in node_modules packages/*/dist apps/*/dist "$cluster"; do
+  [ ! -e "$made" ] || [ -w "$made" ] ||
+    fail "$made belongs to another user (was this run as root before?); as root: chown -R $(id -un) '$(pwd)'"
+done
 
 # The stamp is the lock file that was installed last.
 stamp=node_modules/.installed-lock.yaml
