@@ -9,6 +9,8 @@ import { fileURLToPath } from "node:url";
 
 import { describe, expect, it, onTestFinished } from "vitest";
 
+import { inspectHost } from "../../packages/sandbox/src/index.ts";
+
 import { agentClient, type TestReply } from "../../packages/worker/test/http/clients.ts";
 import { startWorkerProcess, type WorkerProcess } from "../../packages/worker/test/http/worker-process.ts";
 
@@ -67,6 +69,20 @@ describe("a worker process", () => {
     expect(await worker.exited).toBe(1);
     expect(performance.now() - beganMs).toBeLessThan(1_000);
     expect(await cut).toMatch(/hang up|ECONNRESET/u);
+  });
+
+  it("says that a lambda used too much memory, and runs it again in a fresh sandbox", async () => {
+    const { worker, call } = await started({ limits: { mem_mb: 40 } });
+    await addLambda(worker, "greedy", "def f(event):\n    return len(bytearray(event << 20))\n");
+    expect((await call("greedy", "1")).status).toBe(200);
+    const { enforcement } = await inspectHost();
+    const reply = await call("greedy", "200");
+    // Without a control group an allocation fails, and the lambda hears of it first.
+    const [status, words] =
+      enforcement?.memory === "rlimit" ? [500, "MemoryError"] : [502, "40 MB of memory"];
+    expect(reply.body.toString()).toContain(words);
+    expect(reply.status).toBe(status);
+    expect((await call("greedy", "1")).status).toBe(200);
   });
 
   it("that was killed leaves nothing once it was swept", async () => {

@@ -139,6 +139,12 @@ const lambdaFaults: readonly HttpCase[] = [
     body: /f\(event\)|handler/u,
   },
   {
+    title: "a lambda sees its environment",
+    request: post("/run/environment", "{}"),
+    status: 200,
+    body: "20",
+  },
+  {
     title: "a lambda that exits is 502, which says so",
     request: post("/run/exit", "{}"),
     status: 502,

@@ -31,6 +31,9 @@ const ECHO: FakeCode = {
   },
 };
 
+/** The value of an environment variable: lambdas get it, and no reply of the worker's own shows it. */
+export const ENVIRONMENT_VALUE = "an-environment-value";
+
 /** By name. */
 export const LAMBDAS: Readonly<Record<string, CaseLambda>> = {
   hello: {
@@ -56,6 +59,12 @@ export const LAMBDAS: Readonly<Record<string, CaseLambda>> = {
         throw new FakeBadOutput("the result is not JSON: nan");
       },
     },
+  },
+  environment: {
+    python: 'import os\n\ndef f(event):\n    return len(os.environ["TOKEN"])\n',
+    yaml: `environment:\n  TOKEN: ${ENVIRONMENT_VALUE}\n`,
+    fake: { call: () => ENVIRONMENT_VALUE.length },
+    config: { environment: { TOKEN: ENVIRONMENT_VALUE } },
   },
   exit: {
     python: "import os\n\ndef f(event):\n    os._exit(3)\n",

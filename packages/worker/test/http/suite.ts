@@ -3,6 +3,7 @@ import { connect } from "node:net";
 import { afterAll, describe, expect, it } from "vitest";
 
 import { type HttpCase, HTTP_CASES } from "./cases.ts";
+import { ENVIRONMENT_VALUE } from "./lambdas.ts";
 import { agentClient, type Client, parseReply, rawExchange, type TestReply } from "./clients.ts";
 
 /** The worker under test. */
@@ -23,7 +24,7 @@ const expectCase = (reply: TestReply, wanted: HttpCase, secrets: readonly string
     if (!matches(reply.headers[name], value))
       expect({ [name]: reply.headers[name] }).toEqual({ [name]: value });
   for (const name of wanted.without ?? []) expect(reply.headers).not.toHaveProperty(name);
-  for (const secret of secrets) expect(text).not.toContain(secret);
+  for (const secret of [...secrets, ENVIRONMENT_VALUE]) expect(text).not.toContain(secret);
 };
 
 /** Every case through one client. */

@@ -109,6 +109,15 @@ def socket_memory_bomb(event):
     return written > event["limitMib"] * _MIB, f"{written // _MIB} MiB"
 
 
+def cpu_bomb(event):
+    """Counts the CPU time it gets in a while of trying to use it all."""
+    began, until = time.process_time(), time.perf_counter() + event["seconds"]
+    while time.perf_counter() < until:
+        pass
+    share = (time.process_time() - began) / event["seconds"]
+    return share > event["share"], round(share, 2)
+
+
 def large_file(event):
     written = 0
     try:
@@ -242,6 +251,7 @@ _BITES = {
 }
 
 PROBES = {
+    "cpu-bomb": cpu_bomb,
     "fork-bomb": fork_bomb,
     "thread-bomb": thread_bomb,
     "memory-bomb": memory_bomb,
@@ -253,4 +263,4 @@ PROBES = {
     "output-bomb": output_bomb,
     "bite": bite,
 }
-INLINE = {"fork-bomb", "thread-bomb", "memory-bomb", "shared-memory-bomb", "output-bomb", "bite"}
+INLINE = {"cpu-bomb", "fork-bomb", "thread-bomb", "memory-bomb", "shared-memory-bomb", "output-bomb", "bite"}

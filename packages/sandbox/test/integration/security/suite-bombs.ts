@@ -48,6 +48,18 @@ export const describeBombs = (mode: Mode): void => {
       await Promise.all(idle.map((sandbox) => sandbox.destroy()));
     });
 
+    it("of CPU time ends at limits.cpuPercent where a control group counts it, and else is open, as documented", async () => {
+      const event = { probe: "cpu-bomb", seconds: 1, share: 0.3 };
+      const bounded = await engine.sandbox("none", { limits: { cpuPercent: 10 } });
+      const outcome = await bounded.probe(event);
+      await bounded.destroy();
+      expect(outcome.succeeded).toBe(engine.enforcement.cpu === "none");
+      // A busy machine gives less than all, but more than a tenth.
+      const roomy = await engine.sandbox("none", { limits: { cpuPercent: 100 } });
+      expect(await roomy.probe({ ...event, share: 0.15 })).toMatchObject({ succeeded: true });
+      await roomy.destroy();
+    });
+
     it("of memory ends at limits.memoryMb, and ends nothing else", async () => {
       const neighbour = await engine.sandbox("none");
       const bounded = await engine.sandbox("none", { limits: { memoryMb: 64 } });
