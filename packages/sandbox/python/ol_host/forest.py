@@ -23,7 +23,7 @@ from ol_host.strays import kill_strays, pid_of
 # A dead leaf's exit status comes from its zygote right after its pidfd; then it is not waited for any longer.
 _STATUS_GRACE_SEC = 0.25
 # A zygote forks in a millisecond; one that takes this long was stopped, or hangs, and will not come back.
-_FORK_SEC = 15.0
+_FORK_SEC = 8.0
 _FIRST_LEAF_UID = 1
 _LAST_WORDS_BYTES = 4096
 

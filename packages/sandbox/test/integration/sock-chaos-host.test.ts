@@ -147,9 +147,8 @@ describe.each(await accounts())("as $name", (account) => {
       ),
     );
     for (const outcome of outcomes) expect(outcome).toMatch(/^(made|OL_SANDBOX_CANCELLED)$/);
-    await expect.poll(async () => (await worker.stats()).pool.sandboxes, { timeout: 10_000 }).toBe(0);
-    const { pool } = await worker.stats();
-    expect(pool).toMatchObject({ creating: 0, promisedMb: 0, engine: { sandboxes: 0 } });
+    const nothing = { sandboxes: 0, creating: 0, promisedMb: 0, engine: { sandboxes: 0 } };
+    await expect.poll(async () => (await worker.stats()).pool, { timeout: 20_000 }).toMatchObject(nothing);
     await expectQuiet(worker);
     await worker.close();
     expect(await eventually(() => cluster.leftovers().length === 0, 5_000)).toBe(true);
@@ -170,6 +169,24 @@ describe.each(await accounts())("as $name", (account) => {
 });
 
 describe.each((await accounts()).filter(({ name }) => name === "rootless"))("an ordinary user", (account) => {
+  it("loses one call to a zygote that stays stopped, and gets another", async () => {
+    await using cluster = await TestCluster.create(account);
+    await using worker = await cluster.start({ createMs: 60_000 });
+    expect(await worker.call({ handler: "hello", event: 0 })).toBe(0);
+    const { zygote } = treeOf(worker.brokerPid);
+    process.kill(zygote, "SIGSTOP");
+    // The first has a process that was forked before; the second has to wait for one.
+    expect(await worker.call({ handler: "hello", event: 1 })).toBe(1);
+    await expect(worker.call({ handler: "hello", event: 2 })).rejects.toMatchObject({
+      // It said nothing for too long, or it was ended with its tree: whichever comes first.
+      code: expect.stringMatching(/^OL_SANDBOX_(PROTOCOL|DESTROYED)$/) as string,
+    });
+    await expect
+      .poll(() => worker.call({ handler: "hello", event: 3 }).catch(() => "too early"), { timeout: 20_000 })
+      .toBe(3);
+    await expect.poll(async () => (await worker.stats()).pool.promisedMb, { timeout: 5_000 }).toBe(0);
+  });
+
   it("is told which setting forbids user namespaces", async () => {
     await using cluster = await TestCluster.create(account);
     // One namespace may be made in the first, and that is the one the engine then runs in.

@@ -12,7 +12,7 @@ const plan = {
   rounds: scaled(10, 100),
   random,
   litter: { depth: scaled(500, 5_000), closed: scaled(10, 100), files: scaled(10_000, 100_000) },
-  clients: 4,
+  clients: scaled(2, 4),
   longestMs: scaled(500, 5_000),
 };
 console.info(`OL_TEST_SEED=${random.seed}`);

@@ -148,12 +148,14 @@ const verbs = {
   },
 };
 
-process.on("message", async (request) => {
+const answer = async (request) => {
   try {
     tell({ id: request.id, ok: await verbs[request.verb](request) });
   } catch (error) {
     tell({ id: request.id, error: explain(error) });
   }
-});
+};
+
+process.on("message", (request) => void answer(request));
 void engine.lost.then((reason) => tell({ event: "lost", reason }));
 tell({ event: "ready", brokerPid: engine.brokerPid });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 
 import type { ChaosWorker } from "./chaos-worker.ts";
 import { type TestCluster, eventually } from "./cluster.ts";
-import { type Findings, leafOf, treeOf } from "./leftovers.ts";
+import { type Findings, leafOf, treeOf, treesOf } from "./leftovers.ts";
 import type { Random } from "./random.ts";
 
 /** Who is killed. */
@@ -44,6 +44,8 @@ const litter = async (worker: ChaosWorker, sandbox: string, plan: KillPlan): Pro
 const kill = async (worker: ChaosWorker, victim: Victim): Promise<void> => {
   if (victim === "worker") return worker.kill();
   if (victim === "zygote") {
+    // It may be starting only now.
+    assert.ok(await eventually(() => treesOf(worker.brokerPid).length === 1));
     process.kill(treeOf(worker.brokerPid).zygote, "SIGKILL");
     return undefined;
   }
