@@ -40,7 +40,8 @@ began=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 began_s=$(date +%s)
 
 set +e
-"${run[@]}" "$@" 2>&1 | tee "$output"
+# Where the repository lies is nobody's business.
+"${run[@]}" "$@" 2>&1 | sed "s#$PWD#.#g" | tee "$output"
 status=${PIPESTATUS[0]}
 set -e
 took_s=$(($(date +%s) - began_s))
