@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
 
 /** A worker as a process of its own, started by its bin. */
 export interface WorkerProcess {
@@ -20,7 +21,7 @@ export interface WorkerProcess {
   close(): Promise<void>;
 }
 
-const BIN = new URL("../../../../apps/worker/bin/ol-worker.js", import.meta.url).pathname;
+const BIN = fileURLToPath(new URL("../../../../apps/worker/bin/ol-worker.js", import.meta.url));
 const START_MS = 20_000;
 
 /** The one line that a worker writes when it knows how its start went. */
