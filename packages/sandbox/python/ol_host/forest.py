@@ -24,6 +24,8 @@ from ol_host.strays import kill_strays, pid_of
 _STATUS_GRACE_SEC = 0.25
 # A zygote forks in a millisecond; one that takes this long was stopped, or hangs, and will not come back.
 _FORK_SEC = 8.0
+# A sandbox that was just handed out starts up in about this time; the next one's fork would take a CPU from it.
+_REFILL_DELAY_SEC = 0.004
 _FIRST_LEAF_UID = 1
 _LAST_WORDS_BYTES = 4096
 
@@ -62,6 +64,7 @@ class Forest:
         self._leaves: "dict[int, Leaf]" = {}
         self._prepared: "dict[str, collections.deque[Leaf]]" = collections.defaultdict(collections.deque)
         self._to_refill: "set[str]" = set()
+        self._refill_moment: "float | None" = None
         self._free_uids = collections.deque(range(_FIRST_LEAF_UID, trees.UID_BLOCK - 1))
         self._numbers = 0
         # (moment, leaf) of those dead without a known status.
@@ -93,6 +96,8 @@ class Forest:
     def moments(self) -> "list[float]":
         """When `on_time` wants to be called."""
         moments = [moment for moment, _leaf in self._undecided]
+        if self._refill_moment is not None:
+            moments.append(self._refill_moment)
         if self._unforked:
             moments.append(next(iter(self._unforked.values()))[0])
         return moments
@@ -120,9 +125,14 @@ class Forest:
 
     def want_refill(self, networks: "typing.Iterable[str]") -> None:
         self._to_refill.update(networks)
+        if self._refill_moment is None:
+            self._refill_moment = time.monotonic() + _REFILL_DELAY_SEC
 
     def refill(self) -> None:
         """Has leaves forked for those that were taken."""
+        if self._refill_moment is None or time.monotonic() < self._refill_moment:
+            return
+        self._refill_moment = None
         wanted, self._to_refill = self._to_refill, set()
         if self._closing:
             return
