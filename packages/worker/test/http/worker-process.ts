@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -60,6 +60,8 @@ export const startWorkerProcess = async (
   const close = async (): Promise<void> => {
     if (child.exitCode === null && child.signalCode === null) child.kill("SIGTERM");
     await exited;
+    // One that was killed, or lost its engine, leaves control groups that only a sweep finds.
+    spawnSync(process.execPath, [BIN, "sweep", "--config", file], { timeout: START_MS });
     await rm(directory, { recursive: true, force: true });
   };
   const line = await readiness(child, log);
