@@ -37,7 +37,7 @@ export const removeCommand: Command = {
     const trash = join(registry, `.removed-${randomBytes(6).toString("hex")}`);
     try {
       renameSync(path, trash);
-      // rm and not fs.rm: any depth, and links are not followed.
+      // rm and not fs.rm: it manages whatever depth, and follows no links.
       const removal = run("rm", ["-rf", "--one-file-system", "--", trash], {
         timeout: DEADLINE_MS,
         signal: context.signal,

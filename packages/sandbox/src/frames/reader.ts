@@ -22,7 +22,7 @@ export interface FrameHandler {
 /** A REPLY up to this size is collected when it comes in pieces, so that its receiver knows its length. */
 const COLLECT_BYTES = 65_536;
 
-/** Largest meta + body of the types that may not be as large as any frame. */
+/** Largest meta + body of the types that have a smaller limit than a frame. */
 const maxLengthOf = (type: number): number => {
   switch (type) {
     case FRAME.hello:
