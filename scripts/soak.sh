@@ -60,6 +60,7 @@ mkdir -p docs/soaks
   echo "| began | $began |"
   echo "| took | $took_s s |"
   echo "| machine | kernel $(uname -r), $(uname -m), $(nproc) cores, $memory_mb MiB of memory, $distribution |"
+  echo "| temporary files | $(stat -f -c %T "${TMPDIR:-/tmp}") |"
   echo "| user | $([ "$(id -u)" = 0 ] && echo root || echo "an ordinary user") |"
   echo "| versions | Node $(node -p process.versions.node), $(python3 --version 2>&1) |"
   echo
