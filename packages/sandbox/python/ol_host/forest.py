@@ -19,6 +19,7 @@ from ol_host import tree as trees
 from ol_host.cgroups import GroupStock
 from ol_host.leaves import Leaf, kill_process
 from ol_host.strays import kill_strays, pid_of
+from ol_host.uids import LeafUids
 
 # A dead leaf's exit status comes from its zygote right after its pidfd; then it is not waited for any longer.
 _STATUS_GRACE_SEC = 0.25
@@ -26,7 +27,6 @@ _STATUS_GRACE_SEC = 0.25
 _FORK_SEC = 8.0
 # A sandbox that was just handed out starts up in about this time; the next one's fork would take a CPU from it.
 _REFILL_DELAY_SEC = 0.004
-_FIRST_LEAF_UID = 1
 _LAST_WORDS_BYTES = 4096
 
 
@@ -65,7 +65,7 @@ class Forest:
         self._prepared: "dict[str, collections.deque[Leaf]]" = collections.defaultdict(collections.deque)
         self._to_refill: "set[str]" = set()
         self._refill_moment: "float | None" = None
-        self._free_uids = collections.deque(range(_FIRST_LEAF_UID, trees.UID_BLOCK - 1))
+        self._uids = LeafUids()
         self._numbers = 0
         # (moment, leaf) of those dead without a known status.
         self._undecided: "list[tuple[float, Leaf]]" = []
@@ -148,16 +148,14 @@ class Forest:
         """Asks a zygote for a leaf; one that has just died is replaced once."""
         tree = self._tree_for(network)
         try:
-            return self._ask_for_leaf(tree)
+            return self._ask_for_leaf(tree, network)
         except (BrokenPipeError, ConnectionResetError):
             # First what it said before it died.
             while tree.zygote_alive:
                 self._on_zygote(tree)
-        return self._ask_for_leaf(self._tree_for(network))
+        return self._ask_for_leaf(self._tree_for(network), network)
 
-    def _ask_for_leaf(self, tree: trees.Tree) -> Leaf:
-        if not self._free_uids:
-            raise OSError(f"{trees.UID_BLOCK - 2} sandboxes are alive, and there are no more user ids")
+    def _ask_for_leaf(self, tree: trees.Tree, network: str) -> Leaf:
         if len(self._leaves) >= self._soil.most_leaves:
             reason = f"the limit of open files allows for {self._soil.most_leaves} sandboxes; raise it (ulimit -n)"
             raise OSError(errno.EMFILE, reason)
@@ -171,22 +169,24 @@ class Forest:
             procs = group.open_procs() if group is not None else []
             for descriptor in procs:
                 sent.callback(os.close, descriptor)
-            leaf = Leaf(self._numbers, tree, self._free_uids[0], group, ours)
+            uid = self._uids.take(network)
+            undo.callback(self._uids.give_back, uid)
+            leaf = Leaf(self._numbers, tree, network, uid, group, ours)
             message = {"op": "prepare", "leaf": leaf.number, "uid": leaf.uid}
             messages.send(tree.control, message, [theirs.fileno(), *procs])
             undo.pop_all()
         self._numbers += 1
-        self._free_uids.popleft()
         self._leaves[leaf.number] = leaf
         self._unforked[leaf.number] = (time.monotonic() + _FORK_SEC, leaf)
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_leaf(leaf))
         return leaf
 
     def _tree_for(self, network: str) -> trees.Tree:
+        wanted = trees.tree_class(network)
         for tree in self._trees:
-            if tree.network == network and tree.zygote_alive:
+            if tree.network == wanted and tree.zygote_alive:
                 return tree
-        tree = self._spawn(network)
+        tree = self._spawn(wanted)
         self._trees.append(tree)
         self._selector.register(tree.control, selectors.EVENT_READ, lambda: self._on_zygote(tree))
         self._selector.register(tree.pidfd, selectors.EVENT_READ, lambda: self._on_tree_death(tree))
@@ -327,8 +327,8 @@ class Forest:
         self._undecided = [entry for entry in self._undecided if entry[1] is not leaf]
         self._unforked.pop(leaf.number, None)
         self._close_channel(leaf)
-        if leaf in self._prepared[leaf.tree.network]:
-            self._prepared[leaf.tree.network].remove(leaf)
+        if leaf in self._prepared[leaf.network]:
+            self._prepared[leaf.network].remove(leaf)
         if leaf.setup_error is not None and not leaf.assigned:
             self._log("warn", f"a process to fork sandboxes from could not be made: {leaf.setup_error}")
         self._ended(leaf)
@@ -336,7 +336,7 @@ class Forest:
             if leaf.group.memory_event_fd in self._selector.get_map():
                 self._selector.unregister(leaf.group.memory_event_fd)
             self._soil.groups.give_back(leaf.group)
-        self._free_uids.append(leaf.uid)
+        self._uids.give_back(leaf.uid)
 
 
 def _receive(channel: socket.socket) -> "tuple[dict[str, typing.Any], list[int]] | None":

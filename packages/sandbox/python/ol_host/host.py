@@ -8,7 +8,7 @@ import signal
 
 import ol_kernel as kernel
 
-from ol_host.tree import UID_BLOCK
+from ol_host.uids import UID_BLOCK
 
 # The range that systemd's table of user ids leaves unused, in whole blocks.
 _FIRST_BLOCK = 0x70000000

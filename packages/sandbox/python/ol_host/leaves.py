@@ -11,9 +11,13 @@ from ol_host.tree import Tree
 
 
 class Leaf:
-    def __init__(self, number: int, tree: Tree, uid: int, group: "Group | None", channel: socket.socket) -> None:
+    def __init__(
+        self, number: int, tree: Tree, network: str, uid: int, group: "Group | None", channel: socket.socket
+    ) -> None:
         self.number = number
         self.tree = tree
+        # Its network class; the tree may serve two.
+        self.network = network
         self.uid = uid
         self.group = group
         # Open until the leaf has shut itself in.

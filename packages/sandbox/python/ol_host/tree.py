@@ -20,6 +20,7 @@ import ol_kernel as kernel
 from ol_guest import init, messages
 
 from ol_host.files import real_directory, write_all
+from ol_host.uids import UID_BLOCK
 
 _NAMESPACES = (
     kernel.CLONE_NEWUSER
@@ -29,8 +30,6 @@ _NAMESPACES = (
     | kernel.CLONE_NEWUTS
     | kernel.CLONE_NEWCGROUP
 )
-# As many host ids as a tree maps, so as many leaves, less two, can be alive in it.
-UID_BLOCK = 65_536
 _SYSTEM_DIRECTORIES = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 # What programs look up outside /usr: certificates, linked alternatives, the loader's cache, the time zone.
 _ETC_TREES = ("ssl", "pki", "ca-certificates", "alternatives")
@@ -118,8 +117,14 @@ def _detached_read_only(source: Source) -> int:
     return tree
 
 
+def tree_class(network: str) -> str:
+    """Which tree serves a network class. A process cannot go back to the host's network from one of its own, so
+    there are two: `none`, and `net` for those that share the host's."""
+    return "none" if network == "none" else "net"
+
+
 class Tree:
-    """A running tree as the broker sees it."""
+    """A running tree as the broker sees it; `network` is its class (`tree_class`)."""
 
     def __init__(self, network: str, pid: int, pidfd: int, control: socket.socket, log_fd: int) -> None:
         self.network = network
