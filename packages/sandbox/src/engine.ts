@@ -20,6 +20,8 @@ export type SandboxExit =
   | { readonly reason: "signal"; readonly signal: string }
   /** The memory limit killed it. */
   | { readonly reason: "out-of-memory" }
+  /** It had more in its scratch directory than limits.scratch_mb, or too many files. */
+  | { readonly reason: "out-of-disk" }
   /** `kill` was called. */
   | { readonly reason: "killed" }
   /** It could not be set up, the engine's host process died, or the status could not be had; `message` says which. */
@@ -32,15 +34,29 @@ export interface EngineSandbox {
   readonly connection: Duplex;
   /** Settles once every process of the sandbox is gone. Never rejects. */
   readonly exited: Promise<SandboxExit>;
+  /**
+   * Stops every process until `resume`; a paused sandbox can be killed as any other. Idempotent. Fails with
+   * OL_SANDBOX_PAUSE_FAILED if some could not be stopped, and then all run on.
+   */
+  pause(): Promise<void>;
+  /** Lets them run again. Idempotent, also for one that was never paused. Fails with OL_SANDBOX_RESUME_FAILED. */
+  resume(): Promise<void>;
+  /** Bytes of memory that it holds now, files in memory (/tmp, /dev/shm) included; 0 when it is gone. */
+  memoryBytes(): Promise<number>;
   /** Ends every process at once; settles when they and everything the engine made for them are gone. Idempotent. */
   kill(): Promise<void>;
 }
 
 /** What an engine can enforce on this machine; `ol-admin doctor` prints it. */
 export interface Enforcement {
+  /** `rlimit`: of each process; what a whole sandbox holds is measured now and then, and who holds too much killed. */
   readonly memory: "cgroup-v2" | "cgroup-v1" | "rlimit" | "none";
   readonly procs: "cgroup-v2" | "cgroup-v1" | "rlimit" | "none";
   readonly cpu: "cgroup-v2" | "cgroup-v1" | "none";
+  /** How a sandbox is paused. `signals` stop its processes one by one, which is a courtesy and not a limit. */
+  readonly pause: "cgroup-v2" | "signals" | "none";
+  /** `measured`: the scratch directory is measured now and then; `quota`: a file system in memory of exact size. */
+  readonly scratch: "measured" | "quota" | "none";
   /** True if sandboxes run without root on the host. */
   readonly rootless: boolean;
   /** One sentence each: what is not in force here, why, and what to do. */

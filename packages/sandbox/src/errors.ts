@@ -54,6 +54,22 @@ export const SANDBOX_ERRORS = {
     status: 502,
     about: "The lambda used more than its limits.mem_mb and was killed.",
   },
+  OL_SANDBOX_OUT_OF_DISK: {
+    causedBy: "user",
+    status: 502,
+    about:
+      "The lambda had more than its limits.scratch_mb, or too many files, in its scratch directory and was killed.",
+  },
+  OL_SANDBOX_PAUSE_FAILED: {
+    causedBy: "system",
+    status: 500,
+    about: "A sandbox could not be paused; it runs on. The message gives the kernel's reason.",
+  },
+  OL_SANDBOX_RESUME_FAILED: {
+    causedBy: "system",
+    status: 500,
+    about: "A paused sandbox could not be resumed and was destroyed. The message gives the kernel's reason.",
+  },
   OL_SANDBOX_TIMEOUT: {
     causedBy: "user",
     status: 504,

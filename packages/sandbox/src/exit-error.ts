@@ -20,6 +20,12 @@ export const exitError = (exit: SandboxExit | undefined, spec: SandboxSpec): OlE
         `The lambda used more than its ${spec.limits.memoryMb} MB of memory and was killed.`,
         { details: { memoryMb: spec.limits.memoryMb } },
       );
+    case "out-of-disk":
+      return sandboxError(
+        "OL_SANDBOX_OUT_OF_DISK",
+        `The lambda had more than ${spec.limits.scratchMb} MB, or too many files, in its scratch directory and was killed.`,
+        { details: { scratchMb: spec.limits.scratchMb } },
+      );
     case "killed":
       return sandboxError("OL_SANDBOX_DESTROYED", "The sandbox was destroyed.");
     case "lost":

@@ -38,6 +38,10 @@ export interface PoolEvents {
   ready: [sandbox: Sandbox];
   /** An EVENT of the guest (log, memory, retire). Only information: the guest is not trusted. */
   guest: [sandbox: Sandbox, name: string, body: Buffer];
+  /** Its processes are stopped. */
+  paused: [sandbox: Sandbox];
+  /** Its processes run again. */
+  resumed: [sandbox: Sandbox];
   /** It takes no more calls. */
   destroying: [sandbox: Sandbox];
   /** Nothing of it is left, and its memory is free again. */
@@ -107,6 +111,9 @@ export class SandboxPool implements AsyncDisposable {
     this.#observer = {
       ready: (sandbox) => this.#events.emit("ready", sandbox),
       guestEvent: (sandbox, name, body) => this.#events.emit("guest", sandbox, name, body),
+      paused: (sandbox) => this.#events.emit("paused", sandbox),
+      resuming: () => undefined,
+      resumed: (sandbox) => this.#events.emit("resumed", sandbox),
       destroying: (sandbox) => {
         this.#budget.announce(sandbox.meta.limits.memoryMb);
         this.#events.emit("destroying", sandbox);

@@ -1,4 +1,4 @@
-import { type Logger, type OlError, messageOf } from "@ol/common";
+import { type Logger, type OlError, isOlError, messageOf } from "@ol/common";
 
 import { within } from "./deadline.ts";
 import type { EngineSandbox, SandboxExit, SandboxSpec } from "./engine.ts";
@@ -7,12 +7,21 @@ import { exitError } from "./exit-error.ts";
 import type { Call, CallFailure, CallHandle, ReplySink } from "./frames/call.ts";
 import type { ConnectionTimers } from "./frames/connection-options.ts";
 import { GuestConnection } from "./frames/connection.ts";
+import { HeldCalls } from "./held-calls.ts";
 
 /**
- * `starting`: the guest loads its code; calls are taken and wait for it. `ready`: calls run. `destroying`: nothing
- * more is taken, its processes are being ended. `destroyed`: nothing of it is left.
+ * `starting`: the guest loads its code; calls are taken and wait for it. `ready`: calls run. `pausing`, `paused`,
+ * `resuming`: its processes are stopped, or about to be, or about not to be; calls are taken and resume it.
+ * `destroying`: nothing more is taken, its processes are being ended. `destroyed`: nothing of it is left.
  */
-export type SandboxState = "starting" | "ready" | "destroying" | "destroyed";
+export type SandboxState =
+  | "starting"
+  | "ready"
+  | "pausing"
+  | "paused"
+  | "resuming"
+  | "destroying"
+  | "destroyed";
 
 /** A function's whole reply. With a failure the body is JSON {type, message}, else the result's JSON. */
 export interface Reply {
@@ -23,6 +32,15 @@ export interface Reply {
 /** Told of what happens to a sandbox; the pool. */
 export interface SandboxObserver {
   ready(sandbox: Sandbox): void;
+  /** It is paused; what it holds stays as it is until it is resumed. */
+  paused(sandbox: Sandbox): void;
+  /**
+   * It is about to be resumed, and is as soon as this settles: the place to find memory for it. A rejection leaves it
+   * paused; whoever wanted it resumed, and every call that waits for that, hears the error.
+   */
+  resuming(sandbox: Sandbox): Promise<void> | void;
+  /** It runs again. */
+  resumed(sandbox: Sandbox): void;
   /** It takes no more calls. */
   destroying(sandbox: Sandbox): void;
   /** An EVENT of the guest, such as log, memory or retire. Only information. */
@@ -54,6 +72,10 @@ export class Sandbox implements AsyncDisposable {
   #state: SandboxState = "starting";
   #settleReady: (error?: OlError) => void = () => undefined;
   #destroyed: Promise<void> | undefined;
+  readonly #held = new HeldCalls();
+  /** The pause or resume that is under way. */
+  #pausing: Promise<boolean> | undefined;
+  #resuming: Promise<void> | undefined;
   /** Why it takes no calls. */
   #ended: OlError | undefined;
 
@@ -91,7 +113,7 @@ export class Sandbox implements AsyncDisposable {
 
   /** Calls whose reply has not come in full. */
   get inFlight(): number {
-    return this.#connection.inFlight;
+    return this.#connection.inFlight + this.#held.size;
   }
 
   /** Why the sandbox takes no more calls; undefined while it does. */
@@ -102,10 +124,16 @@ export class Sandbox implements AsyncDisposable {
   /**
    * Runs a call; calls of one sandbox run one after the other. All errors come to the sink, none is thrown, and
    * the sink hears nothing before this has returned. After a failed import the error is that one, otherwise after
-   * the sandbox's end OL_SANDBOX_DESTROYED.
+   * the sandbox's end OL_SANDBOX_DESTROYED. A paused sandbox is resumed first.
    */
   invoke(call: Call, sink: ReplySink): CallHandle {
-    if (this.#ended === undefined) return this.#connection.open(call, sink);
+    if (this.#state === "ready" || this.#state === "starting") return this.#connection.open(call, sink);
+    if (this.#ended === undefined) {
+      const handle = this.#held.add(call, sink);
+      // Held calls hear of a failure themselves, and not before this has returned.
+      queueMicrotask(() => void this.resume().catch(() => undefined));
+      return handle;
+    }
     const error = this.#refusal(this.#ended);
     let wanted = true;
     queueMicrotask(() => {
@@ -129,6 +157,35 @@ export class Sandbox implements AsyncDisposable {
     });
   }
 
+  /** What it holds now, in bytes. */
+  memoryBytes(): Promise<number> {
+    return this.#engineSandbox.memoryBytes();
+  }
+
+  /**
+   * Stops its processes until a call comes or `resume` is called. True if it is paused now; false, and nothing done,
+   * if it is not `ready`, or runs a call, or one came meanwhile. Fails with OL_SANDBOX_PAUSE_FAILED; then it runs on.
+   */
+  pause(): Promise<boolean> {
+    if (this.#state === "paused") return Promise.resolve(true);
+    if (this.#state === "pausing" && this.#pausing !== undefined) return this.#pausing;
+    if (this.#state !== "ready" || this.inFlight > 0) return Promise.resolve(false);
+    this.#state = "pausing";
+    this.#pausing = this.#pause();
+    return this.#pausing;
+  }
+
+  /**
+   * Lets its processes run again; nothing happens if they do. Fails with what the pool's memory says, with
+   * OL_SANDBOX_RESUME_FAILED (it is destroyed then), or if it has ended with OL_SANDBOX_DESTROYED.
+   */
+  resume(): Promise<void> {
+    if (this.#ended !== undefined) return Promise.reject(this.#refusal(this.#ended));
+    if (this.#state === "ready" || this.#state === "starting") return Promise.resolve();
+    this.#resuming ??= this.#resume().finally(() => (this.#resuming = undefined));
+    return this.#resuming;
+  }
+
   /**
    * Ends it at once: open calls hear OL_SANDBOX_DESTROYED. Settles when nothing of it is left; never rejects.
    * Idempotent.
@@ -146,6 +203,64 @@ export class Sandbox implements AsyncDisposable {
     return sandboxError("OL_SANDBOX_DESTROYED", `The sandbox had ended before the call: ${ended.message}`, {
       cause: ended,
     });
+  }
+
+  async #pause(): Promise<boolean> {
+    this.#connection.suspend();
+    try {
+      await this.#engineSandbox.pause();
+    } catch (error) {
+      if (!this.#is("pausing")) return false;
+      this.#runsAgain();
+      throw error;
+    }
+    if (!this.#is("pausing")) return false;
+    this.#state = "paused";
+    this.#observer.paused(this);
+    // A call that came meanwhile is resuming it already, once this has returned.
+    return this.#held.size === 0;
+  }
+
+  async #resume(): Promise<void> {
+    // One that cannot be paused runs on, which is what is wanted here.
+    if (this.#is("pausing")) await this.#pausing?.catch(() => undefined);
+    if (this.#is("paused")) await this.#thaw();
+    if (this.#ended !== undefined) throw this.#refusal(this.#ended);
+  }
+
+  async #thaw(): Promise<void> {
+    this.#state = "resuming";
+    try {
+      await this.#observer.resuming(this);
+    } catch (error) {
+      if (this.#is("resuming")) this.#state = "paused";
+      this.#held.fail(error as OlError);
+      throw error;
+    }
+    if (!this.#is("resuming")) return;
+    try {
+      // Before its processes run, so that they find it first.
+      this.#connection.notify("resumed");
+      await this.#engineSandbox.resume();
+    } catch (error) {
+      const reason = isOlError(error) ? error : resumeError(error);
+      void this.#destroy(reason);
+      throw reason;
+    }
+    if (!this.#is("resuming")) return;
+    this.#observer.resumed(this);
+    this.#runsAgain();
+  }
+
+  #runsAgain(): void {
+    this.#state = "ready";
+    this.#connection.unsuspend();
+    this.#held.release((call, sink) => this.#connection.open(call, sink));
+  }
+
+  /** The state after a wait, in which anything may have happened. */
+  #is(state: SandboxState): boolean {
+    return this.#state === state;
   }
 
   #loaded(): void {
@@ -167,6 +282,7 @@ export class Sandbox implements AsyncDisposable {
   #destroy(error: OlError): Promise<void> {
     this.#end(error);
     this.#connection.fail(error);
+    this.#held.fail(error);
     this.#destroyed ??= this.#kill();
     return this.#destroyed;
   }
@@ -196,3 +312,8 @@ export class Sandbox implements AsyncDisposable {
     if ((await within(closed, END_MS)) === undefined) await this.#destroy(exitError(exit, this.meta));
   }
 }
+
+const resumeError = (cause: unknown): OlError =>
+  sandboxError("OL_SANDBOX_RESUME_FAILED", `The sandbox could not be resumed: ${messageOf(cause)}`, {
+    cause,
+  });

@@ -47,4 +47,6 @@ def in_force(groups: GroupStock, rootless: bool) -> "dict[str, object]":
         "memory": by_group if "memory" in groups.controllers else "rlimit",
         "procs": by_group if "pids" in groups.controllers else ("rlimit" if counts_processes(rootless) else "none"),
         "cpu": by_group if "cpu" in groups.controllers else "none",
+        "pause": "none",
+        "scratch": "none",
     }

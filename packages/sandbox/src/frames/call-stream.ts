@@ -56,6 +56,12 @@ export class CallStream implements CallHandle {
     this.#consumed = consumed;
   }
 
+  /** Moves its deadlines by a time in which the guest could not run. */
+  shift(heldMs: number): void {
+    this.startedAtMs += heldMs;
+    if (this.resetAtMs > 0) this.resetAtMs += heldMs;
+  }
+
   resume(): void {
     this.#flow?.resume();
   }

@@ -26,6 +26,7 @@ import {
 import { type GuestHello, readCredit, readEvent, readFailure, readHello, readResetCode } from "./incoming.ts";
 import { callMeta } from "./opening.ts";
 import { Outgoing } from "./outgoing.ts";
+import { PartialFrame } from "./partial-frame.ts";
 import { Pings } from "./pings.ts";
 import { type FrameHandler, FrameReader } from "./reader.ts";
 import { StreamList } from "./stream-list.ts";
@@ -64,8 +65,8 @@ export class GuestConnection implements FrameHandler {
   /** The stream and flags of a frame whose body is still coming. */
   #current: CallStream | undefined;
   #currentEnds = false;
-  #partial = 0;
-  #partialSinceMs = 0;
+  readonly #partial: PartialFrame;
+  #suspendedAtMs = 0;
 
   /** Takes `socket` over. `timers` only replaces what it names. */
   constructor(socket: Duplex, owner: ConnectionOwner, timers: Partial<ConnectionTimers> = {}) {
@@ -74,6 +75,7 @@ export class GuestConnection implements FrameHandler {
     this.#timers = { ...DEFAULT_CONNECTION_TIMERS, ...timers };
     this.#throttle = new Throttle(socket, this.#watchdog, this.#startedAtMs);
     this.#outgoing = new Outgoing(socket, this.#watchdog, this.#timers.writeStallMs);
+    this.#partial = new PartialFrame(this.#watchdog, this.#timers.partialFrameMs);
     socket.on("data", this.#read);
     socket.on("error", this.#closed);
     socket.on("end", this.#closed);
@@ -128,6 +130,26 @@ export class GuestConnection implements FrameHandler {
   /** Sends the guest an EVENT, such as `shutdown` or `resumed`. */
   notify(event: string): void {
     if (this.#state !== "ended") this.#outgoing.write(FRAME.event, 0, 0, `:event\0${event}`, EMPTY);
+  }
+
+  /** The guest is about to be paused: until `unsuspend` no time counts against it. Idempotent. */
+  suspend(): void {
+    if (this.#suspendedAtMs > 0) return;
+    this.#suspendedAtMs = performance.now();
+    this.#watchdog.hold();
+    this.#pings.hold();
+  }
+
+  /** The guest runs again: every deadline is as far away as it was. Idempotent. */
+  unsuspend(): void {
+    if (this.#suspendedAtMs === 0) return;
+    const heldMs = performance.now() - this.#suspendedAtMs;
+    this.#suspendedAtMs = 0;
+    this.#partial.shift(heldMs);
+    this.#outgoing.shift(heldMs);
+    for (let stream = this.#streams.first; stream !== undefined; stream = stream.next) stream.shift(heldMs);
+    this.#pings.release();
+    this.#watchdog.release();
   }
 
   /** Ends the connection: every open call hears `error`. Only the first call counts. */
@@ -300,22 +322,17 @@ export class GuestConnection implements FrameHandler {
       this.#violated(error.message);
       return;
     }
-    const partial = this.#reader.partial;
-    if (partial !== 0 && partial !== this.#partial) {
-      this.#partialSinceMs = performance.now();
-      this.#watchdog.at(this.#partialSinceMs + this.#timers.partialFrameMs, this.#partialSinceMs);
-    }
-    this.#partial = partial;
+    this.#partial.seen(this.#reader.partial);
   };
 
   /** Looks at every deadline; returns the next. */
   #check(nowMs: number): number {
     try {
-      if (this.#throttle.resumes(nowMs)) this.#partialSinceMs = nowMs;
+      if (this.#throttle.resumes(nowMs)) this.#partial.restart(nowMs);
       return Math.min(
         this.#throttle.resumeAtMs,
         this.#checkHello(nowMs),
-        this.#checkPartial(nowMs),
+        this.#throttle.paused ? Number.POSITIVE_INFINITY : this.#partial.check(nowMs),
         this.#outgoing.check(nowMs, this.#mayBeBusy()),
         this.#checkCalls(nowMs),
       );
@@ -330,13 +347,6 @@ export class GuestConnection implements FrameHandler {
     if (this.#state !== "greeting") return Number.POSITIVE_INFINITY;
     const dueMs = this.#startedAtMs + this.#timers.helloMs;
     if (nowMs >= dueMs) throw new FrameViolation(`no HELLO within ${this.#timers.helloMs} ms`);
-    return dueMs;
-  }
-
-  #checkPartial(nowMs: number): number {
-    if (this.#partial === 0 || this.#throttle.paused) return Number.POSITIVE_INFINITY;
-    const dueMs = this.#partialSinceMs + this.#timers.partialFrameMs;
-    if (nowMs >= dueMs) throw new FrameViolation(`half a frame for ${this.#timers.partialFrameMs} ms`);
     return dueMs;
   }
 

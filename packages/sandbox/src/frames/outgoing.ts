@@ -36,6 +36,11 @@ export class Outgoing {
     this.#watchdog.at(nowMs + this.#stallMs, nowMs);
   }
 
+  /** Moves the deadline by a time in which the guest could not run. */
+  shift(heldMs: number): void {
+    if (this.#stalledSinceMs > 0) this.#stalledSinceMs += heldMs;
+  }
+
   /** Throws FrameViolation if nothing was read for too long by a guest that is not busy; returns when to look again. */
   check(nowMs: number, busy: boolean): number {
     if (this.#stalledSinceMs === 0) return Number.POSITIVE_INFINITY;

@@ -3,7 +3,9 @@ import { FrameViolation } from "./codec.ts";
 
 interface Ping {
   readonly sentAtMs: number;
-  readonly timer: NodeJS.Timeout;
+  timer: NodeJS.Timeout;
+  readonly late: () => void;
+  readonly timeoutMs: number;
   readonly resolve: (roundTripMs: number) => void;
   readonly reject: (error: Error) => void;
 }
@@ -22,7 +24,7 @@ export class Pings {
       const late = (): void =>
         reject(sandboxError("OL_SANDBOX_TIMEOUT", `No answer to a PING within ${timeoutMs} ms.`));
       const timer = setTimeout(late, timeoutMs);
-      this.#waiting.set(id, { sentAtMs: performance.now(), timer, resolve, reject });
+      this.#waiting.set(id, { sentAtMs: performance.now(), timer, late, timeoutMs, resolve, reject });
       write(body);
     });
   }
@@ -35,6 +37,16 @@ export class Pings {
     this.#waiting.delete(id);
     clearTimeout(ping.timer);
     ping.resolve(performance.now() - ping.sentAtMs);
+  }
+
+  /** None is late until `release`. */
+  hold(): void {
+    for (const ping of this.#waiting.values()) clearTimeout(ping.timer);
+  }
+
+  /** Those that wait have all their time again. */
+  release(): void {
+    for (const ping of this.#waiting.values()) ping.timer = setTimeout(ping.late, ping.timeoutMs);
   }
 
   fail(error: Error): void {

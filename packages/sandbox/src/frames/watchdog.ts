@@ -11,6 +11,7 @@ export class Watchdog {
   #immediate: NodeJS.Immediate | undefined;
   #dueMs = Number.POSITIVE_INFINITY;
   #stopped = false;
+  #held = false;
 
   /** `check` looks at all deadlines and returns the next one (performance.now() time), or Infinity. */
   constructor(check: (nowMs: number) => number) {
@@ -19,16 +20,34 @@ export class Watchdog {
 
   /** Makes sure that `check` runs at or soon after `dueMs`. */
   at(dueMs: number, nowMs: number): void {
-    if (dueMs >= this.#dueMs || this.#stopped) return;
+    if (dueMs >= this.#dueMs || this.#stopped || this.#held) return;
     clearTimeout(this.#timer);
     this.#dueMs = dueMs;
     this.#timer = setTimeout(this.#fire, Math.min(MAX_TIMER_MS, Math.max(1, Math.ceil(dueMs - nowMs))));
   }
 
+  /** Nothing is due until `release`. */
+  hold(): void {
+    this.#held = true;
+    this.#disarm();
+  }
+
+  /** Looks at all deadlines again. */
+  release(): void {
+    this.#held = false;
+    const nowMs = performance.now();
+    this.at(nowMs, nowMs);
+  }
+
   stop(): void {
     this.#stopped = true;
+    this.#disarm();
+  }
+
+  #disarm(): void {
     clearTimeout(this.#timer);
     clearImmediate(this.#immediate);
+    this.#dueMs = Number.POSITIVE_INFINITY;
   }
 
   /**

@@ -131,7 +131,15 @@ export class SockEngine implements SandboxEngine {
     };
     try {
       const connection = await this.#connect(id, signal);
-      return { id, connection, exited, kill };
+      return {
+        id,
+        connection,
+        exited,
+        kill,
+        pause: async () => void (await this.#broker.request("pause", { sandbox: id })),
+        resume: async () => void (await this.#broker.request("resume", { sandbox: id })),
+        memoryBytes: async () => (await this.#broker.request("measure", { sandbox: id }))["bytes"] as number,
+      };
     } catch (error) {
       await kill();
       throw this.#setupError(await exited, error);
@@ -245,6 +253,8 @@ const enforcementOf = (started: Record<string, unknown>): Enforcement => ({
   memory: started["memory"] as Enforcement["memory"],
   procs: started["procs"] as Enforcement["procs"],
   cpu: started["cpu"] as Enforcement["cpu"],
+  pause: started["pause"] as Enforcement["pause"],
+  scratch: started["scratch"] as Enforcement["scratch"],
   rootless: started["rootless"] as boolean,
   notes: started["notes"] as string[],
 });

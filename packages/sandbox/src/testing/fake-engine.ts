@@ -17,6 +17,12 @@ export interface FakeEngineOptions {
   readonly code?: Readonly<Record<string, FakeCode>>;
   /** Runs before a sandbox is made; what it throws is why it is not made. May wait. */
   readonly beforeCreate?: (id: string, spec: SandboxSpec, signal?: AbortSignal) => unknown;
+  /** Runs before a sandbox is paused; what it throws is why it is not. May wait. */
+  readonly beforePause?: (id: string) => unknown;
+  /** Runs before a sandbox is resumed; what it throws is why it is not. May wait. */
+  readonly beforeResume?: (id: string) => unknown;
+  /** What a sandbox says it holds, in bytes; default 1,000,000. */
+  readonly memoryBytes?: (id: string) => number;
   /** Runs when a sandbox is killed, before it is gone. May wait. */
   readonly beforeGone?: (id: string) => unknown;
 }
@@ -25,9 +31,13 @@ const ENFORCEMENT: Enforcement = {
   memory: "none",
   procs: "none",
   cpu: "none",
+  pause: "none",
+  scratch: "none",
   rootless: true,
   notes: ["A fake engine isolates nothing; it is for tests."],
 };
+
+const FAKE_BYTES = 1_000_000;
 
 /**
  * An engine for tests: sandboxes are objects of this process whose guests speak real frames and run JavaScript
@@ -62,7 +72,7 @@ export class FakeEngine implements SandboxEngine {
       this.#sandboxes.delete(id);
       this.#destroyed += 1;
     };
-    const sandbox = new FakeSandbox(id, spec, code, gone);
+    const sandbox = new FakeSandbox(id, spec, code, gone, this.#options);
     this.#sandboxes.set(id, sandbox);
     this.#created += 1;
     return sandbox;
@@ -106,15 +116,37 @@ class FakeSandbox implements EngineSandbox {
   readonly #guestEnd: EngineSandbox["connection"];
   readonly #guest: FakeGuest;
   readonly #gone: () => Promise<void>;
+  readonly #options: FakeEngineOptions;
   #settleExited: (exit: SandboxExit) => void = () => undefined;
   #killed: Promise<void> | undefined;
 
-  constructor(id: string, spec: SandboxSpec, code: FakeCode, gone: () => Promise<void>) {
+  constructor(
+    id: string,
+    spec: SandboxSpec,
+    code: FakeCode,
+    gone: () => Promise<void>,
+    options: FakeEngineOptions,
+  ) {
     this.id = id;
+    this.#options = options;
     this.#gone = gone;
     this.exited = new Promise((resolve) => (this.#settleExited = resolve));
     [this.connection, this.#guestEnd] = socketPair();
     this.#guest = new FakeGuest(this.#guestEnd, code, spec.environment, (exit) => this.end(exit));
+  }
+
+  async pause(): Promise<void> {
+    await this.#options.beforePause?.(this.id);
+    this.#guest.freeze();
+  }
+
+  async resume(): Promise<void> {
+    await this.#options.beforeResume?.(this.id);
+    this.#guest.thaw();
+  }
+
+  memoryBytes(): Promise<number> {
+    return Promise.resolve(this.#options.memoryBytes?.(this.id) ?? FAKE_BYTES);
   }
 
   end(exit: SandboxExit): void {

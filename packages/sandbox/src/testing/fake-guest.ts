@@ -78,6 +78,8 @@ export class FakeGuest implements FrameHandler {
   #current: Waiting | undefined;
   #currentEnds = false;
   #running = true;
+  /** What it wrote while it was frozen; undefined while it is not. */
+  #unwritten: (() => void)[] | undefined;
 
   constructor(
     connection: Duplex,
@@ -94,6 +96,19 @@ export class FakeGuest implements FrameHandler {
     connection.on("close", () => this.stop());
     this.#write(FRAME.hello, 0, 0, `:v\x001\0:window\0${DEFAULT_WINDOW}\0:streams\x002\0:runtime\0fake`);
     void this.#load();
+  }
+
+  /** Reads and says nothing until `thaw`; functions of this process cannot be stopped, but their replies can wait. */
+  freeze(): void {
+    this.#unwritten ??= [];
+    this.#connection.pause();
+  }
+
+  thaw(): void {
+    const unwritten = this.#unwritten ?? [];
+    this.#unwritten = undefined;
+    for (const write of unwritten) write();
+    this.#connection.resume();
   }
 
   /** Does and says nothing more. */
@@ -206,6 +221,7 @@ export class FakeGuest implements FrameHandler {
   }
 
   #write(type: number, flags: number, id: number, meta: string, body: Buffer = EMPTY): void {
-    if (this.#connection.writable) writeFrame(this.#connection, type, flags, id, meta, body);
+    if (this.#unwritten !== undefined) this.#unwritten.push(() => this.#write(type, flags, id, meta, body));
+    else if (this.#connection.writable) writeFrame(this.#connection, type, flags, id, meta, body);
   }
 }
