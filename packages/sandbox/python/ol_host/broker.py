@@ -1,6 +1,7 @@
 """The broker's loop, and what the worker asks for.
 
-Verbs, all that there are: `start` (once, first), `create`, `kill`, `stats`, `close`. Events: `exit` (a sandbox is
+Verbs, all that there are: `start` (once, first), `create`, `pause`, `resume`, `measure`, `kill`, `stats`, `close`.
+Events: `exit` (a sandbox is
 gone and why), `log`. Nothing here waits for anybody.
 """
 
@@ -16,16 +17,19 @@ import typing
 import ol_kernel as kernel
 from ol_guest import messages
 
-from ol_host import cgroups, host, limits
+from ol_host import cgroups, host, limits, processes
 from ol_host.files import InUse, Scratch, Workspace
 from ol_host.forest import Forest, Soil
 from ol_host.leaves import Leaf
+from ol_host.pausing import Pauser
 from ol_host.tree import Base
 from ol_host.wire import FRAME_BYTES, Refused, Wire, WireError
 
 # How often output files are measured; between two looks a sandbox can write as much as its disk lets it.
 _LOG_CHECK_SEC = 1.0
 _CLOSE_SEC = 10.0
+# What tests leave out of the control groups.
+_LEFT_OUT = {"cgroups": ("memory", "pids", "cpu", cgroups.FREEZE), "cgroup-freeze": (cgroups.FREEZE,)}
 # What an earlier broker left is removed before the first sandbox is made: a million files take about this long.
 _SWEEP_SEC = 40.0
 
@@ -61,7 +65,7 @@ class Broker:
     # Time
 
     def _timeout(self) -> "float | None":
-        moments = self._forest.moments() if self._started else []
+        moments = self._forest.moments() + self._pauser.moments() if self._started else []
         if self._sandboxes:
             moments.append(self._next_log_check)
         if self._close_deadline is not None:
@@ -71,6 +75,7 @@ class Broker:
     def _on_time(self) -> None:
         now = time.monotonic()
         self._forest.on_time(now)
+        self._pauser.on_time(now)
         if self._sandboxes and now >= self._next_log_check:
             self._next_log_check = now + _LOG_CHECK_SEC
             for leaf in self._sandboxes.values():
@@ -111,6 +116,9 @@ class Broker:
         verbs = {
             "start": self._start,
             "create": self._create,
+            "pause": self._pause,
+            "resume": self._resume,
+            "measure": self._measure,
             "kill": self._kill,
             "stats": self._stats,
             "close": self._close,
@@ -122,7 +130,7 @@ class Broker:
                 raise WireError(f"verb {request['verb']!r} is unknown, or too early")
             answer = verb(request)
         except Refused as error:
-            self._wire.send({"v": 1, "id": number, "error": {"code": error.code, "message": str(error)}})
+            self._refuse_later(number, error)
             return
         if answer is not None:
             self._wire.send({"v": 1, "id": number, "ok": answer})
@@ -142,6 +150,9 @@ class Broker:
         os.umask(0o022)
         most_leaves = host.allow_many_descriptors()
         hierarchies, notes = cgroups.discover(as_root=not self._rootless)
+        # Tests look at hosts that have less than this one.
+        left_out = {name: names for name, names in _LEFT_OUT.items() if name in request["weaken"]}
+        hierarchies = cgroups.without(hierarchies, frozenset().union(*left_out.values()))
         if self._rootless:
             self._enter_own_namespace()
         base = Base(request["runtimeDir"], request.get("packagesDir"))
@@ -174,6 +185,7 @@ class Broker:
         )
         self._forest = Forest(soil, self._selector, self._on_end, self._log)
         self._forest.want_refill(request["networks"])
+        self._pauser = Pauser(request["downsizePaused"], self._answer_later, self._refuse_later)
         self._started = True
         return {
             "pid": os.getpid(),
@@ -250,6 +262,8 @@ class Broker:
             descriptors.append(listener.detach())
             descriptors.extend(leaf.scratch.output_fds)
             leaf.log_mb = request["limits"]["logMb"]
+            leaf.memory_mb = request["limits"]["memoryMb"]
+            leaf.scratch_mb = request["limits"]["scratchMb"]
             message = {
                 "op": "assign",
                 "environment": request["environment"],
@@ -269,6 +283,36 @@ class Broker:
         finally:
             for descriptor in descriptors[:3]:
                 os.close(descriptor)
+
+    def _pause(self, request: "dict[str, typing.Any]") -> "dict[str, object] | None":
+        leaf = self._sandboxes.get(request["sandbox"])
+        if leaf is None or leaf.kill_wanted:
+            # What has ended does nothing any more, which is what was asked for.
+            return {}
+        return {} if self._pauser.pause(leaf, request["id"]) else None
+
+    def _resume(self, request: "dict[str, typing.Any]") -> "dict[str, object]":
+        leaf = self._sandboxes.get(request["sandbox"])
+        if leaf is not None:
+            self._pauser.resume(leaf)
+        return {}
+
+    def _measure(self, request: "dict[str, typing.Any]") -> "dict[str, object]":
+        leaf = self._sandboxes.get(request["sandbox"])
+        if leaf is None or leaf.pid == 0:
+            return {"bytes": 0}
+        try:
+            counted = None if leaf.group is None else leaf.group.memory_bytes()
+        except OSError:
+            # Somebody removed our group.
+            counted = None
+        return {"bytes": processes.memory_bytes(leaf) if counted is None else counted}
+
+    def _refuse_later(self, number: int, error: Refused) -> None:
+        self._wire.send({"v": 1, "id": number, "error": {"code": error.code, "message": str(error)}})
+
+    def _answer_later(self, number: int) -> None:
+        self._wire.send({"v": 1, "id": number, "ok": {}})
 
     def _kill(self, request: "dict[str, typing.Any]") -> "dict[str, object] | None":
         leaf = self._sandboxes.get(request["sandbox"])
@@ -293,6 +337,7 @@ class Broker:
         scratch = leaf.scratch
         if scratch is None:
             return
+        self._pauser.forget(leaf)
         if self._sandboxes.get(scratch.sandbox) is leaf:
             self._wire.send({"v": 1, "event": "exit", "sandbox": scratch.sandbox, **leaf.end()})
             del self._sandboxes[scratch.sandbox]

@@ -16,6 +16,9 @@ import typing
 import ol_kernel as kernel
 
 _CONTROLLERS = ("memory", "pids", "cpu")
+# Not a controller: every v2 group can be frozen, also on hosts whose controllers are all in v1 hierarchies. (The v1
+# freezer is not used: a process that it froze cannot be killed before it is thawed.)
+FREEZE = "freeze"
 _CPU_PERIOD_USEC = 100_000
 _MIB = 1024 * 1024
 # Killed processes are gone in some 10 ms; a machine under load takes longer.
@@ -78,12 +81,13 @@ def discover(as_root: bool) -> "tuple[list[Hierarchy], list[str]]":
     notes: "list[str]" = []
     mounts = parse_mounts(_read("/proc/self/mountinfo"))
     own = parse_own_group(_read("/proc/self/cgroup"))
+    hierarchies: "list[Hierarchy]" = []
     for version, point, _options in mounts:
         if version == 2:
             found = _discover_v2(point, own.get("", "/"), as_root, notes)
-            if found is not None:
+            if found is not None and found.controllers != (FREEZE,):
                 return [found], notes
-    hierarchies = []
+            hierarchies += [found] if found is not None and not hierarchies else []
     for controller in _CONTROLLERS:
         points = [point for version, point, options in mounts if version == 1 and controller in options]
         if points and as_root and os.access(points[0], os.W_OK):
@@ -105,11 +109,22 @@ def _discover_v2(point: str, own: str, as_root: bool, notes: "list[str]") -> "Hi
         return None
     wanted = tuple(name for name in _CONTROLLERS if name in available)
     if not wanted:
-        return None
+        # A hybrid host: the limits come from v1.
+        return Hierarchy(2, parent, (FREEZE,)) if os.access(parent, os.W_OK) else None
     if not os.access(parent, os.W_OK):
         notes.append(f"no limits by cgroup: {parent} is not writable for this user (systemd: Delegate=yes)")
         return None
-    return Hierarchy(2, parent, wanted)
+    return Hierarchy(2, parent, (*wanted, FREEZE))
+
+
+def without(hierarchies: "typing.Iterable[Hierarchy]", names: "typing.Container[str]") -> "list[Hierarchy]":
+    """The hierarchies with some controllers left out."""
+    left = []
+    for hierarchy in hierarchies:
+        controllers = tuple(name for name in hierarchy.controllers if name not in names)
+        if controllers:
+            left.append(dataclasses.replace(hierarchy, controllers=controllers))
+    return left
 
 
 class Group:
@@ -122,8 +137,11 @@ class Group:
         self._version = version
         self._written: "dict[str, str]" = {}
         self._out_of_memory_before = 0
-        # v1 only: becomes readable when the group runs out of memory.
+        # v1 only: becomes readable when the group runs out of memory. On v2 the kernel itself ends the whole group
+        # (memory.oom.group), the end is noticed by the leaf's pidfd, and the group's counter tells the reason.
         self.memory_event_fd = -1
+        self._frozen = False
+        self._memory_lowered = False
 
     @property
     def directories(self) -> "frozenset[str]":
@@ -162,7 +180,67 @@ class Group:
             # What the last user left unread would kill the next.
             with contextlib.suppress(BlockingIOError):
                 os.read(self.memory_event_fd, 8)
+        # The last user may have ended while it was paused: who joins a frozen group freezes.
+        self.restore_memory()
+        self.freeze(False)
         self._out_of_memory_before = self._out_of_memory_count()
+
+    @property
+    def can_freeze(self) -> bool:
+        return FREEZE in self._directories
+
+    def freeze(self, frozen: bool) -> None:
+        """Takes effect at once for whoever is not in the middle of a system call, and soon for all. Nobody waits for
+        that: the kernel tells of it with 10 ms delay. A frozen process can be killed."""
+        if self._frozen != frozen:
+            _write(self._directories[FREEZE], "cgroup.freeze", str(int(frozen)))
+            self._frozen = frozen
+
+    def is_frozen(self) -> bool:
+        """Whether every process has stopped."""
+        return "frozen 1" in _read(os.path.join(self._directories[FREEZE], "cgroup.events")).splitlines()
+
+    def processes(self) -> "list[int]":
+        for path in self.directories:
+            return [int(pid) for pid in _read(os.path.join(path, "cgroup.procs")).split()]
+        return []
+
+    def memory_bytes(self) -> "int | None":
+        """What it holds; None where memory is not counted."""
+        directory = self._directories.get("memory")
+        if directory is None:
+            return None
+        return int(_read(os.path.join(directory, "memory.current" if self._on_v2("memory") else "memory.usage_in_bytes")))
+
+    def lower_memory(self) -> None:
+        """Holds it to what it has now. Only while none of its processes can run: it would have to ask for memory, and
+        on v1 be killed for it."""
+        directory = self._directories.get("memory")
+        if directory is None or self._memory_lowered:
+            return
+        used = self.memory_bytes()
+        self._memory_lowered = True
+        try:
+            # v2: `high` and not `max`, which would kill where this only slows down.
+            name = "memory.high" if self._on_v2("memory") else "memory.limit_in_bytes"
+            _write(directory, name, str(used))
+        except OSError as error:
+            # EBUSY: it holds more again (v1). It is still frozen, so nothing is lost.
+            if error.errno != errno.EBUSY:
+                raise
+
+    def restore_memory(self) -> None:
+        if not self._memory_lowered:
+            return
+        directory = self._directories["memory"]
+        if self._on_v2("memory"):
+            _write(directory, "memory.high", "max")
+        else:
+            _write(directory, "memory.limit_in_bytes", self._written["memory.limit_in_bytes"])
+        self._memory_lowered = False
+
+    def _on_v2(self, controller: str) -> bool:
+        return self._version == 2 and controller in self._directories
 
     def was_out_of_memory(self) -> bool:
         return self._out_of_memory_count() > self._out_of_memory_before
@@ -240,7 +318,11 @@ class GroupStock:
 
     @property
     def version(self) -> int:
-        return self._hierarchies[0].version if self._hierarchies else 0
+        """Of the hierarchies that limit; the one beside them that only freezes does not count."""
+        for hierarchy in self._hierarchies:
+            if hierarchy.controllers != (FREEZE,):
+                return hierarchy.version
+        return 0
 
     @property
     def controllers(self) -> "frozenset[str]":
@@ -256,7 +338,8 @@ class GroupStock:
         for hierarchy, root in zip(self._hierarchies, self._roots):
             if hierarchy.version == 2:
                 enable_controllers(hierarchy, os.path.basename(root))
-                _write(root, "cgroup.subtree_control", " ".join(f"+{name}" for name in hierarchy.controllers))
+                controllers = [name for name in hierarchy.controllers if name != FREEZE]
+                _write(root, "cgroup.subtree_control", " ".join(f"+{name}" for name in controllers))
 
     def take(self) -> Group:
         while self._ready:
@@ -299,7 +382,7 @@ def enable_controllers(hierarchy: Hierarchy, prefix: str) -> None:
     delegated group moves into a child group of it first.
     """
     enabled = _read(os.path.join(hierarchy.parent, "cgroup.subtree_control")).split()
-    missing = [name for name in hierarchy.controllers if name not in enabled]
+    missing = [name for name in hierarchy.controllers if name not in enabled and name != FREEZE]
     if not missing:
         return
     text = " ".join(f"+{name}" for name in missing)

@@ -219,6 +219,7 @@ class Forest:
 
     def _on_forked(self, leaf: Leaf, pidfd: int) -> None:
         leaf.pidfd = pidfd
+        leaf.pid = max(0, pid_of(pidfd))
         self._unforked.pop(leaf.number, None)
         self._selector.register(pidfd, selectors.EVENT_READ, lambda: self._on_leaf_death(leaf))
         if leaf.group is not None and leaf.group.memory_event_fd >= 0:

@@ -27,11 +27,20 @@ class Leaf:
         # None while it waits to become a sandbox.
         self.scratch: "Scratch | None" = None
         self.log_mb = 0
+        self.memory_mb = 0
+        self.scratch_mb = 0
+        self.scratch_in_memory = False
+        # In open files without a name, as last measured.
+        self.nameless_memory_bytes = 0
+        # Its id on the host, to look at it by; never to signal it by. 0 until the zygote has forked it.
+        self.pid = 0
+        self.paused = False
         self.dead = False
         self.status: "int | None" = None
         self.setup_error: "str | None" = None
         self.kill_wanted = False
         self.out_of_memory = False
+        self.out_of_disk = False
         # Requests to be answered when nothing is left of it.
         self.waiting: "list[int]" = []
 
@@ -49,6 +58,8 @@ class Leaf:
         """Why it ended, as the worker is told."""
         if self.out_of_memory or (self.group is not None and self.group.was_out_of_memory()):
             return {"reason": "out-of-memory"}
+        if self.out_of_disk:
+            return {"reason": "out-of-disk"}
         if self.kill_wanted:
             return {"reason": "killed"}
         if self.setup_error is not None:

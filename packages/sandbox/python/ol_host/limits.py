@@ -4,7 +4,7 @@ import resource
 import typing
 
 from ol_host import host
-from ol_host.cgroups import Group, GroupStock
+from ol_host.cgroups import FREEZE, Group, GroupStock
 
 _MIB = 1024 * 1024
 # Descriptors that a sandbox may open; libraries with many connections need more than the customary 1,024.
@@ -47,6 +47,6 @@ def in_force(groups: GroupStock, rootless: bool) -> "dict[str, object]":
         "memory": by_group if "memory" in groups.controllers else "rlimit",
         "procs": by_group if "pids" in groups.controllers else ("rlimit" if counts_processes(rootless) else "none"),
         "cpu": by_group if "cpu" in groups.controllers else "none",
-        "pause": "none",
+        "pause": "cgroup-v2" if FREEZE in groups.controllers else "signals",
         "scratch": "none",
     }

@@ -238,6 +238,7 @@ const startFields = (options: SockEngineOptions): Record<string, unknown> => ({
   groupPrefix: `ol-${options.clusterId}-${options.workerName}`,
   prepared: options.prepared ?? DEFAULT_PREPARED,
   networks: options.networks ?? ["host"],
+  downsizePaused: options.downsizePaused ?? true,
   weaken: options.weaken ?? [],
 });
 

@@ -9,7 +9,11 @@ export type Defence =
   | "ipc-namespace"
   | "network-namespace"
   | "landlock"
-  | "read-only";
+  | "read-only"
+  /** All control groups. */
+  | "cgroups"
+  /** Only the one that freezes. */
+  | "cgroup-freeze";
 
 /** Where a SOCK engine works, and as what. */
 export interface SockEngineOptions {
@@ -30,6 +34,8 @@ export interface SockEngineOptions {
   /** Network classes whose zygote is started at once and not on first use; default `["host"]`. */
   readonly networks?: readonly NetworkClass[];
   readonly logger?: Logger;
+  /** Whether a paused sandbox's memory limit is lowered to what it holds; default true. */
+  readonly downsizePaused?: boolean;
   /** For tests only. */
   readonly weaken?: readonly Defence[];
 }

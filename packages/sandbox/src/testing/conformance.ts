@@ -6,6 +6,7 @@ import { SandboxPool } from "../pool.ts";
 import type { Sandbox } from "../sandbox.ts";
 import { CALL_CASES } from "./conformance-calls.ts";
 import { LIFE_CASES } from "./conformance-life.ts";
+import { PAUSE_CASES } from "./conformance-pause.ts";
 
 /** What of a test runner the suite needs; vitest's and jest's functions fit. */
 export interface TestFunctions {
@@ -27,7 +28,7 @@ export const CONFORMANCE_HANDLERS_DIR: string = fileURLToPath(
 );
 
 /** All behaviours, for a runner that `describeEngineConformance` does not fit. */
-export const CONFORMANCE_CASES: readonly ConformanceCase[] = [...CALL_CASES, ...LIFE_CASES];
+export const CONFORMANCE_CASES: readonly ConformanceCase[] = [...CALL_CASES, ...LIFE_CASES, ...PAUSE_CASES];
 
 const CASE_TIMEOUT_MS = 60_000;
 
