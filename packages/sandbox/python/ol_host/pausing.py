@@ -49,8 +49,6 @@ class Pauser:
             return True
         if leaf in self._stopping:
             raise Refused("OL_SANDBOX_PAUSE_FAILED", "it is being paused already")
-        if leaf.pid == 0:
-            raise Refused("OL_SANDBOX_PAUSE_FAILED", "it is only being made")
         if leaf.group is not None and leaf.group.can_freeze:
             _failing("OL_SANDBOX_PAUSE_FAILED", lambda: leaf.group.freeze(True))
             self._is_paused(leaf)

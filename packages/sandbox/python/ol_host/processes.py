@@ -67,6 +67,9 @@ class Stop:
 
     def step(self) -> bool:
         """One pass; true if everything had been stopped before it."""
+        if self._leaf.pid == 0:
+            # It can answer its first call before its zygote has told us of it.
+            return False
         running = {pid for pid in of_leaf(self._leaf) if self._runs(pid)}
         for pid in _signal(self._leaf, running, signal.SIGSTOP):
             self._told.add(pid)

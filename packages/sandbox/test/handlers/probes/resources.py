@@ -3,6 +3,7 @@
 import mmap
 import os
 import shutil
+import signal
 import socket
 import threading
 import time
@@ -107,6 +108,30 @@ def socket_memory_bomb(event):
     except OSError as error:
         return False, f"{error} after {written // _MIB} MiB"
     return written > event["limitMib"] * _MIB, f"{written // _MIB} MiB"
+
+
+def busy_family(event):
+    """Leaves processes behind that never rest: each forks children, and each child adds a byte to /host/busy. They end
+    by themselves some time after a test that failed."""
+    until = time.monotonic() + event.get("seconds", 30)
+    for _ in range(event.get("families", 2)):
+        if os.fork() == 0:
+            try:
+                _fork_until(until)
+            finally:
+                os._exit(0)
+    return True, "busy"
+
+
+def _fork_until(until):
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    while time.monotonic() < until:
+        pid = os.fork()
+        if pid == 0:
+            with open("/host/busy", "ab") as file:
+                file.write(b"x")
+            os._exit(0)
+        os.waitpid(pid, 0)
 
 
 def cpu_bomb(event):
@@ -251,6 +276,7 @@ _BITES = {
 }
 
 PROBES = {
+    "busy-family": busy_family,
     "cpu-bomb": cpu_bomb,
     "fork-bomb": fork_bomb,
     "thread-bomb": thread_bomb,
@@ -263,4 +289,4 @@ PROBES = {
     "output-bomb": output_bomb,
     "bite": bite,
 }
-INLINE = {"cpu-bomb", "fork-bomb", "thread-bomb", "memory-bomb", "shared-memory-bomb", "output-bomb", "bite"}
+INLINE = {"busy-family", "cpu-bomb", "fork-bomb", "thread-bomb", "memory-bomb", "shared-memory-bomb", "output-bomb", "bite"}

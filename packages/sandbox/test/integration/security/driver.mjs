@@ -56,6 +56,24 @@ export const createDriver = ({ SockEngine, SandboxPool }) => {
       }
     },
 
+    async pause({ sandbox }) {
+      return { paused: await sandboxes.get(sandbox).pause() };
+    },
+
+    async resume({ sandbox }) {
+      await sandboxes.get(sandbox).resume();
+      return {};
+    },
+
+    async memoryBytes({ sandbox }) {
+      return { bytes: await sandboxes.get(sandbox).memoryBytes() };
+    },
+
+    /** How it ended by itself. */
+    async exited({ sandbox }) {
+      return { exit: await sandboxes.get(sandbox).exited };
+    },
+
     async destroy({ sandbox }) {
       const found = sandboxes.get(sandbox);
       sandboxes.delete(sandbox);

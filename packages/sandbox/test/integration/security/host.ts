@@ -106,6 +106,27 @@ export class ProbedSandbox {
     return { succeeded: false, detail: answer.error, ...(answer.error && { error: answer.error }) };
   }
 
+  async pause(): Promise<boolean> {
+    return ((await this.#ask("pause")) as { paused: boolean }).paused;
+  }
+
+  async resume(): Promise<void> {
+    await this.#ask("resume");
+  }
+
+  async memoryBytes(): Promise<number> {
+    return ((await this.#ask("memoryBytes")) as { bytes: number }).bytes;
+  }
+
+  /** How it ended by itself. */
+  async exited(): Promise<SandboxExit> {
+    return ((await this.#ask("exited")) as { exit: SandboxExit }).exit;
+  }
+
+  #ask(method: string): Promise<unknown> {
+    return this.#driver.request(method, { sandbox: this.#number });
+  }
+
   async destroy(): Promise<SandboxExit> {
     const { exit } = (await this.#driver.request("destroy", { sandbox: this.#number })) as {
       exit: SandboxExit;
