@@ -197,7 +197,9 @@ describe.each((await accounts()).filter(({ name }) => name === "rootless"))("an 
 
   it("is told when no more processes can be made, and recovers", async () => {
     await using cluster = await TestCluster.create(account);
-    await using worker = await cluster.start({ wrapper: ["prlimit", "--nproc=60:60"], createMs: 3_000 });
+    // In a user namespace of its own, where the user's other processes do not count.
+    const wrapper = ["unshare", "-U", "--map-user=1000", "--map-group=1000", "prlimit", "--nproc=60:60"];
+    await using worker = await cluster.start({ wrapper, createMs: 3_000 });
     const { held, error } = await holdUntilRefused(worker);
     expect(held.length).toBeGreaterThan(2);
     expect((error as { code: string }).code).toMatch(/^OL_SANDBOX_(CREATE_FAILED|DESTROYED|EXITED)$/);

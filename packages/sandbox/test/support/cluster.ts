@@ -22,6 +22,12 @@ export const eventually = async (check: () => boolean, ms = WAIT_MS): Promise<bo
   return true;
 };
 
+/** Removes whatever a test made: nested too deep for Node's own removal, or closed even to its owner. */
+export const removeAll = (directory: string): void => {
+  execFileSync("chmod", ["-R", "u+rwX", "--", directory]);
+  execFileSync("rm", ["-rf", "--", directory]);
+};
+
 /** One worker's place on the machine, in which chaos workers are started one after the other. */
 export class TestCluster implements AsyncDisposable {
   readonly account: Account;
@@ -85,7 +91,6 @@ export class TestCluster implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const worker of this.#workers) await worker[Symbol.asyncDispose]();
     await eventually(() => this.leftovers().every((line) => !line.startsWith("process")));
-    // Node's own removal fails on directories nested so deep.
-    execFileSync("rm", ["-rf", "--", this.directory]);
+    removeAll(this.directory);
   }
 }
