@@ -204,6 +204,10 @@ const leavesWith = (brokerPid: number, mount: RegExp): number[] =>
 export const leafOf = (brokerPid: number, sandbox: string): number | undefined =>
   leavesWith(brokerPid, new RegExp(`/${sandbox} /host `))[0];
 
-/** The same for any sandbox of a lambda. */
+/** The same for every sandbox of a lambda. */
+export const leavesRunning = (brokerPid: number, lambda: string): number[] =>
+  leavesWith(brokerPid, new RegExp(`/handlers/${lambda}/[^/ ]+ /host `));
+
+/** One of them. */
 export const leafRunning = (brokerPid: number, lambda: string): number | undefined =>
-  leavesWith(brokerPid, new RegExp(`/handlers/${lambda}/[^/ ]+ /host `))[0];
+  leavesRunning(brokerPid, lambda)[0];
