@@ -12,6 +12,23 @@ export interface SandboxSpec {
   /** Environment variables of the code, on top of the runtime's few. */
   readonly environment: Readonly<Record<string, string>>;
   readonly limits: SandboxLimits;
+  /** Id of the zygote to fork it from, which must be of the same network class; default: that class's root. */
+  readonly zygote?: string;
+  /** Package directories, relative to the engine's `packagesDir`: put on sys.path in this order, behind the standard library. */
+  readonly packages?: readonly string[];
+}
+
+/** A zygote that has imported packages. Whoever forks from it starts with all that its parent and it imported. */
+export interface ZygoteSpec {
+  /** Id of the zygote that it is forked from, one of the same network class; default: that class's root. */
+  readonly parent?: string;
+  readonly network: NetworkClass;
+  /** As in SandboxSpec; those of its parent are not added by themselves. */
+  readonly packages: readonly string[];
+  /** What it imports, in this order. */
+  readonly modules: readonly string[];
+  /** For itself, not for what is forked from it; `logMb` and `scratchMb` mean nothing here. */
+  readonly limits: SandboxLimits;
 }
 
 /** Why a sandbox ended. Only information: what a guest can influence decides nothing. */
@@ -47,6 +64,15 @@ export interface EngineSandbox {
   kill(): Promise<void>;
 }
 
+/** A running zygote. Sandboxes and zygotes that were forked from it outlive it. */
+export interface EngineZygote {
+  readonly id: string;
+  /** Settles once it is gone and can be forked from no more. Never rejects. */
+  readonly exited: Promise<SandboxExit>;
+  /** Ends it and nothing else; settles when it is gone. Idempotent. */
+  kill(): Promise<void>;
+}
+
 /** What an engine can enforce on this machine; `ol-admin doctor` prints it. */
 export interface Enforcement {
   /** `rlimit`: of each process; what a whole sandbox holds is measured now and then, and who holds too much killed. */
@@ -70,6 +96,10 @@ export interface EngineStats {
   readonly destroyed: number;
   /** Processes kept ready to become sandboxes. */
   readonly prepared: number;
+  /** What those processes hold, as measured at most a second ago. */
+  readonly preparedMb: number;
+  /** Zygotes alive that `createZygote` made. */
+  readonly zygotes: number;
 }
 
 /**
@@ -81,9 +111,16 @@ export interface SandboxEngine extends AsyncDisposable {
   readonly enforcement: Enforcement;
   /**
    * Makes a sandbox whose guest runtime is being started; the connection may be written to at once.
-   * Fails with OL_SANDBOX_CREATE_FAILED, OL_SANDBOX_BAD_OPTIONS, OL_SANDBOX_BROKER_LOST or OL_SANDBOX_CLOSED.
+   * Fails with OL_SANDBOX_CREATE_FAILED, OL_SANDBOX_NO_ZYGOTE, OL_SANDBOX_BAD_OPTIONS, OL_SANDBOX_BROKER_LOST or
+   * OL_SANDBOX_CLOSED.
    */
   create(id: string, spec: SandboxSpec, signal?: AbortSignal): Promise<EngineSandbox>;
+  /**
+   * Makes a zygote; settles when it has imported its modules. Absent in an engine that cannot fork.
+   * Fails with OL_SANDBOX_ZYGOTE_FAILED (with Python's text), OL_SANDBOX_NO_ZYGOTE (the parent),
+   * OL_SANDBOX_BAD_OPTIONS, OL_SANDBOX_BROKER_LOST or OL_SANDBOX_CLOSED.
+   */
+  createZygote?(id: string, spec: ZygoteSpec, signal?: AbortSignal): Promise<EngineZygote>;
   stats(): EngineStats;
   /**
    * Settles, with a reason for people, when the engine can make no more sandboxes because its host process ended

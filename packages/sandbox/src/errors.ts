@@ -24,6 +24,17 @@ export const SANDBOX_ERRORS = {
     status: 500,
     about: "A sandbox could not be made; the message names the step that failed and the kernel's reason.",
   },
+  OL_SANDBOX_ZYGOTE_FAILED: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "A zygote could not import its modules, took too long or too much memory for it, or is in a state afterwards that cannot be forked. The message is Python's own, or names what the import left behind.",
+  },
+  OL_SANDBOX_NO_ZYGOTE: {
+    causedBy: "system",
+    status: 503,
+    about: "The zygote to fork from is not there, or no more; fork from another one.",
+  },
   OL_SANDBOX_BROKER_LOST: {
     causedBy: "system",
     status: 503,

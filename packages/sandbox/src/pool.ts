@@ -4,10 +4,19 @@ import { type Logger, type OlError, isOlError, messageOf, silentLogger } from "@
 
 import { within } from "./deadline.ts";
 import { Emitter } from "./emitter.ts";
-import type { EngineSandbox, EngineStats, SandboxEngine, SandboxSpec } from "./engine.ts";
+import type {
+  EngineSandbox,
+  EngineStats,
+  EngineZygote,
+  SandboxEngine,
+  SandboxExit,
+  SandboxSpec,
+  ZygoteSpec,
+} from "./engine.ts";
 import { sandboxError } from "./errors.ts";
 import type { ConnectionTimers } from "./frames/connection-options.ts";
 import { MemoryBudget } from "./memory-budget.ts";
+import { PoolZygotes } from "./pool-zygotes.ts";
 import { Sandbox, type SandboxObserver } from "./sandbox.ts";
 import { checkSpec } from "./spec.ts";
 
@@ -46,6 +55,10 @@ export interface PoolEvents {
   destroying: [sandbox: Sandbox];
   /** Nothing of it is left, and its memory is free again. */
   destroy: [sandbox: Sandbox];
+  /** A zygote has imported its modules. */
+  zygote: [zygote: EngineZygote, spec: ZygoteSpec];
+  /** A zygote is gone, and its memory free again. What was forked from it lives on. */
+  zygoteGone: [id: string, exit: SandboxExit];
   /** Someone waits for memory; `missingMb` more than is free or being freed. Whoever has idle sandboxes destroys some. */
   pressure: [missingMb: number];
   /** The engine's host process ended; every sandbox is being destroyed. */
@@ -55,12 +68,13 @@ export interface PoolEvents {
 /** A snapshot of a pool's numbers. */
 export interface PoolStats {
   readonly memoryMb: number;
-  /** Memory promised to sandboxes that exist, are being made or being destroyed. */
+  /** Memory promised to sandboxes and zygotes that exist, are being made or being destroyed. */
   readonly promisedMb: number;
   /** Sandboxes that exist, those being destroyed included. */
   readonly sandboxes: number;
   /** Sandboxes being made. */
   readonly creating: number;
+  readonly zygotes: number;
   /** Callers that wait for memory. */
   readonly waiting: number;
   readonly created: number;
@@ -79,6 +93,7 @@ export class SandboxPool implements AsyncDisposable {
   readonly #timers: Partial<ConnectionTimers>;
   readonly #events: Emitter<PoolEvents>;
   readonly #budget: MemoryBudget;
+  readonly #zygotes: PoolZygotes;
   readonly #sandboxes = new Set<Sandbox>();
   /** Sandboxes being made, each with what stops it, and when it is over. */
   readonly #creating = new Map<Promise<unknown>, AbortController>();
@@ -120,6 +135,10 @@ export class SandboxPool implements AsyncDisposable {
       },
       destroyed: (sandbox) => this.#gone(sandbox),
     };
+    this.#zygotes = new PoolZygotes(this.#engine, this.#budget, {
+      made: (zygote, spec) => this.#events.emit("zygote", zygote, spec),
+      gone: (id, exit) => this.#events.emit("zygoteGone", id, exit),
+    });
     void this.#engine.lost.then((reason) => this.#lost(reason));
   }
 
@@ -159,11 +178,22 @@ export class SandboxPool implements AsyncDisposable {
       promisedMb: this.#budget.promisedMb,
       sandboxes: this.#sandboxes.size,
       creating: this.#creating.size,
+      zygotes: this.#zygotes.size,
       waiting: this.#budget.waiting,
       created: this.#created,
       destroyed: this.#destroyed,
       engine: this.#engine.stats(),
     };
+  }
+
+  /**
+   * Makes a zygote as soon as there is memory for it; settles when it has imported its modules. Fails with
+   * OL_SANDBOX_ZYGOTE_FAILED, _NO_ZYGOTE (the parent), and as `acquire` does.
+   */
+  async createZygote(id: string, spec: ZygoteSpec, options: AcquireOptions = {}): Promise<EngineZygote> {
+    if (this.#over !== undefined) throw this.#over;
+    const { signal, deadlineMs = DEFAULT_WAIT_MS } = options;
+    return this.#zygotes.create(id, spec, { signal, deadlineMs });
   }
 
   /** The sandboxes that exist, those being destroyed included. */
@@ -236,7 +266,7 @@ export class SandboxPool implements AsyncDisposable {
     for (const stop of this.#creating.values()) stop.abort(reason);
     // What the engine still makes is adopted first and destroyed then; also if that is after this wait.
     await within(Promise.allSettled(this.#creating.keys()), this.#createMs);
-    await Promise.all(this.sandboxes().map((sandbox) => sandbox.destroy()));
+    await Promise.all([this.#zygotes.end(reason), ...this.sandboxes().map((sandbox) => sandbox.destroy())]);
   }
 
   #tooSlow(): OlError {

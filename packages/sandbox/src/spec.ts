@@ -1,9 +1,11 @@
 import type { OlError, SandboxLimits } from "@ol/common";
 
-import type { SandboxSpec } from "./engine.ts";
+import type { SandboxSpec, ZygoteSpec } from "./engine.ts";
 import { sandboxError } from "./errors.ts";
 
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
+
+const MODULE = /^[\p{ID_Start}_][\p{ID_Continue}]*(\.[\p{ID_Start}_][\p{ID_Continue}]*)*$/u;
 
 /** Smallest and largest value of each limit. */
 const LIMITS: Readonly<Record<keyof SandboxLimits, readonly [number, number]>> = {
@@ -15,8 +17,8 @@ const LIMITS: Readonly<Record<keyof SandboxLimits, readonly [number, number]>> =
   scratchMb: [0, 1_048_576],
 };
 
-const bad = (field: string, rule: string): OlError =>
-  sandboxError("OL_SANDBOX_BAD_OPTIONS", `A sandbox's ${field} ${rule}.`, { details: { field } });
+const bad = (field: string, rule: string, whose = "sandbox"): OlError =>
+  sandboxError("OL_SANDBOX_BAD_OPTIONS", `A ${whose}'s ${field} ${rule}.`, { details: { field } });
 
 /** Checks a spec and returns a frozen copy; throws OL_SANDBOX_BAD_OPTIONS, which names the field. */
 export const checkSpec = (spec: SandboxSpec): SandboxSpec => {
@@ -31,7 +33,38 @@ export const checkSpec = (spec: SandboxSpec): SandboxSpec => {
     network: spec.network,
     environment: checkEnvironment(spec.environment),
     limits: checkLimits(spec.limits),
+    ...(spec.zygote !== undefined && { zygote: checkZygoteId(spec.zygote) }),
+    ...(spec.packages !== undefined && { packages: checkPackages(spec.packages) }),
   });
+};
+
+/** Checks a zygote's spec and returns a frozen copy; throws OL_SANDBOX_BAD_OPTIONS, which names the field. */
+export const checkZygoteSpec = (spec: ZygoteSpec): ZygoteSpec => {
+  if (spec.network !== "host" && spec.network !== "none")
+    throw bad("network", "must be host or none", "zygote");
+  const { modules } = spec;
+  if (!Array.isArray(modules) || !modules.every((name) => typeof name === "string" && MODULE.test(name)))
+    throw bad("modules", "must be a list of module names", "zygote");
+  return Object.freeze({
+    ...(spec.parent !== undefined && { parent: checkZygoteId(spec.parent) }),
+    network: spec.network,
+    packages: checkPackages(spec.packages),
+    modules: Object.freeze([...modules]),
+    limits: checkLimits(spec.limits),
+  });
+};
+
+/** The id, if it can be one; throws OL_SANDBOX_BAD_OPTIONS. */
+export const checkZygoteId = (id: string): string => {
+  if (typeof id !== "string" || !NAME.test(id)) throw bad("id", `must match ${NAME.source}`, "zygote");
+  return id;
+};
+
+const checkPackages = (packages: readonly string[]): readonly string[] => {
+  const fine =
+    Array.isArray(packages) && packages.every((entry) => typeof entry === "string" && isInside(entry));
+  if (!fine) throw bad("packages", "must be a list of relative paths without empty parts, . or ..");
+  return Object.freeze([...packages]);
 };
 
 const isInside = (path: string): boolean =>

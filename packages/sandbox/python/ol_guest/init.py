@@ -18,9 +18,10 @@ def main() -> None:
     import ol_kernel as kernel
 
     from ol_guest import seccomp, zygote
+    from ol_guest.settings import Settings
 
     settings_text = sys.argv[1]
-    settings = zygote.Settings.parse(settings_text)
+    settings = Settings.parse(settings_text)
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     if "seccomp" not in settings.weaken:
         kernel.install_seccomp(seccomp.tree_filter())

@@ -17,10 +17,10 @@ import typing
 
 import ol_kernel as kernel
 
-from ol_guest import hygiene, messages, serve
+from ol_guest import hygiene, messages, packages, preload, serve
 
 if typing.TYPE_CHECKING:
-    from ol_guest.zygote import Settings
+    from ol_guest.settings import Settings
 
 # A leaf ends with this when it could not be set up; the reason went to the broker.
 EXIT_SETUP_FAILED = 70
@@ -58,6 +58,7 @@ def run(
         messages.send(channel, {"op": "failed", "error": f"{step}: {type(error).__name__}: {error}"})
         return
     channel.close()
+    packages.use(assignment["packages"])
     _start(assignment["environment"], listener)
 
 
@@ -109,18 +110,9 @@ def _attach(assignment: "dict[str, typing.Any]", descriptors: "list[int]") -> so
 def _limit(rlimits: "dict[str, int]", data_mb: "int | None") -> None:
     if data_mb is not None:
         # Only private writable memory counts; a limit on addresses (RLIMIT_AS) would forbid numpy its libraries.
-        rlimits["DATA"] = _data_segment_bytes() + data_mb * _MIB
+        rlimits["DATA"] = packages.data_segment_bytes() + data_mb * _MIB
     for name, value in rlimits.items():
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
-
-
-def _data_segment_bytes() -> int:
-    """VmData, what RLIMIT_DATA counts: mostly inherited from the zygote, so not the lambda's to pay for."""
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-        for line in file:
-            if line.startswith("VmData:"):
-                return int(line.split()[1]) * 1024
-    raise OSError("no VmData in /proc/self/status")
 
 
 def _confine(uid: int, tree_proc: int, settings: "Settings", procs: "int | None", seccomp_filter: bytes) -> None:
@@ -178,5 +170,6 @@ def _start(environment: "dict[str, str]", listener: socket.socket) -> typing.NoR
     os.chdir("/handler")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     hygiene.fresh_process()
+    preload.make_way_for("/handler")
     serve.serve(listener, "/handler")
     os._exit(0)

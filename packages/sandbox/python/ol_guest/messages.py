@@ -9,6 +9,7 @@ import typing
 # One datagram: environment variables are its bulk. The sender is refused anything larger (EMSGSIZE).
 MESSAGE_BYTES = 256 * 1024
 _DESCRIPTORS = 16
+_DIGITS = 18
 _MSG_CMSG_CLOEXEC = 0x40000000
 
 
@@ -33,14 +34,21 @@ def receive(channel: socket.socket) -> "tuple[dict[str, typing.Any], list[int]] 
     if not data:
         return None
     try:
-        message = json.loads(data)
+        message = json.loads(data, parse_int=_parse_int)
         if not isinstance(message, dict):
             raise ValueError("not an object")
-    except ValueError:
+    except (ValueError, RecursionError) as error:
         for descriptor in descriptors:
             os.close(descriptor)
-        raise
+        raise ValueError(f"no message: {type(error).__name__}") from error
     return message, list(descriptors)
+
+
+def _parse_int(digits: str) -> int:
+    """Older Pythons take seconds for a number of a quarter of a million digits."""
+    if len(digits) > _DIGITS:
+        raise ValueError("a number that is none of ours")
+    return int(digits)
 
 
 def pair() -> "tuple[socket.socket, socket.socket]":

@@ -1,7 +1,7 @@
 """Seccomp filters as classic BPF, made from tables of system calls (x86_64).
 
-Two filters, stacked: the tree's (what neither zygotes nor lambdas ever need) and the leaf's (what only zygotes
-need). A call newer than the tables is answered ENOSYS, as by an older kernel, so nothing unknown is let through.
+Three filters, stacked: the tree's (what neither zygotes nor lambdas ever need), the package zygotes' (what making
+leaves and further zygotes does not need) and the leaf's (what only zygotes need). A call newer than the tables is answered ENOSYS, as by an older kernel, so nothing unknown is let through.
 """
 
 import errno
@@ -103,12 +103,20 @@ LEAF_DENIED = {
     "unshare": 272,
 }
 
+# Of those, what a zygote does not do either.
+PACKAGE_ZYGOTE_DENIED = {
+    name: LEAF_DENIED[name] for name in ("fsconfig", "fsmount", "fsopen", "fspick", "open_tree_attr", "personality")
+}
+
 _CLONE, _CLONE3, _SOCKET, _SOCKETPAIR, _IOCTL, _MKNOD, _MKNODAT = 56, 435, 41, 53, 16, 133, 259
 _SETRLIMIT, _PRLIMIT64, _RLIMIT_CORE = 160, 302, 4
 # AF_UNIX, AF_INET, AF_INET6. AF_NETLINK and AF_VSOCK reach the host's configuration and hypervisor.
 _AF_UNIX, _INTERNET_FAMILIES = 1, (2, 10)
 # The default, ICMP, TCP, UDP, ICMPv6, MPTCP. Asking for another one makes the kernel load its module, for anybody.
 _INTERNET_PROTOCOLS = (0, 1, 6, 17, 58, 262)
+_NEW_PID_NAMESPACE = 0x20000000
+# MS_REMOUNT, MS_BIND, MS_MOVE: what would change, repeat or move a mount that is there.
+_MOUNT_CHANGES = 0x20 | 0x1000 | 0x2000
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _FILE_TYPE_MASK, _CHARACTER_DEVICE, _BLOCK_DEVICE = 0o170000, 0o020000, 0o060000
 
@@ -223,9 +231,32 @@ def _core_limit() -> "list[bytes]":
     )
 
 
+def _only_with(call: int, argument: int, refused_bits: int) -> "list[bytes]":
+    """That call only without any of these bits in that argument."""
+    allow = _statement(_RETURN, _ALLOW)
+    return _on_value(
+        call, [_argument(argument), _statement(_JUMP_ANY_BIT, refused_bits, 0, 1), _refuse(errno.EPERM), allow]
+    )
+
+
+def _namespace_calls() -> "list[bytes]":
+    """New namespaces of the kinds that leaves have; back only into its own PID namespace."""
+    unshare = _only_with(LEAF_DENIED["unshare"], 0, ~NAMESPACE_FLAGS & 0xFFFFFFFF)
+    only_pid = [_argument(1), *_allow_only((_NEW_PID_NAMESPACE,), errno.EPERM)]
+    # clone3 has its flags in memory, which a filter cannot read: ENOSYS makes libraries use clone.
+    return unshare + _on_value(LEAF_DENIED["setns"], only_pid) + _on_value(_CLONE3, [_refuse(errno.ENOSYS)])
+
+
 def tree_filter() -> bytes:
     """For a tree's init, zygotes and leaves."""
     return b"".join([*_prologue(), *_denials(TREE_DENIED), _statement(_RETURN, _ALLOW)])
+
+
+def package_zygote_filter() -> bytes:
+    """For a zygote with packages, on top of the tree's: their import code runs under it. What forks inherits it."""
+    rules = _namespace_calls() + _only_with(LEAF_DENIED["mount"], 3, _MOUNT_CHANGES)
+    rules += _socket_families() + _terminal_ioctls() + _device_files() + _core_limit()
+    return b"".join([*_prologue(), *_denials(PACKAGE_ZYGOTE_DENIED), *rules, _statement(_RETURN, _ALLOW)])
 
 
 def leaf_filter() -> bytes:

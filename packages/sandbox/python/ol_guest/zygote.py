@@ -1,37 +1,23 @@
 """A zygote: a Python process with everything loaded, which forks leaves when the broker asks.
 
 Protocol (messages.py), broker to zygote: {"op": "prepare", "leaf": N, "uid": U} with the leaf's channel and the
-open cgroup.procs files. Zygote to broker: {"op": "ready"} once; {"op": "forked", "leaf": N} with a pidfd; {"op": "failed", "leaf": N, "error": text}; {"op": "exit", "leaf": N, "status": S} as waitpid gives it.
+open cgroup.procs files; {"op": "beget", "zygote": N, ...} (see offspring.py). Zygote to broker: {"op": "here"} with a pidfd of itself,
+and if it is a child zygote one of its init, before it imports anything; {"op": "ready"} when it has, or {"op":
+"unfit", "error": text}; {"op": "forked", "leaf": N} with a pidfd; {"op": "failed", "leaf" or "zygote": N, "error":
+text}; {"op": "exit", "leaf" or "zygote": N, "status": S} as waitpid gives it.
 """
 
-import dataclasses
 import gc
-import json
 import os
+import select
 import signal
 import socket
 import typing
 
 import ol_kernel as kernel
 
-from ol_guest import hygiene, leaf, messages, seccomp
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What is the same for every leaf of a tree."""
-
-    # Whether leaves get a network namespace of their own.
-    own_network: bool
-    # An ordinary user's tree has one id only: each leaf then takes a user namespace of its own.
-    rootless: bool
-    # Defences left out, by name. Only tests name any: they show that each probe succeeds without its defence.
-    weaken: "frozenset[str]"
-
-    @staticmethod
-    def parse(text: str) -> "Settings":
-        fields = json.loads(text)
-        return Settings(fields["ownNetwork"], fields["rootless"], frozenset(fields["weaken"]))
+from ol_guest import hygiene, leaf, messages, offspring, packages, preload, seccomp
+from ol_guest.settings import Settings
 
 
 class Zygote:
@@ -39,8 +25,8 @@ class Zygote:
         self._control = control
         self._settings = settings
         self._filter = seccomp.leaf_filter()
-        # pid to leaf number.
-        self._leaves: "dict[int, int]" = {}
+        # pid to what the broker knows it by: {"leaf": N} or {"zygote": N}.
+        self._children: "dict[int, dict[str, object]]" = {}
         # While a leaf is being forked and not yet announced, its exit must wait to be reported.
         self._forking = False
         # Leaves' own are read-only, and rootless ones have ids to write.
@@ -48,23 +34,47 @@ class Zygote:
         self._own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
     def run(self) -> None:
-        """Serves the broker until it is gone."""
-        _keep_only_what_forking_needs(self._settings)
-        signal.signal(signal.SIGCHLD, lambda _number, _frame: self._report_exits())
+        """Serves the broker until it is gone: from the start, and between two modules of the standard library."""
+        self._settings.keep_only_what_forking_needs()
+        offspring.announce(self._control, [os.getpid()])
+        self._watch_children()
+        waiting = select.poll()
+        waiting.register(self._control, select.POLLIN)
+        for name in self._settings.preload:
+            while waiting.poll(0):
+                if not self._answer_one():
+                    return
+            preload.load([name])
+        self.serve()
+
+    def serve(self) -> None:
+        """With everything imported."""
         hygiene.warm()
         # Without this each leaf's first collection would touch, and so copy, the whole inherited heap.
         gc.collect()
         gc.freeze()
+        # Import code may have put another in its place.
+        self._watch_children()
         messages.send(self._control, {"op": "ready"})
-        while True:
-            received = messages.receive(self._control)
-            if received is None:
-                return
-            message, descriptors = received
-            self._forking = True
+        while self._answer_one():
+            continue
+
+    def _watch_children(self) -> None:
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: self._report_exits())
+
+    def _answer_one(self) -> bool:
+        received = messages.receive(self._control)
+        if received is None:
+            return False
+        message, descriptors = received
+        self._forking = True
+        if message["op"] == "beget":
+            self._beget(message, descriptors)
+        else:
             self._prepare(message, descriptors)
-            self._forking = False
-            self._report_exits()
+        self._forking = False
+        self._report_exits()
+        return True
 
     def _prepare(self, message: "dict[str, typing.Any]", descriptors: "list[int]") -> None:
         number = message["leaf"]
@@ -77,9 +87,26 @@ class Zygote:
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
-        self._leaves[pid] = number
+        self._children[pid] = {"leaf": number}
         messages.send(self._control, {"op": "forked", "leaf": number}, [pidfd])
         os.close(pidfd)
+
+    def _beget(self, message: "dict[str, typing.Any]", descriptors: "list[int]") -> None:
+        child = {"zygote": message["zygote"]}
+
+        def serve(control: socket.socket, settings: Settings) -> None:
+            self._control.detach()
+            Zygote(control, settings).serve()
+
+        try:
+            pid = offspring.beget(offspring.Request(message, descriptors), self._settings.of_child(), serve)
+        except OSError as error:
+            messages.send(self._control, {"op": "failed", **child, "error": f"fork: {error}"})
+            return
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        self._children[pid] = child
 
     def _fork(self, uid: int, descriptors: "list[int]") -> int:
         """Forks the process that becomes the leaf, pid 1 of a pid namespace of its own."""
@@ -118,18 +145,6 @@ class Zygote:
                 return
             if pid == 0:
                 return
-            number = self._leaves.pop(pid, None)
-            if number is not None:
-                messages.send(self._control, {"op": "exit", "leaf": number, "status": status})
-
-
-def _keep_only_what_forking_needs(settings: Settings) -> None:
-    """Namespaces and mounts (SYS_ADMIN), a leaf's ids, its loopback interface; nothing else, and nothing by exec."""
-    if "capabilities" in settings.weaken:
-        return
-    kernel.drop_bounding_set()
-    needed = [kernel.CAP_SYS_ADMIN, kernel.CAP_SETUID, kernel.CAP_SETGID, kernel.CAP_NET_ADMIN]
-    # An ordinary user's one id is 0 here, and mapping a 0 into a leaf's namespace takes this one.
-    if settings.rootless:
-        needed.append(kernel.CAP_SETFCAP)
-    kernel.set_capabilities(tuple(needed))
+            child = self._children.pop(pid, None)
+            if child is not None:
+                messages.send(self._control, {"op": "exit", **child, "status": status})

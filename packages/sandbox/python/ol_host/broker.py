@@ -1,8 +1,8 @@
 """The broker's loop, and what the worker asks for.
 
-Verbs, all that there are: `start` (once, first), `create`, `pause`, `resume`, `measure`, `kill`, `stats`, `close`.
-Events: `exit` (a sandbox is
-gone and why), `log`. Nothing here waits for anybody.
+Verbs, all that there are: `start` (once, first), `create`, `pause`, `resume`, `measure`, `kill`, `zygote`,
+`kill-zygote` (desk.py), `stats`, `close`. Events: `exit` (a sandbox is gone and why), `zygote-exit`, `prepared` (how
+many processes wait, and what they hold), `log`. Nothing here waits for anybody.
 """
 
 import contextlib
@@ -18,18 +18,24 @@ import ol_kernel as kernel
 from ol_guest import messages
 
 from ol_host import cgroups, host, limits, processes
+from ol_host.desk import ZygoteDesk
 from ol_host.files import InUse, Scratch, Workspace
-from ol_host.forest import Forest, Soil
+from ol_host.forest import Forest
 from ol_host.leaves import Leaf
 from ol_host.pausing import Pauser
+from ol_host.soil import Soil
 from ol_host.tree import Base
+from ol_host.waiting import WaitingReport
 from ol_host.wire import FRAME_BYTES, Refused, Wire, WireError
+from ol_host.zygotes import Zygote
 
 # How often output files are measured; between two looks a sandbox can write as much as its disk lets it.
 _LOG_CHECK_SEC = 1.0
 _CLOSE_SEC = 10.0
 # What tests leave out of the control groups.
 _LEFT_OUT = {"cgroups": ("memory", "pids", "cpu", cgroups.FREEZE), "cgroup-freeze": (cgroups.FREEZE,)}
+# Leaves that turn out to be dead when they are taken, before it is taken for a failure.
+_MOST_DEAD_LEAVES = 10
 # What an earlier broker left is removed before the first sandbox is made: a million files take about this long.
 _SWEEP_SEC = 40.0
 
@@ -66,6 +72,8 @@ class Broker:
 
     def _timeout(self) -> "float | None":
         moments = self._forest.moments() + self._pauser.moments() if self._started else []
+        if self._started and self._report.moment is not None:
+            moments.append(self._report.moment)
         if self._sandboxes:
             moments.append(self._next_log_check)
         if self._close_deadline is not None:
@@ -76,6 +84,7 @@ class Broker:
         now = time.monotonic()
         self._forest.on_time(now)
         self._pauser.on_time(now)
+        self._report.on_time(now)
         if self._sandboxes and now >= self._next_log_check:
             self._next_log_check = now + _LOG_CHECK_SEC
             for leaf in self._sandboxes.values():
@@ -120,6 +129,8 @@ class Broker:
             "resume": self._resume,
             "measure": self._measure,
             "kill": self._kill,
+            "zygote": self._create_zygote,
+            "kill-zygote": self._kill_zygote,
             "stats": self._stats,
             "close": self._close,
         }
@@ -146,7 +157,6 @@ class Broker:
     def _set_up(self, request: "dict[str, typing.Any]") -> "dict[str, object]":
         with open("/proc/self/uid_map", encoding="ascii") as uid_map:
             self._rootless = not host.has_root_rights(os.geteuid(), uid_map.read())
-        self._wanted_prepared: int = request["prepared"]
         os.umask(0o022)
         most_leaves = host.allow_many_descriptors()
         hierarchies, notes = cgroups.discover(as_root=not self._rootless)
@@ -180,17 +190,21 @@ class Broker:
             rootless=self._rootless,
             first_uid=self._first_uid,
             weaken=request["weaken"],
-            wanted_prepared=self._wanted_prepared,
+            preload=request["preload"],
+            prepared=request["prepared"],
+            most_prepared=request["mostPrepared"],
             most_leaves=most_leaves,
         )
-        self._forest = Forest(soil, self._selector, self._on_end, self._log)
-        self._forest.want_refill(request["networks"])
+        self._forest = Forest(soil, self._selector, self)
+        self._report = WaitingReport(self._forest, self._wire.send)
+        self._desk = ZygoteDesk(self._wire, self._forest.nursery)
+        for network in request["networks"]:
+            self._forest.nursery.root(network).stock(network)
         self._pauser = Pauser(request["downsizePaused"], self._answer_later, self._refuse_later)
         self._started = True
         return {
             "pid": os.getpid(),
             "swept": swept,
-            "prepared": self._wanted_prepared,
             "rootless": self._rootless,
             "python": ".".join(str(part) for part in sys.version_info[:3]),
             **limits.in_force(self._groups, self._rootless),
@@ -227,7 +241,6 @@ class Broker:
         sandbox = request["sandbox"]
         if sandbox in self._sandboxes:
             raise Refused("OL_SANDBOX_BAD_OPTIONS", f"there is a sandbox {sandbox} already")
-        network = request["network"]
         try:
             leaf = self._assign_one(request)
         except OSError as error:
@@ -235,13 +248,13 @@ class Broker:
         self._sandboxes[sandbox] = leaf
         self._created += 1
         # After the answer: whoever waits for this sandbox should not wait for the next one's fork.
-        self._forest.want_refill([network])
+        self._forest.want_refill(leaf.zygote, leaf.network)
         return {}
 
     def _assign_one(self, request: "dict[str, typing.Any]") -> Leaf:
         """That leaves died while they waited, with their zygote, is not the request's fault."""
-        for _ in range(self._wanted_prepared + 2):
-            leaf = self._forest.take(request["network"])
+        for _ in range(_MOST_DEAD_LEAVES):
+            leaf = self._forest.take(request["network"], request.get("zygote"))
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self._assign(leaf, request)
                 return leaf
@@ -267,6 +280,7 @@ class Broker:
             message = {
                 "op": "assign",
                 "environment": request["environment"],
+                "packages": request["packages"],
                 "tmpMb": request["limits"]["memoryMb"],
                 **limits.for_leaf(request["limits"], self._groups.controllers, self._rootless),
             }
@@ -322,6 +336,14 @@ class Broker:
         leaf.kill()
         return None
 
+    def _create_zygote(self, request: "dict[str, typing.Any]") -> None:
+        if self._close_deadline is not None:
+            raise Refused("OL_SANDBOX_CLOSED", "the engine is closing")
+        self._desk.create(request)
+
+    def _kill_zygote(self, request: "dict[str, typing.Any]") -> "dict[str, object] | None":
+        return self._desk.kill(request)
+
     def _stats(self, _request: "dict[str, typing.Any]") -> "dict[str, object]":
         return {
             "sandboxes": len(self._sandboxes),
@@ -332,7 +354,7 @@ class Broker:
 
     # The end of sandboxes, and of the broker
 
-    def _on_end(self, leaf: Leaf) -> None:
+    def leaf_ended(self, leaf: Leaf) -> None:
         """Tells the worker, then removes what is left."""
         scratch = leaf.scratch
         if scratch is None:
@@ -351,7 +373,7 @@ class Broker:
             self._files.remove_scratch(scratch)
         except OSError as error:
             # One full disk must not end all other sandboxes; the next start tries again.
-            self._log("error", f"what sandbox {scratch.sandbox} left behind could not be removed: {error}")
+            self.log("error", f"what sandbox {scratch.sandbox} left behind could not be removed: {error}")
         self._empty_trash()
 
     def _empty_trash(self) -> bool:
@@ -404,5 +426,11 @@ class Broker:
             self._wire.send({"v": 1, "id": self._close_request, "ok": {}})
         self._finished = True
 
-    def _log(self, level: str, message: str) -> None:
+    def zygote_ready(self, zygote: Zygote) -> None:
+        self._desk.ready(zygote)
+
+    def zygote_ended(self, zygote: Zygote) -> None:
+        self._desk.ended(zygote)
+
+    def log(self, level: str, message: str) -> None:
         self._wire.send({"v": 1, "event": "log", "level": level, "message": message[: FRAME_BYTES // 4]})

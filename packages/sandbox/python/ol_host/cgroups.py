@@ -273,13 +273,14 @@ class Group:
                 raise
         self._written[file] = value
 
-    def kill_all_together(self) -> None:
-        """Out of memory ends the whole sandbox, not the process that happened to be the largest."""
+    def watch_memory(self, kill_together: bool) -> None:
+        """`kill_together`: out of memory ends the whole sandbox, not the process that happened to be the largest."""
         directory = self._directories.get("memory")
         if directory is None:
             return
         if self._version == 2:
-            _write(directory, "memory.oom.group", "1")
+            if kill_together:
+                _write(directory, "memory.oom.group", "1")
             return
         event = kernel.eventfd()
         control = os.open(os.path.join(directory, "memory.oom_control"), os.O_RDONLY | os.O_CLOEXEC)
@@ -313,6 +314,7 @@ class GroupStock:
         self._hierarchies = hierarchies
         self._roots = [os.path.join(hierarchy.parent, prefix) for hierarchy in hierarchies]
         self._ready: "list[Group]" = []
+        self._stuck: "list[Group]" = []
         self._made = 0
         self._claims: "list[int]" = []
 
@@ -348,7 +350,7 @@ class GroupStock:
                 break
             group.remove()
         else:
-            group = self._make()
+            group = self.make(kill_together=True)
         group.start_use()
         return group
 
@@ -357,7 +359,8 @@ class GroupStock:
             return
         self._ready.append(group)
 
-    def _make(self) -> Group:
+    def make(self, kill_together: bool) -> Group:
+        """A group that was never used. `kill_together`: running out of memory ends all its processes."""
         name = f"sb-{self._made}"
         self._made += 1
         directories = {}
@@ -366,8 +369,13 @@ class GroupStock:
             os.makedirs(path, exist_ok=True)
             directories.update({controller: path for controller in hierarchy.controllers})
         group = Group(name, directories, self.version)
-        group.kill_all_together()
+        group.watch_memory(kill_together)
         return group
+
+    def discard(self, group: Group) -> None:
+        """Removes a group that must not be used again; later, if a process of it has not quite ended."""
+        self._stuck.append(group)
+        self._stuck = [stuck for stuck in self._stuck if not stuck.remove()]
 
     def close(self) -> None:
         remove_groups_with_processes(self._roots)

@@ -1,25 +1,24 @@
-"""The trees and the leaves in them: who is asked to fork what, and how it is noticed that one of them died.
+"""The leaves: which zygote is asked to fork them, how many wait, and how it is noticed that one of them died.
 
 Nothing here waits for anybody: a leaf is told what to become before it exists, and its death is noticed by its pidfd.
 """
 
-import collections
 import contextlib
-import dataclasses
 import errno
 import os
 import selectors
-import socket
 import time
 import typing
 
 from ol_guest import messages
 
-from ol_host import tree as trees
-from ol_host.cgroups import GroupStock
-from ol_host.leaves import Leaf, kill_process
-from ol_host.strays import kill_strays, pid_of
+from ol_host import demand
+from ol_host.channels import receive
+from ol_host.leaves import Leaf
+from ol_host.nursery import Nursery
+from ol_host.soil import Soil
 from ol_host.uids import LeafUids
+from ol_host.zygotes import Stock, Violation, Zygote, number_of, text_of
 
 # A dead leaf's exit status comes from its zygote right after its pidfd; then it is not waited for any longer.
 _STATUS_GRACE_SEC = 0.25
@@ -27,44 +26,36 @@ _STATUS_GRACE_SEC = 0.25
 _FORK_SEC = 8.0
 # A sandbox that was just handed out starts up in about this time; the next one's fork would take a CPU from it.
 _REFILL_DELAY_SEC = 0.004
-_LAST_WORDS_BYTES = 4096
+# How often it is looked whether fewer leaves would do.
+_SHRINK_SEC = 1.0
+# Leaves that one package zygote may owe us: what waits for it is held in memory, and it may never answer.
+_MOST_UNFORKED = 64
 
 
-@dataclasses.dataclass(frozen=True)
-class Soil:
-    """What trees are made with."""
+class Worker(typing.Protocol):
+    """Who hears what becomes of leaves and zygotes."""
 
-    base: trees.Base
-    groups: GroupStock
-    rootless: bool
-    first_uid: int
-    weaken: "list[str]"
-    # Leaves that wait, of each network class in use.
-    wanted_prepared: int
-    # Leaves that our descriptors allow for.
-    most_leaves: int
+    def leaf_ended(self, leaf: Leaf) -> None:
+        """It is gone; told once, while its cgroup is still its own."""
+        ...
+
+    def zygote_ready(self, zygote: Zygote) -> None: ...
+
+    def zygote_ended(self, zygote: Zygote) -> None: ...
+
+    def log(self, level: str, message: str) -> None: ...
 
 
 class Forest:
-    """`ended` hears of each leaf that is gone, once, while its cgroup is still its own; `log` of what people should
-    know."""
-
-    def __init__(
-        self,
-        soil: Soil,
-        selector: selectors.BaseSelector,
-        ended: "typing.Callable[[Leaf], None]",
-        log: "typing.Callable[[str, str], None]",
-    ) -> None:
+    def __init__(self, soil: Soil, selector: selectors.BaseSelector, worker: Worker) -> None:
         self._soil = soil
         self._selector = selector
-        self._ended = ended
-        self._log = log
-        self._trees: "list[trees.Tree]" = []
+        self._worker = worker
+        self.nursery = Nursery(soil, selector, self, worker.log)
         self._leaves: "dict[int, Leaf]" = {}
-        self._prepared: "dict[str, collections.deque[Leaf]]" = collections.defaultdict(collections.deque)
-        self._to_refill: "set[str]" = set()
+        self._to_refill: "set[tuple[Zygote, str]]" = set()
         self._refill_moment: "float | None" = None
+        self._shrink_moment: "float | None" = None
         self._uids = LeafUids()
         self._numbers = 0
         # (moment, leaf) of those dead without a known status.
@@ -75,29 +66,37 @@ class Forest:
 
     @property
     def empty(self) -> bool:
-        return not self._trees and not self._leaves
+        return not self.nursery and not self._leaves
 
     def stats(self) -> "dict[str, object]":
         return {
-            "prepared": sum(len(waiting) for waiting in self._prepared.values()),
-            "trees": [{"network": tree.network, "pid": tree.pid} for tree in self._trees],
+            "prepared": self.count_waiting(),
+            "trees": [{"network": root.network, "pid": root.init_pid} for root in self.nursery if root.is_root],
+            "zygotes": [zygote.id for zygote in self.nursery if not zygote.is_root],
         }
+
+    def waiting(self) -> "list[Leaf]":
+        """Leaves that were forked in advance."""
+        return [leaf for zygote in self.nursery for stock in zygote.stocks.values() for leaf in stock.waiting]
+
+    def count_waiting(self) -> int:
+        return sum(len(stock.waiting) for zygote in self.nursery for stock in zygote.stocks.values())
 
     def close(self) -> None:
         """Kills everything; `empty` once it is gone."""
         self._closing = True
         for leaf in self._leaves.values():
             leaf.kill()
-        for tree in self._trees:
-            kill_process(tree.pidfd)
+        self.nursery.close()
 
     # Time
 
     def moments(self) -> "list[float]":
         """When `on_time` wants to be called."""
-        moments = [moment for moment, _leaf in self._undecided]
-        if self._refill_moment is not None:
-            moments.append(self._refill_moment)
+        moments = [moment for moment, _leaf in self._undecided] + self.nursery.moments()
+        for moment in (self._refill_moment, self._shrink_moment):
+            if moment is not None:
+                moments.append(moment)
         if self._unforked:
             moments.append(next(iter(self._unforked.values()))[0])
         return moments
@@ -110,59 +109,89 @@ class Forest:
         if self._unforked:
             since, leaf = next(iter(self._unforked.values()))
             if since <= now:
-                self._give_up_on(leaf.tree)
+                self._lose_patience(leaf.zygote)
+        self.nursery.on_time(now)
+        if self._shrink_moment is not None and self._shrink_moment <= now:
+            self._shrink(now)
 
     # Making leaves
 
-    def take(self, network: str) -> Leaf:
+    def take(self, network: str, identity: "str | None") -> Leaf:
         """A leaf to assign: one that waits if there is one, else one that is being forked."""
-        waiting = self._prepared[network]
-        while waiting:
-            leaf = waiting.popleft()
+        zygote = self._find(network, identity)
+        stock = zygote.stock(network)
+        stock.takes.append(time.monotonic())
+        while stock.waiting:
+            leaf = stock.waiting.popleft()
             if not leaf.dead and not leaf.kill_wanted and leaf.setup_error is None:
                 return leaf
-        return self._prepare(network)
+        return self._prepare(zygote, network)
 
-    def want_refill(self, networks: "typing.Iterable[str]") -> None:
-        self._to_refill.update(networks)
+    def _find(self, network: str, identity: "str | None") -> Zygote:
+        return self.nursery.root(network) if identity is None else self.nursery.serving(identity, network)
+
+    def want_refill(self, zygote: Zygote, network: str) -> None:
+        """Has leaves forked, in a moment, for those that were taken."""
+        self._to_refill.add((zygote, network))
         if self._refill_moment is None:
             self._refill_moment = time.monotonic() + _REFILL_DELAY_SEC
 
     def refill(self) -> None:
-        """Has leaves forked for those that were taken."""
         if self._refill_moment is None or time.monotonic() < self._refill_moment:
             return
         self._refill_moment = None
         wanted, self._to_refill = self._to_refill, set()
         if self._closing:
             return
-        for network in wanted:
+        for zygote, network in wanted:
             try:
-                while len(self._prepared[network]) < self._soil.wanted_prepared:
-                    self._prepared[network].append(self._prepare(network))
+                self._fill(zygote, network)
             except OSError as error:
                 # The request that needs one will meet the same error, and its caller is told.
-                self._log("warn", f"no process could be made ready in advance: {error}")
+                self._worker.log("warn", f"no process could be made ready in advance: {error}")
 
-    def _prepare(self, network: str) -> Leaf:
-        """Asks a zygote for a leaf; one that has just died is replaced once."""
-        tree = self._tree_for(network)
+    def _fill(self, zygote: Zygote, network: str) -> None:
+        stock = zygote.stock(network)
+        # One that is still importing serves who cannot wait, and nobody in advance.
+        while zygote.ready and zygote.alive and len(stock.waiting) < self._wanted(stock, time.monotonic()):
+            stock.waiting.append(self._ask_for_leaf(zygote, network))
+        if len(stock.waiting) > self._soil.prepared and self._shrink_moment is None:
+            self._shrink_moment = time.monotonic() + _SHRINK_SEC
+
+    def _wanted(self, stock: Stock, now: float) -> int:
+        soil = self._soil
+        return 0 if soil.prepared == 0 else demand.wanted(stock.takes, now, soil.prepared, soil.most_prepared)
+
+    def _shrink(self, now: float) -> None:
+        """Ends leaves that no burst of late would have needed."""
+        self._shrink_moment = None
+        for stock in [stock for zygote in self.nursery for stock in zygote.stocks.values()]:
+            for _ in range(len(stock.waiting) - self._wanted(stock, now)):
+                stock.waiting.popleft().kill()
+            if len(stock.waiting) > self._soil.prepared:
+                self._shrink_moment = now + _SHRINK_SEC
+
+    def _prepare(self, zygote: Zygote, network: str) -> Leaf:
+        """Asks a zygote for a leaf; a root that has just died is replaced once."""
         try:
-            return self._ask_for_leaf(tree, network)
+            return self._ask_for_leaf(zygote, network)
         except (BrokenPipeError, ConnectionResetError):
             # First what it said before it died.
-            while tree.zygote_alive:
-                self._on_zygote(tree)
-        return self._ask_for_leaf(self._tree_for(network), network)
+            self.nursery.hear_out(zygote)
+            if not zygote.is_root:
+                raise
+        return self._ask_for_leaf(self.nursery.root(network), network)
 
-    def _ask_for_leaf(self, tree: trees.Tree, network: str) -> Leaf:
-        if len(self._leaves) >= self._soil.most_leaves:
+    def _ask_for_leaf(self, zygote: Zygote, network: str) -> Leaf:
+        if len(self._leaves) + len(self.nursery) >= self._soil.most_leaves:
             reason = f"the limit of open files allows for {self._soil.most_leaves} sandboxes; raise it (ulimit -n)"
             raise OSError(errno.EMFILE, reason)
+        if not zygote.is_root and len(zygote.unforked) >= _MOST_UNFORKED:
+            raise OSError(errno.EAGAIN, f"{zygote.name} owes {len(zygote.unforked)} processes already")
         with contextlib.ExitStack() as sent, contextlib.ExitStack() as undo:
-            group = self._soil.groups.take() if self._soil.groups.controllers else None
+            group = zygote.groups.take() if self._soil.groups.controllers else None
             if group is not None:
-                undo.callback(self._soil.groups.give_back, group)
+                undo.callback(zygote.groups.give_back, group)
             ours, theirs = messages.pair()
             undo.callback(ours.close)
             sent.callback(theirs.close)
@@ -171,61 +200,78 @@ class Forest:
                 sent.callback(os.close, descriptor)
             uid = self._uids.take(network)
             undo.callback(self._uids.give_back, uid)
-            leaf = Leaf(self._numbers, tree, network, uid, group, ours)
-            message = {"op": "prepare", "leaf": leaf.number, "uid": leaf.uid}
-            messages.send(tree.control, message, [theirs.fileno(), *procs])
+            leaf = Leaf(self._numbers, zygote, network, uid, group, ours)
+            message = {"op": "prepare", "leaf": leaf.number, "uid": leaf.uid - zygote.base_uid}
+            messages.send(zygote.control, message, [theirs.fileno(), *procs])
             undo.pop_all()
         self._numbers += 1
         self._leaves[leaf.number] = leaf
+        zygote.unforked.add(leaf.number)
         self._unforked[leaf.number] = (time.monotonic() + _FORK_SEC, leaf)
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_leaf(leaf))
         return leaf
 
-    def _tree_for(self, network: str) -> trees.Tree:
-        wanted = trees.tree_class(network)
-        for tree in self._trees:
-            if tree.network == wanted and tree.zygote_alive:
-                return tree
-        tree = self._spawn(wanted)
-        self._trees.append(tree)
-        self._selector.register(tree.control, selectors.EVENT_READ, lambda: self._on_zygote(tree))
-        self._selector.register(tree.pidfd, selectors.EVENT_READ, lambda: self._on_tree_death(tree))
-        self._selector.register(tree.log_fd, selectors.EVENT_READ, lambda: self._on_tree_log(tree))
-        return tree
+    # News of zygotes
 
-    def _spawn(self, network: str) -> trees.Tree:
-        soil = self._soil
-        return trees.spawn(soil.base, network, soil.rootless, soil.first_uid, soil.weaken)
+    def zygote_ready(self, zygote: Zygote) -> None:
+        self._worker.zygote_ready(zygote)
+        for network in zygote.stocks:
+            self.want_refill(zygote, network)
 
-    # News
+    def zygote_ended(self, zygote: Zygote) -> None:
+        self._worker.zygote_ended(zygote)
 
-    def _on_zygote(self, tree: trees.Tree) -> None:
-        received = _receive(tree.control)
-        if received is None:
-            self._on_zygote_death(tree)
-            return
-        message, descriptors = received
-        leaf = self._leaves.get(message.get("leaf", -1))
-        operation = message.get("op")
-        if leaf is not None and leaf.tree is tree:
-            if operation == "forked" and leaf.pidfd is None and descriptors:
-                self._on_forked(leaf, descriptors.pop())
-            elif operation == "exit" and isinstance(message.get("status"), int):
-                self._on_status(leaf, message["status"])
-            elif operation == "failed":
-                self._fail_unforked(leaf, str(message.get("error")))
-        for descriptor in descriptors:
-            os.close(descriptor)
+    def living_leaves(self, zygote: Zygote) -> "set[int]":
+        leaves = (leaf for leaf in self._leaves.values() if leaf.zygote is zygote and not leaf.dead)
+        return {leaf.pid for leaf in leaves if leaf.pid != 0}
 
-    def _on_forked(self, leaf: Leaf, pidfd: int) -> None:
-        leaf.pidfd = pidfd
-        leaf.pid = max(0, pid_of(pidfd))
+    def orphan_leaves(self, zygote: Zygote) -> None:
+        """Those that were forked live on; those still waiting have nobody left who would tell how they ended."""
+        for stock in zygote.stocks.values():
+            stock.waiting.clear()
+        for leaf in [leaf for leaf in self._leaves.values() if leaf.zygote is zygote]:
+            if leaf.pidfd is None:
+                self._fail_unforked(leaf, f"its zygote died. {zygote.error or zygote.log.last_words}".strip())
+            elif not leaf.assigned:
+                leaf.kill()
+        if not self._closing and zygote.is_root:
+            self._worker.log("warn", f"{zygote.name} died; the next sandbox gets a new one")
+
+    def _lose_patience(self, zygote: Zygote) -> None:
+        self.nursery.give_up_on(zygote, f"it has not answered for {_FORK_SEC:.0f} s")
+        self._unforked = {number: entry for number, entry in self._unforked.items() if entry[1].zygote is not zygote}
+
+    def leaf_said(self, zygote: Zygote, message: "dict[str, typing.Any]", descriptors: "list[int]") -> None:
+        number, operation = number_of(message, "leaf"), message.get("op")
+        leaf = self._leaves.get(number)
+        if operation == "exit" and number in zygote.telling:
+            zygote.telling.discard(number)
+            status = number_of(message, "status")
+            if leaf is not None:
+                self._on_status(leaf, status)
+        elif number not in zygote.unforked or leaf is None:
+            raise Violation("news of a leaf that it was not asked for")
+        elif operation == "forked" and descriptors:
+            self._on_forked(leaf, descriptors)
+        elif operation == "failed":
+            self._fail_unforked(leaf, text_of(message, "error"))
+        else:
+            raise Violation("news of a leaf that make no sense")
+
+    def _on_forked(self, leaf: Leaf, descriptors: "list[int]") -> None:
+        zygote = leaf.zygote
+        leaf.pid = zygote.believe_leaf(descriptors[-1]) or 0
+        leaf.pidfd = descriptors.pop()
         self._unforked.pop(leaf.number, None)
-        self._selector.register(pidfd, selectors.EVENT_READ, lambda: self._on_leaf_death(leaf))
+        zygote.unforked.discard(leaf.number)
+        zygote.telling.add(leaf.number)
+        self._selector.register(leaf.pidfd, selectors.EVENT_READ, lambda: self._on_leaf_death(leaf))
         if leaf.group is not None and leaf.group.memory_event_fd >= 0:
             self._watch_memory(leaf)
         if leaf.kill_wanted:
             leaf.kill()
+
+    # News of leaves
 
     def _watch_memory(self, leaf: Leaf) -> None:
         assert leaf.group is not None
@@ -246,10 +292,13 @@ class Forest:
 
     def _on_leaf(self, leaf: Leaf) -> None:
         assert leaf.channel is not None
-        received = _receive(leaf.channel)
-        if received is not None and received[0].get("op") == "failed":
-            leaf.setup_error = str(received[0].get("error"))
-            return
+        received = receive(leaf.channel)
+        if received is not None:
+            message, descriptors = received
+            for descriptor in descriptors:
+                os.close(descriptor)
+            if message.get("op") == "failed":
+                leaf.setup_error = text_of(message, "error")
         # Shut in, or dead: either way it has nothing more to say here.
         self._close_channel(leaf)
 
@@ -264,62 +313,15 @@ class Forest:
         leaf.dead = True
         self._selector.unregister(leaf.pidfd)
         os.close(leaf.pidfd)
-        if leaf.status is not None or not leaf.tree.zygote_alive:
+        if leaf.status is not None or not leaf.zygote.alive:
             self._finish(leaf)
         else:
             self._undecided.append((time.monotonic() + _STATUS_GRACE_SEC, leaf))
-
-    def _on_zygote_death(self, tree: trees.Tree) -> None:
-        if not tree.zygote_alive:
-            return
-        tree.zygote_alive = False
-        self._selector.unregister(tree.control)
-        tree.control.close()
-        leaves = [leaf for leaf in self._leaves.values() if leaf.tree is tree]
-        if not self._closing and any(leaf.pidfd is None for leaf in leaves):
-            # Between fork and announcement it may have died too; such a leaf would live where nobody looks for it.
-            kill_strays(tree.pid, {pid_of(leaf.pidfd) for leaf in leaves if leaf.pidfd is not None and not leaf.dead})
-        # Leaves that were forked live on; those still waiting have nobody left who would tell how they ended.
-        for leaf in leaves:
-            if leaf.pidfd is None:
-                self._fail_unforked(leaf, f"its zygote died. {tree.last_words}".strip())
-            elif not leaf.assigned:
-                leaf.kill()
-        if not self._closing:
-            self._log("warn", f"a zygote of network {tree.network} died; the next sandbox gets a new one")
 
     def _fail_unforked(self, leaf: Leaf, error: str) -> None:
         leaf.setup_error = error
         leaf.dead = True
         self._finish(leaf)
-
-    def _on_tree_death(self, tree: trees.Tree) -> None:
-        os.waitid(os.P_PIDFD, tree.pidfd, os.WEXITED)
-        self._on_tree_log(tree)
-        self._selector.unregister(tree.pidfd)
-        os.close(tree.pidfd)
-        self._on_zygote_death(tree)
-        if tree.log_fd in self._selector.get_map():
-            self._selector.unregister(tree.log_fd)
-        os.close(tree.log_fd)
-        self._trees.remove(tree)
-
-    def _on_tree_log(self, tree: trees.Tree) -> None:
-        try:
-            data = os.read(tree.log_fd, _LAST_WORDS_BYTES)
-        except BlockingIOError:
-            return
-        if not data and tree.log_fd in self._selector.get_map():
-            self._selector.unregister(tree.log_fd)
-        if data:
-            text = data.decode(errors="replace").strip()
-            tree.last_words = text[-_LAST_WORDS_BYTES:]
-            self._log("warn", f"sandbox tree {tree.network}: {text}")
-
-    def _give_up_on(self, tree: trees.Tree) -> None:
-        self._log("error", f"the zygote of network {tree.network} has not answered for {_FORK_SEC:.0f} s; its tree ends")
-        self._unforked = {number: entry for number, entry in self._unforked.items() if entry[1].tree is not tree}
-        kill_process(tree.pidfd)
 
     def _finish(self, leaf: Leaf) -> None:
         """All its processes are gone."""
@@ -328,26 +330,16 @@ class Forest:
         self._undecided = [entry for entry in self._undecided if entry[1] is not leaf]
         self._unforked.pop(leaf.number, None)
         self._close_channel(leaf)
-        if leaf in self._prepared[leaf.network]:
-            self._prepared[leaf.network].remove(leaf)
+        zygote = leaf.zygote
+        zygote.unforked.discard(leaf.number)
+        stock = zygote.stock(leaf.network)
+        if leaf in stock.waiting:
+            stock.waiting.remove(leaf)
         if leaf.setup_error is not None and not leaf.assigned:
-            self._log("warn", f"a process to fork sandboxes from could not be made: {leaf.setup_error}")
-        self._ended(leaf)
+            self._worker.log("warn", f"a process to fork sandboxes from could not be made: {leaf.setup_error}")
+        self._worker.leaf_ended(leaf)
         if leaf.group is not None:
             if leaf.group.memory_event_fd in self._selector.get_map():
                 self._selector.unregister(leaf.group.memory_event_fd)
-            self._soil.groups.give_back(leaf.group)
+            zygote.groups.give_back(leaf.group)
         self._uids.give_back(leaf.uid)
-
-
-def _receive(channel: socket.socket) -> "tuple[dict[str, typing.Any], list[int]] | None":
-    """The next message; None if the other side is gone, or sends what is no message."""
-    for _ in range(2):
-        try:
-            return messages.receive(channel)
-        except ConnectionResetError:
-            # It died with something unread, which is told once, and before what it had sent itself.
-            continue
-        except ValueError:
-            return None
-    return None

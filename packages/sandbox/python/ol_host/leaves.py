@@ -7,16 +7,18 @@ import typing
 
 from ol_host.cgroups import Group
 from ol_host.files import Scratch
-from ol_host.tree import Tree
+
+if typing.TYPE_CHECKING:
+    from ol_host.zygotes import Zygote
 
 
 class Leaf:
     def __init__(
-        self, number: int, tree: Tree, network: str, uid: int, group: "Group | None", channel: socket.socket
+        self, number: int, zygote: "Zygote", network: str, uid: int, group: "Group | None", channel: socket.socket
     ) -> None:
         self.number = number
-        self.tree = tree
-        # Its network class; the tree may serve two.
+        self.zygote = zygote
+        # Its network class; a root zygote may serve two.
         self.network = network
         self.uid = uid
         self.group = group
@@ -67,11 +69,11 @@ class Leaf:
         if self.status is None:
             return {"reason": "lost", "message": "its zygote died and took the exit status along"}
         if os.WIFSIGNALED(self.status):
-            return {"reason": "signal", "signal": _signal_name(os.WTERMSIG(self.status))}
+            return {"reason": "signal", "signal": signal_name(os.WTERMSIG(self.status))}
         return {"reason": "exit", "code": os.WEXITSTATUS(self.status)}
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
     except ValueError:

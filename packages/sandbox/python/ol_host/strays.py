@@ -4,6 +4,9 @@ import os
 import signal
 import typing
 
+# One pass kills everything that does not fork, two what forks now and then.
+_PASSES = 12
+
 
 def pid_of(pidfd: int) -> int:
     with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
@@ -32,10 +35,10 @@ def _children_by_parent() -> "dict[int, list[int]]":
     return children
 
 
-def strays(tree_pid: int, known: "typing.AbstractSet[int]", children: "dict[int, list[int]]") -> "list[int]":
-    """Descendants of a tree's init that are neither known leaves nor theirs."""
+def strays(init_pid: int, known: "typing.AbstractSet[int]", children: "dict[int, list[int]]") -> "list[int]":
+    """Descendants of an init that are neither known leaves nor theirs."""
     found = []
-    waiting = list(children.get(tree_pid, ()))
+    waiting = list(children.get(init_pid, ()))
     while waiting:
         pid = waiting.pop()
         if pid in known:
@@ -45,12 +48,20 @@ def strays(tree_pid: int, known: "typing.AbstractSet[int]", children: "dict[int,
     return found
 
 
-def kill_strays(tree_pid: int, known: "typing.AbstractSet[int]") -> None:
-    """Kills what runs below a tree's init and is not one of the known leaves. The tree's zygote must be dead: then
-    nothing but a leaf forks there, and what it forks is its descendant."""
-    for pid in strays(tree_pid, known, _children_by_parent()):
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            # It was dying already.
-            continue
+def kill_strays(init_pid: int, known: "typing.AbstractSet[int]") -> bool:
+    """Kills what runs below a zygote's init and below none of the known processes (leaves, inits of child zygotes).
+    The zygote must be dead: then no more of those are born. False if what was found kept forking."""
+    killed: "set[int]" = set()
+    for _ in range(_PASSES):
+        # One that is being killed is seen for a while yet, but forks no more.
+        found = [pid for pid in strays(init_pid, known, _children_by_parent()) if pid not in killed]
+        if not found:
+            return True
+        killed.update(found)
+        for pid in found:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                # It was dying already.
+                continue
+    return False

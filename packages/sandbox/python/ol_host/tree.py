@@ -123,23 +123,22 @@ def tree_class(network: str) -> str:
     return "none" if network == "none" else "net"
 
 
-class Tree:
-    """A running tree as the broker sees it; `network` is its class (`tree_class`)."""
+class Tree(typing.NamedTuple):
+    """A tree that was started: its init, and how to hear of its root zygote."""
 
-    def __init__(self, network: str, pid: int, pidfd: int, control: socket.socket, log_fd: int) -> None:
-        self.network = network
-        self.pid = pid
-        self.pidfd = pidfd
-        self.control = control
-        self.log_fd = log_fd
-        self.zygote_alive = True
-        # The last lines of the zygote's standard error: the reason, if it dies.
-        self.last_words = ""
+    pid: int
+    pidfd: int
+    control: socket.socket
+    log_fd: int
 
 
-def spawn(base: Base, network: str, rootless: bool, first_uid: int, weaken: "list[str]") -> Tree:
+def spawn(
+    base: Base, network: str, rootless: bool, first_uid: int, weaken: "list[str]", preload: "str | list[str]"
+) -> Tree:
     """Starts a tree. Its zygote reads its control channel when it is ready: nobody has to wait for it."""
-    settings = json.dumps({"ownNetwork": network == "none", "rootless": rootless, "weaken": weaken})
+    settings = json.dumps(
+        {"ownNetwork": network == "none", "rootless": rootless, "weaken": weaken, "preload": preload}
+    )
     flags = _NAMESPACES | (kernel.CLONE_NEWNET if network == "none" else 0)
     if "ipc-namespace" in weaken:
         flags &= ~kernel.CLONE_NEWIPC
@@ -150,7 +149,6 @@ def spawn(base: Base, network: str, rootless: bool, first_uid: int, weaken: "lis
         log_read, log_write = os.pipe()
         undo.callback(os.close, log_read)
         handed_over.callback(os.close, log_write)
-        os.set_blocking(log_read, False)
         mapped_read, mapped_write = os.pipe()
         for descriptor in (mapped_read, mapped_write):
             handed_over.callback(os.close, descriptor)
@@ -169,7 +167,7 @@ def spawn(base: Base, network: str, rootless: bool, first_uid: int, weaken: "lis
             _prefer_for_oom_kill(pid)
         os.write(mapped_write, b"1")
         undo.pop_all()
-    return Tree(network, pid, pidfd, ours, log_read)
+    return Tree(pid, pidfd, ours, log_read)
 
 
 def _end(pidfd: int) -> None:

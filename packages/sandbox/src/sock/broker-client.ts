@@ -11,6 +11,9 @@ import { BROKER_START, PYTHON_DIR } from "./python.ts";
 /** What the broker tells by itself. */
 export interface BrokerEvents {
   exit(sandbox: string, exit: SandboxExit): void;
+  zygoteExit(zygote: string, exit: SandboxExit): void;
+  /** How many processes wait to become sandboxes, and the memory that they hold. */
+  prepared(count: number, memoryMb: number): void;
   /** The broker's process ended, and with it every sandbox; `expected` if it was told to. One line for people. */
   ended(reason: string, expected: boolean): void;
 }
@@ -23,9 +26,15 @@ interface Waiting {
 
 // The broker never waits for anybody, so that only one that was stopped, or a machine that hangs, takes this long.
 const REQUEST_TIMEOUT_MS = 30_000;
+// The broker gives an import 30 s.
+const ZYGOTE_TIMEOUT_MS = 45_000;
 // It may have to wait for a predecessor that is tidying up, and then to tidy up itself.
 const START_TIMEOUT_MS = 120_000;
 
+const TIMEOUTS_MS: Readonly<Record<string, number>> = {
+  start: START_TIMEOUT_MS,
+  zygote: ZYGOTE_TIMEOUT_MS,
+};
 // The broker kills, waits and sweeps for at most 10 s by itself.
 const CLOSE_TIMEOUT_MS = 15_000;
 const LAST_WORDS_BYTES = 4096;
@@ -91,7 +100,7 @@ export class BrokerClient {
         reject(sandboxError("OL_SANDBOX_BAD_OPTIONS", message));
         return;
       }
-      const timeoutMs = verb === "start" ? START_TIMEOUT_MS : REQUEST_TIMEOUT_MS;
+      const timeoutMs = TIMEOUTS_MS[verb] ?? REQUEST_TIMEOUT_MS;
       const timer = setTimeout(
         () => this.#giveUp(`it did not answer "${verb}" within ${timeoutMs} ms`),
         timeoutMs,
@@ -122,6 +131,14 @@ export class BrokerClient {
   #onMessage(message: Record<string, unknown>): void {
     if (message["event"] === "exit") {
       this.#events.exit(String(message["sandbox"]), exitOf(message));
+      return;
+    }
+    if (message["event"] === "zygote-exit") {
+      this.#events.zygoteExit(String(message["zygote"]), exitOf(message));
+      return;
+    }
+    if (message["event"] === "prepared") {
+      this.#events.prepared(Number(message["count"]), Number(message["memoryMb"]));
       return;
     }
     if (message["event"] === "log") {

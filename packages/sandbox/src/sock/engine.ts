@@ -8,16 +8,19 @@ import type {
   Enforcement,
   EngineSandbox,
   EngineStats,
+  EngineZygote,
   SandboxEngine,
   SandboxExit,
   SandboxSpec,
+  ZygoteSpec,
 } from "../engine.ts";
 import { sandboxError } from "../errors.ts";
 import { BrokerClient } from "./broker-client.ts";
 import type { SockEngineOptions } from "./options.ts";
-import { PYTHON_DIR, findPython } from "./python.ts";
+import { findPython } from "./python.ts";
+import { startFields } from "./start-fields.ts";
+import { SockZygotes } from "./zygotes.ts";
 
-const DEFAULT_PREPARED = 1;
 // A connection to a listening unix socket is made at once or not at all; this only bounds a machine that hangs.
 const CONNECT_TIMEOUT_MS = 10_000;
 
@@ -30,6 +33,15 @@ const BASE_ENVIRONMENT: Readonly<Record<string, string>> = {
   TMPDIR: "/tmp",
   USER: "sandbox",
 };
+
+/** What an engine is put together from. */
+interface Parts {
+  readonly broker: BrokerClient;
+  readonly runDir: FileHandle;
+  readonly exits: Map<string, (exit: SandboxExit) => void>;
+  readonly zygotes: SockZygotes;
+  readonly lost: Promise<string>;
+}
 
 /**
  * Sandboxes that fork from a Python zygote in namespaces of its own. All that needs rights on the host is done by
@@ -44,9 +56,9 @@ export class SockEngine implements SandboxEngine {
   readonly #broker: BrokerClient;
   readonly #runDir: FileHandle;
   readonly #exits: Map<string, (exit: SandboxExit) => void>;
+  readonly #zygotes: SockZygotes;
   #created = 0;
   #destroyed = 0;
-  readonly #prepared: number;
   #closed: Promise<void> | undefined;
 
   /**
@@ -61,16 +73,21 @@ export class SockEngine implements SandboxEngine {
       options.workDir,
       options.codeDir,
       ...(options.logDir === undefined ? [] : [options.logDir]),
+      ...(options.packagesDir === undefined ? [] : [options.packagesDir]),
     ];
     for (const directory of directories) await makeDirectory(directory);
     const exits = new Map<string, (exit: SandboxExit) => void>();
     const lost = deferred<string>();
+    const zygotes = new SockZygotes();
     const broker = new BrokerClient(
       python.path,
       {
         exit: (sandbox, exit) => exits.get(sandbox)?.(exit),
+        zygoteExit: (zygote, exit) => zygotes.exited(zygote, exit),
+        prepared: (count, memoryMb) => zygotes.prepared(count, memoryMb),
         ended: (reason, expected) => {
           for (const exited of exits.values()) exited({ reason: "lost", message: reason });
+          zygotes.lost(reason);
           if (!expected) lost.resolve(reason);
         },
       },
@@ -79,27 +96,20 @@ export class SockEngine implements SandboxEngine {
     try {
       const started = await broker.request("start", startFields(options));
       const runDir = await open(path.join(options.workDir, "run"));
-      return new SockEngine(broker, runDir, exits, lost.promise, started, logger);
+      return new SockEngine({ broker, runDir, exits, zygotes, lost: lost.promise }, started, logger);
     } catch (error) {
       await broker.close();
       throw error;
     }
   }
 
-  private constructor(
-    broker: BrokerClient,
-    runDir: FileHandle,
-    exits: Map<string, (exit: SandboxExit) => void>,
-    lost: Promise<string>,
-    started: Record<string, unknown>,
-    logger: Logger,
-  ) {
-    this.#broker = broker;
-    this.#runDir = runDir;
-    this.#exits = exits;
-    this.lost = lost;
+  private constructor(parts: Parts, started: Record<string, unknown>, logger: Logger) {
+    this.#broker = parts.broker;
+    this.#runDir = parts.runDir;
+    this.#exits = parts.exits;
+    this.#zygotes = parts.zygotes;
+    this.lost = parts.lost;
     this.swept = started["swept"] as number;
-    this.#prepared = started["prepared"] as number;
     this.enforcement = enforcementOf(started);
     for (const note of this.enforcement.notes) logger.warn(note);
   }
@@ -146,6 +156,11 @@ export class SockEngine implements SandboxEngine {
     }
   }
 
+  async createZygote(id: string, spec: ZygoteSpec, signal?: AbortSignal): Promise<EngineZygote> {
+    if (this.#closed !== undefined) throw sandboxError("OL_SANDBOX_CLOSED", "the engine is closed");
+    return this.#zygotes.create(this.#broker, id, spec, signal);
+  }
+
   /** Why nobody listened: the sandbox's own word, if it had the time to say one. */
   #setupError(exit: SandboxExit, error: unknown): unknown {
     if (exit.reason !== "lost" || exit.message === undefined) return error;
@@ -157,7 +172,7 @@ export class SockEngine implements SandboxEngine {
       sandboxes: this.#exits.size,
       created: this.#created,
       destroyed: this.#destroyed,
-      prepared: this.#prepared,
+      ...this.#zygotes.stats(),
     };
   }
 
@@ -226,21 +241,12 @@ const validateOptions = (options: SockEngineOptions): void => {
     (!/^[a-z0-9]{4,16}$/.test(options.clusterId) && "clusterId must be 4 to 16 of a-z and 0-9") ||
     (!/^[a-z0-9-]{1,32}$/.test(options.workerName) && "workerName must be 1 to 32 of a-z, 0-9 and -") ||
     (!path.isAbsolute(options.workDir) && "workDir must be an absolute path") ||
-    (!path.isAbsolute(options.codeDir) && "codeDir must be an absolute path");
+    (!path.isAbsolute(options.codeDir) && "codeDir must be an absolute path") ||
+    (options.packagesDir !== undefined &&
+      !path.isAbsolute(options.packagesDir) &&
+      "packagesDir must be an absolute path");
   if (wrong) throw sandboxError("OL_SANDBOX_BAD_OPTIONS", wrong);
 };
-
-const startFields = (options: SockEngineOptions): Record<string, unknown> => ({
-  workDir: options.workDir,
-  codeDir: options.codeDir,
-  ...(options.logDir !== undefined && { logDir: options.logDir }),
-  runtimeDir: PYTHON_DIR,
-  groupPrefix: `ol-${options.clusterId}-${options.workerName}`,
-  prepared: options.prepared ?? DEFAULT_PREPARED,
-  networks: options.networks ?? ["host"],
-  downsizePaused: options.downsizePaused ?? true,
-  weaken: options.weaken ?? [],
-});
 
 const createFields = (spec: SandboxSpec): Record<string, unknown> => ({
   name: spec.name,
@@ -248,6 +254,8 @@ const createFields = (spec: SandboxSpec): Record<string, unknown> => ({
   network: spec.network,
   environment: { ...BASE_ENVIRONMENT, ...spec.environment },
   limits: spec.limits,
+  packages: spec.packages ?? [],
+  ...(spec.zygote !== undefined && { zygote: spec.zygote }),
 });
 
 const enforcementOf = (started: Record<string, unknown>): Enforcement => ({

@@ -13,7 +13,8 @@ export type Defence =
   /** All control groups. */
   | "cgroups"
   /** Only the one that freezes. */
-  | "cgroup-freeze";
+  | "cgroup-freeze"
+  | "zygote-user";
 
 /** Where a SOCK engine works, and as what. */
 export interface SockEngineOptions {
@@ -29,8 +30,14 @@ export interface SockEngineOptions {
   readonly logDir?: string;
   /** Command or path of the Python to use; default `python3`. */
   readonly python?: string;
-  /** Processes kept forked and waiting, for each network class in use; default 1, 0 forks each on demand. */
+  /** Directory with installed packages, read-only in every sandbox as /packages. Made if it is not there; default: none. */
+  readonly packagesDir?: string;
+  /** Processes kept forked and waiting at each zygote while nobody wants one; default 1, 0 forks each on demand. */
   readonly prepared?: number;
+  /** Most of them at a zygote from which several are forked at once; default 8. */
+  readonly mostPrepared?: number;
+  /** What zygotes import of the standard library in advance: what is often used, nothing, or these; default "stdlib". */
+  readonly preload?: "stdlib" | "none" | readonly string[];
   /** Network classes whose zygote is started at once and not on first use; default `["host"]`. */
   readonly networks?: readonly NetworkClass[];
   readonly logger?: Logger;

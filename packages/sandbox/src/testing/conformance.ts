@@ -7,6 +7,7 @@ import type { Sandbox } from "../sandbox.ts";
 import { CALL_CASES } from "./conformance-calls.ts";
 import { LIFE_CASES } from "./conformance-life.ts";
 import { PAUSE_CASES } from "./conformance-pause.ts";
+import { ZYGOTE_CASES } from "./conformance-zygotes.ts";
 
 /** What of a test runner the suite needs; vitest's and jest's functions fit. */
 export interface TestFunctions {
@@ -27,19 +28,31 @@ export const CONFORMANCE_HANDLERS_DIR: string = fileURLToPath(
   new URL("../../conformance/handlers", import.meta.url),
 );
 
+/** Directory of the suite's packages: the `packagesDir` of an engine under test that has zygotes. */
+export const CONFORMANCE_PACKAGES_DIR: string = fileURLToPath(
+  new URL("../../conformance/packages", import.meta.url),
+);
+
 /** All behaviours, for a runner that `describeEngineConformance` does not fit. */
 export const CONFORMANCE_CASES: readonly ConformanceCase[] = [...CALL_CASES, ...LIFE_CASES, ...PAUSE_CASES];
 
+/** What an engine with `createZygote` must show besides. */
+export const CONFORMANCE_ZYGOTE_CASES: readonly ConformanceCase[] = ZYGOTE_CASES;
+
 const CASE_TIMEOUT_MS = 60_000;
 
-/** Registers a test for each behaviour; each gets an engine of its own from `makeEngine`. */
+/**
+ * Registers a test for each behaviour; each gets an engine of its own from `makeEngine`. `zygotes`: those of an engine
+ * that can fork zygotes too.
+ */
 export const describeEngineConformance = (
   name: string,
   makeEngine: () => SandboxEngine | Promise<SandboxEngine>,
   { describe, it }: TestFunctions,
+  { zygotes = false }: { readonly zygotes?: boolean } = {},
 ): void => {
   describe(`the ${name} engine`, () => {
-    for (const each of CONFORMANCE_CASES)
+    for (const each of [...CONFORMANCE_CASES, ...(zygotes ? CONFORMANCE_ZYGOTE_CASES : [])])
       it(each.title, () => runConformanceCase(each, makeEngine), CASE_TIMEOUT_MS);
   });
 };

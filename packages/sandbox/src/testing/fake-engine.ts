@@ -2,13 +2,16 @@ import type {
   Enforcement,
   EngineSandbox,
   EngineStats,
+  EngineZygote,
   SandboxEngine,
   SandboxExit,
   SandboxSpec,
+  ZygoteSpec,
 } from "../engine.ts";
 import { sandboxError } from "../errors.ts";
 import { FAKE_HANDLERS } from "./fake-handlers.ts";
 import { type FakeCode, FakeGuest } from "./fake-guest.ts";
+import { FakeZygotes } from "./fake-zygotes.ts";
 import { socketPair } from "./socket-pair.ts";
 
 /** How a FakeEngine differs from one that does everything at once. */
@@ -23,6 +26,8 @@ export interface FakeEngineOptions {
   readonly beforeResume?: (id: string) => unknown;
   /** What a sandbox says it holds, in bytes; default 1,000,000. */
   readonly memoryBytes?: (id: string) => number;
+  /** Runs before a zygote is made; what it throws is why it is not made. May wait. */
+  readonly beforeZygote?: (id: string, spec: ZygoteSpec, signal?: AbortSignal) => unknown;
   /** Runs when a sandbox is killed, before it is gone. May wait. */
   readonly beforeGone?: (id: string) => unknown;
 }
@@ -50,6 +55,7 @@ export class FakeEngine implements SandboxEngine {
   readonly #options: FakeEngineOptions;
   readonly #code: Readonly<Record<string, FakeCode>>;
   readonly #sandboxes = new Map<string, FakeSandbox>();
+  readonly #zygotes = new FakeZygotes();
   #settleLost: (reason: string) => void = () => undefined;
   #created = 0;
   #destroyed = 0;
@@ -64,6 +70,7 @@ export class FakeEngine implements SandboxEngine {
   async create(id: string, spec: SandboxSpec, signal?: AbortSignal): Promise<EngineSandbox> {
     await this.#options.beforeCreate?.(id, spec, signal);
     if (this.#closed) throw sandboxError("OL_SANDBOX_CLOSED", "The engine is closed.");
+    if (spec.zygote !== undefined) this.#zygotes.find(spec.zygote, spec.network);
     const code = this.#code[spec.code];
     if (code === undefined)
       throw sandboxError("OL_SANDBOX_CREATE_FAILED", `There is no code directory ${spec.code}.`);
@@ -78,12 +85,21 @@ export class FakeEngine implements SandboxEngine {
     return sandbox;
   }
 
+  async createZygote(id: string, spec: ZygoteSpec, signal?: AbortSignal): Promise<EngineZygote> {
+    await this.#options.beforeZygote?.(id, spec, signal);
+    signal?.throwIfAborted();
+    if (this.#closed) throw sandboxError("OL_SANDBOX_CLOSED", "The engine is closed.");
+    return this.#zygotes.make(id, spec);
+  }
+
   stats(): EngineStats {
     return {
       sandboxes: this.#sandboxes.size,
       created: this.#created,
       destroyed: this.#destroyed,
       prepared: 0,
+      preparedMb: 0,
+      zygotes: this.#zygotes.size,
     };
   }
 
@@ -92,15 +108,22 @@ export class FakeEngine implements SandboxEngine {
     this.#sandboxes.get(id)?.end(exit);
   }
 
+  /** Ends a zygote from the inside. */
+  endZygote(id: string, exit: SandboxExit): void {
+    this.#zygotes.end(id, exit);
+  }
+
   /** As if the engine's host process died: every sandbox is gone, no more can be made. */
   lose(): void {
     this.#closed = true;
     for (const sandbox of this.#sandboxes.values()) sandbox.end({ reason: "lost" });
+    this.#zygotes.endAll({ reason: "lost" });
     this.#settleLost("the fake engine was told to be lost");
   }
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#zygotes.endAll({ reason: "killed" });
     await Promise.all([...this.#sandboxes.values()].map((sandbox) => sandbox.kill()));
   }
 

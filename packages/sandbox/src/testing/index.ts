@@ -1,6 +1,8 @@
 export {
   CONFORMANCE_CASES,
   CONFORMANCE_HANDLERS_DIR,
+  CONFORMANCE_PACKAGES_DIR,
+  CONFORMANCE_ZYGOTE_CASES,
   type ConformanceCase,
   type TestFunctions,
   describeEngineConformance,

@@ -173,6 +173,7 @@ describe.each((await accounts()).filter(({ name }) => name === "rootless"))("an 
     await using cluster = await TestCluster.create(account);
     await using worker = await cluster.start({ createMs: 60_000 });
     expect(await worker.call({ handler: "hello", event: 0 })).toBe(0);
+    await expect.poll(async () => (await worker.stats()).pool.engine.prepared).toBe(1);
     const { zygote } = treeOf(worker.brokerPid);
     process.kill(zygote, "SIGSTOP");
     // The first has a process that was forked before; the second has to wait for one.

@@ -5,7 +5,11 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, it } from "vitest";
 
 import { SockEngine } from "../../src/sock/engine.ts";
-import { CONFORMANCE_HANDLERS_DIR, describeEngineConformance } from "../../src/testing/index.ts";
+import {
+  CONFORMANCE_HANDLERS_DIR,
+  CONFORMANCE_PACKAGES_DIR,
+  describeEngineConformance,
+} from "../../src/testing/index.ts";
 
 let workDir: string;
 
@@ -28,7 +32,8 @@ const makeEngine = (): Promise<SockEngine> =>
     workerName: "worker-0",
     workDir: path.join(workDir, "worker-0"),
     codeDir: CONFORMANCE_HANDLERS_DIR,
+    packagesDir: CONFORMANCE_PACKAGES_DIR,
     networks: ["none"],
   });
 
-describeEngineConformance("sock", makeEngine, { describe, it });
+describeEngineConformance("sock", makeEngine, { describe, it }, { zygotes: true });

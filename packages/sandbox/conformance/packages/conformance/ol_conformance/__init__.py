@@ -1,0 +1,3 @@
+"""A package that zygotes of the conformance suite import."""
+
+ANSWER = 42

@@ -1,0 +1,22 @@
+"""What zygotes and leaves are made with."""
+
+import dataclasses
+
+from ol_host import tree as trees
+from ol_host.cgroups import GroupStock
+
+
+@dataclasses.dataclass(frozen=True)
+class Soil:
+    base: trees.Base
+    groups: GroupStock
+    rootless: bool
+    first_uid: int
+    weaken: "list[str]"
+    # What root zygotes import in advance: ol_guest/preload.py.
+    preload: "str | list[str]"
+    # Leaves that wait at each zygote when nobody wants any, and at most.
+    prepared: int
+    most_prepared: int
+    # Leaves, and zygotes, that our descriptors allow for.
+    most_leaves: int

@@ -1,0 +1,191 @@
+"""The broker's record of a zygote, and what it believes of one.
+
+A root zygote runs the standard library only. A package zygote runs anybody's import code, so nothing that one says
+is taken for granted: a pidfd must be one of its own children, a leaf one that it was asked for. Else it could have the
+broker kill whom it likes; a pidfd of the broker itself is easily had from any socket of its.
+"""
+
+import collections
+import os
+import socket
+import typing
+
+from ol_host.cgroups import Group, GroupStock
+from ol_host.leaves import kill_process, signal_name
+from ol_host.logtap import LogTap
+from ol_host.own_groups import OwnGroups
+from ol_host.strays import parse_parent, pid_of
+
+if typing.TYPE_CHECKING:
+    from ol_host.leaves import Leaf
+
+# Enough to see the bursts of demand.py.
+_REMEMBERED_TAKES = 64
+_ERROR_CHARACTERS = 8 * 1024
+
+
+class Violation(Exception):
+    """A zygote said what it cannot mean."""
+
+
+class Stock:
+    """Leaves of one zygote and network class that were forked in advance."""
+
+    def __init__(self) -> None:
+        self.waiting: "collections.deque[Leaf]" = collections.deque()
+        # The moments when one was taken.
+        self.takes: "collections.deque[float]" = collections.deque(maxlen=_REMEMBERED_TAKES)
+
+
+class Zygote:
+    def __init__(
+        self,
+        number: int,
+        identity: "str | None",
+        network: str,
+        parent: "Zygote | None",
+        base_uid: int,
+        control: socket.socket,
+        log: LogTap,
+        groups: "GroupStock | OwnGroups",
+    ) -> None:
+        self.number = number
+        # What the worker calls it; None for a root.
+        self.id = identity
+        # The class of what is forked from it; for a root that of its tree, which may serve two.
+        self.network = network
+        self.parent = parent
+        self.depth: int = 0 if parent is None else parent.depth + 1
+        # The id, within the broker's block, that is 0 in its user namespace.
+        self.base_uid = base_uid
+        self.control = control
+        self.log = log
+        # Where its leaves' groups come from.
+        self.groups = groups
+        # Its own; None for a root, and where there are no groups.
+        self.group: "Group | None" = None
+        self.pid: "int | None" = None
+        self.pidfd: "int | None" = None
+        # Pid 1 of its namespace, which lives as long as anything in there does.
+        self.init_pid: "int | None" = None
+        self.init_pidfd: "int | None" = None
+        self.ready = False
+        self.alive = True
+        self.kill_wanted = False
+        self.out_of_memory = False
+        self.status: "int | None" = None
+        # Why it serves nobody, for people.
+        self.error: "str | None" = None
+        # When patience with its import ends.
+        self.deadline: "float | None" = None
+        # Once it is dead: when its end is told although nobody knows how it ended; and whether it was told.
+        self.tell_moment: "float | None" = None
+        self.end_told = False
+        # Requests to be answered when it is ready, and when it is gone.
+        self.create_request: "int | None" = None
+        self.kill_requests: "list[int]" = []
+        # Of each network class that it has served.
+        self.stocks: "dict[str, Stock]" = {}
+        # Leaves that it was asked for and has not announced.
+        self.unforked: "set[int]" = set()
+        # Leaves whose exit it may still tell.
+        self.telling: "set[int]" = set()
+
+    @property
+    def is_root(self) -> bool:
+        return self.parent is None
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"the zygote of network {self.network}" if self.is_root else f"zygote {self.id}"
+
+    def stock(self, network: str) -> Stock:
+        return self.stocks.setdefault(network, Stock())
+
+    def kill(self) -> None:
+        """Ends the zygote; not its leaves and child zygotes, nor its init while it has any. One that has not said yet
+        who it is was not walled off yet either, and is ended when it does."""
+        self.kill_wanted = True
+        if self.pidfd is not None and self.alive:
+            kill_process(self.pidfd)
+
+    def kill_everything(self) -> None:
+        if self.init_pidfd is not None:
+            kill_process(self.init_pidfd)
+
+    def end(self) -> "dict[str, object]":
+        """Why it ended, as the worker is told."""
+        if self.out_of_memory or (self.group is not None and self.group.was_out_of_memory()):
+            return {"reason": "out-of-memory"}
+        if self.kill_wanted:
+            return {"reason": "killed"}
+        if self.error is not None:
+            return {"reason": "lost", "message": self.error}
+        if self.status is None or not os.WIFEXITED(self.status):
+            return {"reason": "lost", "message": f"its process ended. {self.log.last_words}".strip()}
+        return _as_init_tells(os.WEXITSTATUS(self.status))
+
+    # What it says
+
+    def believe_leaf(self, descriptor: int) -> "int | None":
+        """The pid of a leaf that it says to have forked; None if that has ended already."""
+        if self.is_root:
+            # It has run nothing but our own code.
+            return pid_of(descriptor)
+        return self._believe(descriptor, {self.pid, self.init_pid})
+
+    def believe_itself(self, descriptors: "list[int]") -> bool:
+        """Takes pidfds over: of itself, and for a child zygote of its init. False if they have ended already."""
+        if self.parent is None:
+            (self.pidfd,) = descriptors
+            self.pid = pid_of(self.pidfd)
+            return True
+        if len(descriptors) != 2 or self.pid is not None:
+            raise Violation("it did not say who it is, or did so twice")
+        init_pid = self._believe(descriptors[1], {self.parent.pid, self.parent.init_pid})
+        pid = None if init_pid is None else self._believe(descriptors[0], {init_pid})
+        if pid is None:
+            return False
+        self.pid, self.init_pid = pid, init_pid
+        self.pidfd, self.init_pidfd = descriptors
+        return True
+
+    def _believe(self, descriptor: int, parents: "set[int | None]") -> "int | None":
+        """The pid of a process with one of these parents. Raises Violation for any other, and what is no pidfd."""
+        try:
+            pid = pid_of(descriptor)
+            if pid < 0:
+                return None
+            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+                parent = parse_parent(file.read())
+            # Again: a process that was reaped meanwhile may have left its number to another.
+            if pid_of(descriptor) != pid:
+                return None
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        except (OSError, ValueError) as error:
+            raise Violation(f"a descriptor that is no pidfd: {error}") from error
+        if parent not in parents:
+            raise Violation("a process that is not its child")
+        return pid
+
+
+def text_of(message: "dict[str, typing.Any]", field: str) -> str:
+    """Of what somebody says who may not mean it well."""
+    text = message.get(field)
+    return text[:_ERROR_CHARACTERS] if isinstance(text, str) else "no reason was given"
+
+
+def number_of(message: "dict[str, typing.Any]", field: str) -> int:
+    number = message.get(field)
+    if isinstance(number, int) and not isinstance(number, bool):
+        return number
+    raise Violation(f"a message without {field}")
+
+
+def _as_init_tells(code: int) -> "dict[str, object]":
+    """Its init ends as the zygote did, with shells' way to put a signal into an exit code."""
+    if code > 128:
+        return {"reason": "signal", "signal": signal_name(code - 128)}
+    return {"reason": "exit", "code": code}

@@ -1,0 +1,25 @@
+import type { SockEngineOptions } from "./options.ts";
+import { PYTHON_DIR } from "./python.ts";
+
+const DEFAULT_PREPARED = 1;
+// More than a machine forks in the time that a first call takes would only hold memory.
+const DEFAULT_MOST_PREPARED = 8;
+
+/** The broker's `start` request. */
+export const startFields = (options: SockEngineOptions): Record<string, unknown> => {
+  const prepared = options.prepared ?? DEFAULT_PREPARED;
+  return {
+    workDir: options.workDir,
+    codeDir: options.codeDir,
+    ...(options.logDir !== undefined && { logDir: options.logDir }),
+    ...(options.packagesDir !== undefined && { packagesDir: options.packagesDir }),
+    runtimeDir: PYTHON_DIR,
+    groupPrefix: `ol-${options.clusterId}-${options.workerName}`,
+    prepared,
+    mostPrepared: Math.max(prepared, options.mostPrepared ?? DEFAULT_MOST_PREPARED),
+    preload: options.preload ?? "stdlib",
+    networks: options.networks ?? ["host"],
+    downsizePaused: options.downsizePaused ?? true,
+    weaken: options.weaken ?? [],
+  };
+};
