@@ -16,11 +16,24 @@ export const BROKER_START =
 const OLDEST_PYTHON = [3, 9] as const;
 // A shim that has to find the interpreter first can take a second on a busy machine.
 const PROBE_TIMEOUT_MS = 20_000;
-const PROBE = "import sys; print(sys.executable); print('.'.join(map(str, sys.version_info[:3])))";
+/**
+ * Asks for the interpreter itself: not the launcher that stands before it, nor the link to it in a virtual environment,
+ * nor, for one made with --copies, the copy, which is outside of what a sandbox sees of the interpreter's files.
+ */
+const PROBE = `
+import os, sys
+path = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+prefix = os.path.realpath(sys.base_prefix)
+original = os.path.join(prefix, "bin", "python%d.%d" % sys.version_info[:2])
+if not path.startswith(prefix + os.sep) and os.path.exists(original):
+    path = os.path.realpath(original)
+print(path)
+print(".".join(map(str, sys.version_info[:3])))
+`;
 
 /** The interpreter that the broker and every sandbox run on. */
 export interface Python {
-  /** The interpreter itself, not a shim in front of it. */
+  /** The interpreter itself, without links: not a shim, and not a virtual environment's. */
   readonly path: string;
   readonly version: string;
 }
@@ -47,8 +60,9 @@ const runProbe = async (command: string): Promise<string> => {
     });
     return stdout;
   } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
-    const reason = missing ? `there is no ${command} on PATH` : messageOf(error).split("\n")[0];
+    const { code, stderr = "" } = error as NodeJS.ErrnoException & { stderr?: string };
+    const said = stderr.trim().split("\n").at(-1) || messageOf(error).split("\n")[0];
+    const reason = code === "ENOENT" ? `there is no ${command} on PATH` : said;
     throw sandboxError(
       "OL_SANDBOX_HOST_UNFIT",
       `Python 3 is needed to run sandboxes, and ${reason}; install it (Debian: apt-get install python3)`,

@@ -61,7 +61,13 @@ async function connectToGuest(directory: string): Promise<{ socket: Socket; chil
     env: environment,
     stdio: "ignore",
   });
-  const [socket] = (await once(server, "connection")) as [Socket];
+  const ended = once(child, "exit").then(([code]) => {
+    throw new Error(`the guest ended before it connected, with exit code ${code}`);
+  });
+  const connected = once(server, "connection") as Promise<[Socket]>;
+  const [socket] = await Promise.race([connected, ended]);
+  // Later it may end.
+  ended.catch(() => undefined);
   server.close();
   return { socket, child };
 }
