@@ -54,7 +54,12 @@ need tar tar
 need ps procps
 need setpriv util-linux
 # Root's tests also make ordinary users.
-if [ "$(id -u)" = 0 ]; then need useradd passwd; fi
+if [ "$(id -u)" = 0 ]; then
+  need useradd passwd
+  # For machines of their own in network namespaces.
+  need ip iproute2
+  need nft nftables
+fi
 python_is_complete || missing+=(python3)
 
 if [ "${#missing[@]}" -gt 0 ]; then

@@ -20,7 +20,7 @@ const MAX_ENVIRONMENT_BYTES = 32 * 1024;
 const MAX_VARIABLES = 256;
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/u;
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const;
-const NETWORKS: readonly string[] = ["host", "none"] satisfies NetworkClass[];
+const NETWORKS: readonly string[] = ["host", "outbound", "none"] satisfies NetworkClass[];
 
 /** Keys that ol.yaml will have one day; naming them beats "unknown key". */
 const LATER_KEYS = ["reuse-sandbox", "min_instances", "max_instances", "queue", "concurrency"];
@@ -119,17 +119,11 @@ const readLimits = (source: YamlSource, entry: YamlEntry, draft: Draft): void =>
 const readNetwork = (source: YamlSource, entry: YamlEntry, draft: Draft): void => {
   const value = textOf(entry.value);
   if (value !== undefined && NETWORKS.includes(value)) draft.network = value as NetworkClass;
-  else if (value === "outbound")
-    source.problem(
-      entry.value,
-      entry.path,
-      '"outbound" is not supported yet in this version; use "host" or "none"',
-    );
   else
     source.problem(
       entry.value ?? entry.keyNode,
       entry.path,
-      `must be "host" (the machine's network) or "none", not ${shown(value ?? null)}`,
+      `must be "host" (the machine's network), "outbound" or "none", not ${shown(value ?? null)}`,
     );
 };
 

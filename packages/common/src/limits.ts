@@ -1,8 +1,8 @@
 /**
- * Which network a sandbox has. `host`: the machine's own. `none`: a namespace of its own with only a loopback
- * interface in it.
+ * Which network a sandbox has. `host`: the machine's own. `outbound`: the machine's own, but without a way to the
+ * machine's own addresses, loopback among them. `none`: a namespace of its own with only a loopback interface in it.
  */
-export type NetworkClass = "host" | "none";
+export type NetworkClass = "host" | "outbound" | "none";
 
 /** What one sandbox may use. What of it a machine can enforce, `ol-admin doctor` says. */
 export interface SandboxLimits {

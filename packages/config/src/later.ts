@@ -22,7 +22,6 @@ export const LATER_KEYS: readonly string[] = [
 /** Values that a key of this version will take later, as patterns of the whole value. */
 export const LATER_VALUES: Readonly<Record<string, RegExp>> = {
   sandbox: /^docker$/u,
-  network: /^outbound$/u,
   registry: /^(?:remote|(?:file|s3|https?):\/\/.*)$/u,
   import_cache: /^(?:tree|auto)$/u,
   "storage.scratch": /^memory$/u,

@@ -110,10 +110,10 @@ export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
   },
   network: {
     type: "string",
-    enum: ["host", "none"],
-    expects: '"host" or "none"',
+    enum: ["host", "outbound", "none"],
+    expects: '"host", "outbound" or "none"',
     description:
-      "The network of a lambda whose ol.yaml does not say: `host` is the machine's own, `none` a namespace with nothing but a loopback interface. `ol-admin new` writes `host` out, so that it can be seen.",
+      "The network of a lambda whose ol.yaml does not say: `host` is the machine's own, `outbound` the same without a way to the machine itself (needs root and nftables), `none` a namespace with nothing but a loopback interface. `ol-admin new` writes `host` out, so that it can be seen.",
     default: "host",
   },
   registry: {

@@ -7,7 +7,7 @@ export interface WorkerTemplate {
   readonly queue_timeout_ms?: number;
   readonly cluster_name?: string;
   readonly sandbox?: "sock";
-  readonly network?: "host" | "none";
+  readonly network?: "host" | "outbound" | "none";
   readonly registry?: "local";
   readonly registry_dir?: string;
   readonly registry_cache_ms?: number;

@@ -111,14 +111,14 @@ export interface SandboxEngine extends AsyncDisposable {
   readonly enforcement: Enforcement;
   /**
    * Makes a sandbox whose guest runtime is being started; the connection may be written to at once.
-   * Fails with OL_SANDBOX_CREATE_FAILED, OL_SANDBOX_NO_ZYGOTE, OL_SANDBOX_BAD_OPTIONS, OL_SANDBOX_BROKER_LOST or
-   * OL_SANDBOX_CLOSED.
+   * Fails with OL_SANDBOX_CREATE_FAILED, OL_SANDBOX_NO_ZYGOTE, OL_SANDBOX_BAD_OPTIONS,
+   * OL_SANDBOX_NETWORK_UNAVAILABLE, OL_SANDBOX_BROKER_LOST or OL_SANDBOX_CLOSED.
    */
   create(id: string, spec: SandboxSpec, signal?: AbortSignal): Promise<EngineSandbox>;
   /**
    * Makes a zygote; settles when it has imported its modules. Absent in an engine that cannot fork.
    * Fails with OL_SANDBOX_ZYGOTE_FAILED (with Python's text), OL_SANDBOX_NO_ZYGOTE (the parent),
-   * OL_SANDBOX_BAD_OPTIONS, OL_SANDBOX_BROKER_LOST or OL_SANDBOX_CLOSED.
+   * OL_SANDBOX_BAD_OPTIONS, OL_SANDBOX_NETWORK_UNAVAILABLE, OL_SANDBOX_BROKER_LOST or OL_SANDBOX_CLOSED.
    */
   createZygote?(id: string, spec: ZygoteSpec, signal?: AbortSignal): Promise<EngineZygote>;
   stats(): EngineStats;

@@ -35,6 +35,12 @@ export const SANDBOX_ERRORS = {
     status: 503,
     about: "The zygote to fork from is not there, or no more; fork from another one.",
   },
+  OL_SANDBOX_NETWORK_UNAVAILABLE: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "Network `outbound` was asked for where it cannot be had; the message says what is missing: a worker started by root, nftables, or something in the kernel. The sandbox is refused, never given another network.",
+  },
   OL_SANDBOX_BROKER_LOST: {
     causedBy: "system",
     status: 503,

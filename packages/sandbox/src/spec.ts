@@ -1,4 +1,4 @@
-import type { OlError, SandboxLimits } from "@ol/common";
+import type { NetworkClass, OlError, SandboxLimits } from "@ol/common";
 
 import type { SandboxSpec, ZygoteSpec } from "./engine.ts";
 import { sandboxError } from "./errors.ts";
@@ -6,6 +6,8 @@ import { sandboxError } from "./errors.ts";
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 
 const MODULE = /^[\p{ID_Start}_][\p{ID_Continue}]*(\.[\p{ID_Start}_][\p{ID_Continue}]*)*$/u;
+
+const NETWORKS: readonly NetworkClass[] = ["host", "outbound", "none"];
 
 /** Smallest and largest value of each limit. */
 const LIMITS: Readonly<Record<keyof SandboxLimits, readonly [number, number]>> = {
@@ -26,7 +28,7 @@ export const checkSpec = (spec: SandboxSpec): SandboxSpec => {
     throw bad("name", "must be 1 to 128 of A-Z a-z 0-9 . _ - and not begin with a dot or dash");
   if (typeof spec.code !== "string" || !isInside(spec.code))
     throw bad("code", "must be a relative path without empty parts, . or ..");
-  if (spec.network !== "host" && spec.network !== "none") throw bad("network", "must be host or none");
+  if (!NETWORKS.includes(spec.network)) throw bad("network", "must be host, outbound or none");
   return Object.freeze({
     name: spec.name,
     code: spec.code,
@@ -40,8 +42,7 @@ export const checkSpec = (spec: SandboxSpec): SandboxSpec => {
 
 /** Checks a zygote's spec and returns a frozen copy; throws OL_SANDBOX_BAD_OPTIONS, which names the field. */
 export const checkZygoteSpec = (spec: ZygoteSpec): ZygoteSpec => {
-  if (spec.network !== "host" && spec.network !== "none")
-    throw bad("network", "must be host or none", "zygote");
+  if (!NETWORKS.includes(spec.network)) throw bad("network", "must be host, outbound or none", "zygote");
   const { modules } = spec;
   if (!Array.isArray(modules) || !modules.every((name) => typeof name === "string" && MODULE.test(name)))
     throw bad("modules", "must be a list of module names", "zygote");

@@ -47,7 +47,6 @@ describe("a worker's configuration", () => {
 
   test.each([
     ["sandbox", "docker", '"sock"'],
-    ["network", "outbound", '"host" or "none"'],
     ["registry", "remote", '"local"'],
     ["registry", "s3://bucket", '"local"'],
     ["import_cache", "tree", '"off"'],

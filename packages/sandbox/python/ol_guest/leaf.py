@@ -2,7 +2,7 @@
 
 `prepare` needs nothing of the lambda: cgroup, namespaces, /proc. Then the leaf waits on its channel for
 {"op": "assign", ...} with five descriptors: the handler's tree, the scratch directory's tree, the listening
-socket, stdout, stderr. `confine` takes the rest away for good; only then is the lambda's code looked at.
+socket, stdout, stderr, and perhaps a resolv.conf of its own. `confine` takes the rest away for good; only then is the lambda's code looked at.
 
 On the channel the leaf sends {"op": "failed", "error": "step: reason"} if it must; closing it is the good news.
 """
@@ -93,7 +93,7 @@ def _bring_loopback_up() -> None:
 
 def _attach(assignment: "dict[str, typing.Any]", descriptors: "list[int]") -> socket.socket:
     """Puts the lambda's directories and descriptors in their places; closes every other descriptor."""
-    handler, scratch, listener, stdout, stderr = descriptors
+    handler, scratch, listener, stdout, stderr, *resolver = descriptors
     private = kernel.MS_NOSUID | kernel.MS_NODEV
     # Counted by the memory limit where there is one; the size is what bounds it where there is none.
     size = f"size={assignment['tmpMb']}m,mode=1777"
@@ -101,6 +101,8 @@ def _attach(assignment: "dict[str, typing.Any]", descriptors: "list[int]") -> so
     kernel.mount("tmpfs", "/dev/shm", "tmpfs", private, size)
     kernel.move_mount(handler, "/handler")
     kernel.move_mount(scratch, "/host")
+    for tree in resolver:
+        kernel.move_mount(tree, "/etc/resolv.conf")
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
     os.dup2(listener, 3)

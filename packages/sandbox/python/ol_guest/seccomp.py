@@ -112,8 +112,9 @@ _CLONE, _CLONE3, _SOCKET, _SOCKETPAIR, _IOCTL, _MKNOD, _MKNODAT = 56, 435, 41, 5
 _SETRLIMIT, _PRLIMIT64, _RLIMIT_CORE = 160, 302, 4
 # AF_UNIX, AF_INET, AF_INET6. AF_NETLINK and AF_VSOCK reach the host's configuration and hypervisor.
 _AF_UNIX, _INTERNET_FAMILIES = 1, (2, 10)
-# The default, ICMP, TCP, UDP, ICMPv6, MPTCP. Asking for another one makes the kernel load its module, for anybody.
-_INTERNET_PROTOCOLS = (0, 1, 6, 17, 58, 262)
+# The default, ICMP, TCP, UDP, ICMPv6. Asking for another one makes the kernel load its module, for anybody; and for
+# MPTCP the kernel itself opens connections to where the other side says, which no packet filter can tell whose are.
+_INTERNET_PROTOCOLS = (0, 1, 6, 17, 58)
 _NEW_PID_NAMESPACE = 0x20000000
 # MS_REMOUNT, MS_BIND, MS_MOVE: what would change, repeat or move a mount that is there.
 _MOUNT_CHANGES = 0x20 | 0x1000 | 0x2000

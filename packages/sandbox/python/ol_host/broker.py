@@ -22,7 +22,9 @@ from ol_host.desk import ZygoteDesk
 from ol_host.files import InUse, Scratch, Workspace
 from ol_host.forest import Forest
 from ol_host.leaves import Leaf
+from ol_host.outbound import Outbound
 from ol_host.pausing import Pauser
+from ol_host.resolv import Resolver
 from ol_host.soil import Soil
 from ol_host.tree import Base
 from ol_host.waiting import WaitingReport
@@ -184,9 +186,18 @@ class Broker:
                 "with Landlock, can keep them off; use network none where that matters"
             )
         self._files.say_serving(True)
+        self._resolver = Resolver(self._files.run_fd)
+        self._outbound = Outbound(
+            request["groupPrefix"],
+            None if self._rootless else self._first_uid,
+            self._resolver.nameservers,
+            self._selector,
+            self._on_outbound_lost,
+        )
         soil = Soil(
             base=base,
             groups=self._groups,
+            outbound=self._outbound,
             rootless=self._rootless,
             first_uid=self._first_uid,
             weaken=request["weaken"],
@@ -264,6 +275,7 @@ class Broker:
         """Tells the leaf what to become. What fails here takes the leaf along."""
         owner = None if self._rootless else self._first_uid + leaf.uid
         descriptors: "list[int]" = []
+        resolver: "list[int]" = []
         try:
             if leaf.group is not None:
                 limits.apply(leaf.group, request["limits"])
@@ -274,6 +286,8 @@ class Broker:
             listener = self._files.listen(leaf.scratch)
             descriptors.append(listener.detach())
             descriptors.extend(leaf.scratch.output_fds)
+            if leaf.network == "outbound":
+                resolver = self._resolver.detached()
             leaf.log_mb = request["limits"]["logMb"]
             leaf.memory_mb = request["limits"]["memoryMb"]
             leaf.scratch_mb = request["limits"]["scratchMb"]
@@ -286,7 +300,7 @@ class Broker:
             }
             if leaf.channel is None:
                 raise BrokenPipeError(errno.EPIPE, f"the prepared process is gone: {leaf.setup_error}")
-            messages.send(leaf.channel, message, descriptors)
+            messages.send(leaf.channel, message, descriptors + resolver)
         except OSError:
             # It never got them, so they can go before it does.
             scratch, leaf.scratch = leaf.scratch, None
@@ -295,7 +309,7 @@ class Broker:
             leaf.kill()
             raise
         finally:
-            for descriptor in descriptors[:3]:
+            for descriptor in descriptors[:3] + resolver:
                 os.close(descriptor)
 
     def _pause(self, request: "dict[str, typing.Any]") -> "dict[str, object] | None":
@@ -368,6 +382,10 @@ class Broker:
         for number in leaf.waiting:
             self._wire.send({"v": 1, "id": number, "ok": {}})
 
+    def _on_outbound_lost(self, reason: str) -> None:
+        self.log("error", f"{reason}; its sandboxes are ended, and the next one gets new rules")
+        self._forest.end_outbound(reason)
+
     def _remove(self, scratch: Scratch) -> None:
         try:
             self._files.remove_scratch(scratch)
@@ -421,6 +439,8 @@ class Broker:
         if not empty and now < self._close_deadline:
             return
         self._groups.close()
+        self._outbound.close()
+        self._resolver.close()
         if self._close_request is not None:
             self._wire.connection.setblocking(True)
             self._wire.send({"v": 1, "id": self._close_request, "ok": {}})

@@ -18,6 +18,7 @@ from ol_host.leaves import Leaf
 from ol_host.nursery import Nursery
 from ol_host.soil import Soil
 from ol_host.uids import LeafUids
+from ol_host.wire import Refused
 from ol_host.zygotes import Stock, Violation, Zygote, number_of, text_of
 
 # A dead leaf's exit status comes from its zygote right after its pidfd; then it is not waited for any longer.
@@ -89,6 +90,15 @@ class Forest:
             leaf.kill()
         self.nursery.close()
 
+    def end_outbound(self, reason: str) -> None:
+        """Nothing keeps these off this machine's own addresses any more."""
+        for leaf in self._leaves.values():
+            if leaf.network == "outbound":
+                leaf.end_unasked(reason)
+        for zygote in self.nursery:
+            if zygote.network == "outbound" and zygote.alive:
+                self.nursery.give_up_on(zygote, reason)
+
     # Time
 
     def moments(self) -> "list[float]":
@@ -118,6 +128,9 @@ class Forest:
 
     def take(self, network: str, identity: "str | None") -> Leaf:
         """A leaf to assign: one that waits if there is one, else one that is being forked."""
+        if network == "outbound":
+            # Before any leaf is looked at: if the rules were lost unnoticed, those that waited are ended here.
+            self._soil.outbound.ensure()
         zygote = self._find(network, identity)
         stock = zygote.stock(network)
         stock.takes.append(time.monotonic())
@@ -145,8 +158,10 @@ class Forest:
             return
         for zygote, network in wanted:
             try:
+                if network == "outbound":
+                    self._soil.outbound.ensure()
                 self._fill(zygote, network)
-            except OSError as error:
+            except (OSError, Refused) as error:
                 # The request that needs one will meet the same error, and its caller is told.
                 self._worker.log("warn", f"no process could be made ready in advance: {error}")
 

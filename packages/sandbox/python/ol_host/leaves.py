@@ -40,6 +40,8 @@ class Leaf:
         self.dead = False
         self.status: "int | None" = None
         self.setup_error: "str | None" = None
+        # Why the broker ended it unasked.
+        self.lost: "str | None" = None
         self.kill_wanted = False
         self.out_of_memory = False
         self.out_of_disk = False
@@ -56,12 +58,18 @@ class Leaf:
         if self.pidfd is not None and not self.dead:
             kill_process(self.pidfd)
 
+    def end_unasked(self, reason: str) -> None:
+        self.lost = reason
+        self.kill()
+
     def end(self) -> "dict[str, typing.Any]":
         """Why it ended, as the worker is told."""
         if self.out_of_memory or (self.group is not None and self.group.was_out_of_memory()):
             return {"reason": "out-of-memory"}
         if self.out_of_disk:
             return {"reason": "out-of-disk"}
+        if self.lost is not None:
+            return {"reason": "lost", "message": self.lost}
         if self.kill_wanted:
             return {"reason": "killed"}
         if self.setup_error is not None:

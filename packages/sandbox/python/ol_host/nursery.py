@@ -123,6 +123,9 @@ class Nursery:
 
     def create(self, request: "dict[str, typing.Any]") -> None:
         """Has a child zygote forked. Its fate is told by `zygote_ready` or `zygote_ended`. Raises Refused, OSError."""
+        if request["network"] == "outbound":
+            # Before it runs anybody's import code.
+            self._soil.outbound.ensure()
         parent = self._parent_for(request)
         try:
             self._ask_for_zygote(parent, request)

@@ -4,12 +4,14 @@ import dataclasses
 
 from ol_host import tree as trees
 from ol_host.cgroups import GroupStock
+from ol_host.outbound import Outbound
 
 
 @dataclasses.dataclass(frozen=True)
 class Soil:
     base: trees.Base
     groups: GroupStock
+    outbound: Outbound
     rootless: bool
     first_uid: int
     weaken: "list[str]"

@@ -31,7 +31,7 @@ describe("what only root can put in a lambda's way", () => {
   });
 
   it("mounts shared by the host, as systemd has them, are not shared with sandboxes", async () => {
-    await using host = await Host.open("root", { sharedMounts: true });
+    await using host = await Host.open("root", ["unshare", "--mount", "--propagation", "shared"]);
     await using engine = await host.engine();
     const paths = ["/proc/self/mountinfo"];
     expect(await readFile(`/proc/${engine.workerPid}/mountinfo`, "utf8")).toContain(" shared:");

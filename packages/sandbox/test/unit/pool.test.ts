@@ -176,7 +176,7 @@ describe("a pool", () => {
     ["code", { code: "../other" }],
     ["code", { code: "/etc" }],
     ["code", { code: "" }],
-    ["network", { network: "outbound" }],
+    ["network", { network: "wifi" }],
     ["environment", { environment: { "A=B": "c" } }],
     ["environment", { environment: { A: "b\0c" } }],
     ["limits.memoryMb", { limits: { ...limits, memoryMb: 0 } }],

@@ -19,7 +19,58 @@ def _greeting(family, address, wanted):
 
 def loopback_port(event):
     family = socket.AF_INET6 if ":" in event["address"] else socket.AF_INET
-    return _greeting(family, (event["address"], event["port"]), event["greeting"])
+    address = socket.getaddrinfo(event["address"], event["port"], family)[0][4]
+    return _greeting(family, address, event["greeting"])
+
+
+def datagram(event):
+    """Sends one, also to addresses that stand for many machines, and looks for the answer."""
+    family = socket.AF_INET6 if ":" in event["address"] else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as client:
+        client.settimeout(_TIMEOUT_SEC)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        client.sendto(b"hello", socket.getaddrinfo(event["address"], event["port"], family)[0][4])
+        heard = {client.recv(100).decode()}
+        # Several may answer.
+        while event["greeting"] not in heard:
+            heard.add(client.recv(100).decode())
+    return True, f"read {heard}"
+
+
+def resolve(event):
+    found = {entry[4][0] for entry in socket.getaddrinfo(event["name"], 80, socket.AF_INET)}
+    return found == {event["address"]}, f"found {sorted(found)}"
+
+
+def serve_everywhere(event):
+    """Answers on every address of the machine, TCP and UDP."""
+    import threading
+
+    server = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    datagrams = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    _kept.extend((server, datagrams))
+    for made in _kept:
+        made.bind(("::", event["port"]))
+    server.listen(5)
+
+    def answer():
+        while True:
+            client, _address = server.accept()
+            client.sendall(event["greeting"].encode())
+            client.close()
+
+    def answer_datagrams():
+        while True:
+            _data, address = datagrams.recvfrom(100)
+            try:
+                datagrams.sendto(event["greeting"].encode(), address)
+            except PermissionError:
+                # What is tried here.
+                continue
+
+    for work in (answer, answer_datagrams):
+        threading.Thread(target=work, daemon=True).start()
+    return True, "listening"
 
 
 def abstract_socket(event):
@@ -167,6 +218,9 @@ def _connection():
 PROBES = {
     "loopback-port": loopback_port,
     "abstract-socket": abstract_socket,
+    "datagram": datagram,
+    "resolve": resolve,
+    "serve-everywhere": serve_everywhere,
     "path-socket": path_socket,
     "host-ports": takes_host_port,
     "interfaces": interfaces,
@@ -178,4 +232,4 @@ PROBES = {
     "flood-descriptors": flood_worker_with_descriptors,
     "worker-pidfd": worker_by_pidfd,
 }
-INLINE = {"serve", "serve-descriptor", "flood-descriptors", "worker-pidfd"}
+INLINE = {"serve", "serve-everywhere", "serve-descriptor", "flood-descriptors", "worker-pidfd"}

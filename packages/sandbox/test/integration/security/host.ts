@@ -150,6 +150,8 @@ export class Host implements AsyncDisposable {
   readonly #driver: Driver;
   readonly #child: ChildProcess | undefined;
   readonly #python: string;
+  // Several hosts of one test must not share their groups.
+  readonly #clusterId = `sec${Math.random().toString(36).slice(2, 10).padEnd(8, "0")}`;
   #engines = 0;
 
   private constructor(
@@ -166,16 +168,16 @@ export class Host implements AsyncDisposable {
     this.#python = python;
   }
 
-  /** `sharedMounts`: where mounts are shared, as systemd has them; then root's engine runs in a child too. */
-  static async open(mode: Mode, { sharedMounts = false } = {}): Promise<Host> {
+  /** `prefix`: a command before the engine's, such as `unshare --mount`; then root's runs in a child process too. */
+  static async open(mode: Mode, prefix: readonly string[] = []): Promise<Host> {
     const directory = await mkdtemp(path.join(tmpdir(), `ol-security-${mode}-`));
     await chmod(directory, 0o755);
     await cp(PROBES_DIR, path.join(directory, "code", "probes"), {
       recursive: true,
       filter: (source) => !source.includes("__pycache__"),
     });
-    if (sharedMounts) {
-      const child = await startChild(directory, ["unshare", "--mount", "--propagation", "shared"], {});
+    if (mode === "root" && prefix.length > 0) {
+      const child = await startChild(directory, prefix, {});
       return new Host(mode, directory, childDriver(child), child, "python3");
     }
     if (mode === "root" || !runsAsRoot())
@@ -197,7 +199,7 @@ export class Host implements AsyncDisposable {
     const workDir = existing ?? path.join(home, `worker-${this.#engines}`);
     const logDir = path.join(home, `logs-${this.#engines}`);
     const opened = (await this.#driver.request("openEngine", {
-      clusterId: `sec${process.pid}`.slice(0, 16),
+      clusterId: this.#clusterId,
       workerName: `${this.mode}-${this.#engines}`,
       workDir,
       logDir,
