@@ -19,6 +19,13 @@ export class CallQueue {
     this.#size += 1;
   }
 
+  /** Puts a call before all others. */
+  unshift(call: PendingCall): void {
+    if (this.#head === 0) this.#calls.unshift(call);
+    else this.#calls[(this.#head -= 1)] = call;
+    this.#size += 1;
+  }
+
   /** The oldest call that still waits, left where it is. */
   peek(): PendingCall | undefined {
     this.#skipDropped();

@@ -23,6 +23,12 @@ export const LAMBDA_ERRORS = {
     about:
       "The call waited for queue_timeout_ms and no sandbox, slot or memory became free; it was not started.",
   },
+  OL_LAMBDA_NOT_STARTED: {
+    causedBy: "system",
+    status: 503,
+    about:
+      "Two sandboxes in a row ended before a byte of the call was read; the worker's log says why. It was not started.",
+  },
   OL_LAMBDA_DRAINING: {
     causedBy: "system",
     status: 503,

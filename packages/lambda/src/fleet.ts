@@ -52,11 +52,6 @@ export class Fleet {
     return undefined;
   }
 
-  /** The idle instance that has not been used for the longest time. */
-  oldestIdle(): Instance | undefined {
-    return this.#idle[0];
-  }
-
   /** A busy instance that may be handed one more call. */
   pipelined(version: CodeVersion, meanRunMs: number | undefined, sinceCrashMs: number): Instance | undefined {
     for (const instance of this.#all) {

@@ -14,11 +14,11 @@ export interface FunctionHost {
   readonly counter: CallCounter;
   /** The function has no code any more: it is to be found no longer. */
   forget(fn: LambdaFunction): void;
+  /** The instances by the ids of their sandboxes. */
+  readonly sandboxes: Map<string, Instance>;
   destroying(done: Promise<void>): void;
   /** A call ended or was dropped. */
   callOver(): void;
-  /** Whether an instance that has become idle should give its memory to a function that waits for some. */
-  isMemoryWanted(fn: LambdaFunction, instance: Instance): boolean;
-  /** Whether one more sandbox of that size would get its memory without a busy one having to go. */
-  hasRoom(memoryMb: number): boolean;
+  /** Whether an instance that has become idle should let another function have its memory, calls of its own or not. */
+  isStarving(fn: LambdaFunction, instance: Instance): boolean;
 }

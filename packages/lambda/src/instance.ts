@@ -1,4 +1,4 @@
-import { isOlError, type OlError } from "@ol/common";
+import type { OlError } from "@ol/common";
 import type { Sandbox, SandboxErrorCode, SandboxPool, SandboxSpec } from "@ol/sandbox";
 
 import type { CodeVersion } from "./code-keeper.ts";
@@ -13,12 +13,14 @@ export type InstanceState = "empty" | "starting" | "idle" | "busy" | "ending" | 
 
 /** What an instance tells its function. */
 export interface InstanceOwner {
-  /** It has a sandbox and no call. */
-  instanceIdle(instance: Instance): void;
+  /** It has got a sandbox, and no call yet. */
+  instanceIdle(instance: Instance, sandbox: Sandbox): void;
   /** A call ended and the sandbox lives on; `runMs` is undefined if the code was loaded in that time. */
   callDone(instance: Instance, runMs: number | undefined): void;
   /** A call was cut short, because the sandbox ended or has to. */
   callCut(instance: Instance, error: OlError): void;
+  /** A call comes back: its sandbox ended, and certainly nobody read a byte of it. */
+  callReturned(instance: Instance, call: PendingCall, error: OlError): void;
   /** The sandbox ended; the instance is empty. */
   sandboxLost(instance: Instance): void;
   /** No sandbox could be had. The instance is empty. */
@@ -33,10 +35,14 @@ export interface InstanceOwner {
   destroying(done: Promise<void>): void;
 }
 
-/** A call that failed with one of these was refused before anything was written; the sandbox is none the worse. */
+/**
+ * A call that failed with one of these was refused before anything was written; the sandbox is none the worse. Without
+ * memory a paused one stays paused.
+ */
 const NOT_THE_SANDBOX: ReadonlySet<string> = new Set([
   "OL_SANDBOX_BAD_OPTIONS",
   "OL_SANDBOX_HEADERS_TOO_LARGE",
+  "OL_SANDBOX_NO_MEMORY",
 ] satisfies SandboxErrorCode[]);
 
 /** A virtual sandbox: backed by none or one real one, for one version of the code. */
@@ -123,10 +129,17 @@ export class Instance implements CallRunner {
     else this.#state = "retiring";
   }
 
-  /** Gives its sandbox up so that another can have the memory. Only when idle. */
-  giveUp(): void {
-    this.#state = "empty";
-    this.#dropSandbox();
+  /** If it is idle, the pool may have its sandbox, at once or later; then it hears `sandboxEnding`. */
+  release(): void {
+    if (this.#state === "idle" && this.#sandbox?.idle === false) this.#sandbox.markIdle();
+  }
+
+  /** Its sandbox takes no more calls. Those it has fail through the sandbox, and come through `callFailed`. */
+  sandboxEnding(): void {
+    if (this.#state !== "idle") return;
+    const error = this.#sandbox?.ended;
+    if (error?.code === "OL_SANDBOX_IMPORT_FAILED") this.#owner.importFailed(this, error);
+    this.#endedBetweenCalls();
   }
 
   /** Ends the sandbox now; what it runs fails through the sandbox. */
@@ -147,6 +160,14 @@ export class Instance implements CallRunner {
     this.usedMs = nowMs;
     if (this.#calls.length === 0 && this.#state === "busy") this.#state = "idle";
     this.#owner.callDone(this, runMs);
+    this.#endIfOver();
+  }
+
+  callReturned(call: PendingCall, error: OlError): void {
+    this.#remove(call, performance.now());
+    if (this.#state === "busy") this.#state = "ending";
+    this.#owner.callReturned(this, call, error);
+    this.#dropSandbox();
     this.#endIfOver();
   }
 
@@ -183,27 +204,21 @@ export class Instance implements CallRunner {
     this.#readyMs = undefined;
     this.#answered = 0;
     void this.#watchLoading(sandbox);
-    void this.#watchEnd(sandbox);
-    this.#owner.instanceIdle(this);
+    this.#owner.instanceIdle(this, sandbox);
+    // It may have broken between being made and being handed over.
+    if (this.#sandbox === sandbox && sandbox.ended !== undefined) this.sandboxEnding();
   }
 
   async #watchLoading(sandbox: Sandbox): Promise<void> {
     try {
       await sandbox.ready;
-    } catch (error) {
-      if (this.#sandbox !== sandbox) return;
-      if (isOlError(error, "OL_SANDBOX_IMPORT_FAILED")) this.#owner.importFailed(this, error);
-      this.#endedBetweenCalls();
+    } catch {
+      // Told by `sandboxEnding`, or by its calls.
       return;
     }
     if (this.#sandbox !== sandbox) return;
     this.#readyMs = performance.now();
     this.#owner.codeLoaded(this.#readyMs - this.#askedMs);
-  }
-
-  async #watchEnd(sandbox: Sandbox): Promise<void> {
-    await sandbox.exited;
-    if (this.#sandbox === sandbox) this.#endedBetweenCalls();
   }
 
   #startFailed(error: unknown): void {
@@ -213,7 +228,6 @@ export class Instance implements CallRunner {
     this.#owner.startFailed(error);
   }
 
-  /** Calls in a sandbox that ends are failed by the sandbox, and come through callFailed. */
   #endedBetweenCalls(): void {
     if (this.#state !== "idle") return;
     this.#state = "ending";

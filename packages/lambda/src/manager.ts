@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 
 import { parseReference } from "@ol/bundle";
 import { isOlError, type LoadReport, messageOf, type OlError, silentLogger } from "@ol/common";
-import type { ReplySink } from "@ol/sandbox";
+import type { ReplySink, Sandbox } from "@ol/sandbox";
 
 import { lambdaError } from "./errors.ts";
 import type { Instance } from "./instance.ts";
@@ -36,13 +36,12 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
   readonly #functions = new Map<string, LambdaFunction>();
   /** Functions without code that still finish calls. */
   readonly #retired = new Set<LambdaFunction>();
+  readonly sandboxes: Map<string, Instance> = new Map();
   readonly #destroying = new Set<Promise<void>>();
   readonly #sweeper: NodeJS.Timeout;
   readonly #unlisten: (() => void)[];
   /** Share of the pool's memory that is promised; kept, since every reply reports it. */
   #memoryShare = 0;
-  /** Memory that someone waits for beyond what is free or on its way back, as last heard. */
-  #missingMb = 0;
   #drained: (() => void)[] = [];
 
   constructor(options: LambdaManagerOptions) {
@@ -60,7 +59,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS).unref();
     const share = (): void => this.#updateMemoryShare();
     this.#unlisten = [
-      options.pool.on("pressure", (missingMb) => this.#relieve(missingMb)),
+      options.pool.on("destroying", (sandbox) => this.#sandboxEnding(sandbox)),
       options.pool.on("create", share),
       options.pool.on("destroy", share),
     ];
@@ -175,28 +174,14 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
   }
 
   /**
-   * A function without any sandbox does not starve behind busy ones: who has nothing to do gives its sandbox up at
-   * once, who has more to do after having had it for a while.
+   * A function without any sandbox does not starve behind busy ones: who has more to do lets the pool have its sandbox
+   * after having had it for a while. Who has nothing to do does so anyway.
    */
-  isMemoryWanted(fn: LambdaFunction, instance: Instance): boolean {
-    if (this.#missingMb <= 0) return false;
-    if (this.options.pool.stats().waiting === 0) {
-      this.#missingMb = 0;
-      return false;
-    }
-    if (fn.queued > 0 && instance.usedMs - instance.sandboxSinceMs < KEEP_MS) return false;
-    for (const other of this.#functions.values()) {
-      if (other === fn || !other.needy) continue;
-      this.#missingMb -= instance.sandbox?.meta.limits.memoryMb ?? 0;
-      return true;
-    }
+  isStarving(fn: LambdaFunction, instance: Instance): boolean {
+    if (!this.options.pool.short || fn.queued === 0) return false;
+    if (instance.usedMs - instance.sandboxSinceMs < KEEP_MS) return false;
+    for (const other of this.#functions.values()) if (other !== fn && other.needy) return true;
     return false;
-  }
-
-  hasRoom(memoryMb: number): boolean {
-    const { promisedMb, memoryMb: totalMb, waiting } = this.options.pool.stats();
-    if (waiting === 0 && promisedMb + memoryMb <= totalMb) return true;
-    return this.#oldestIdle() !== undefined;
   }
 
   get #idle(): boolean {
@@ -217,25 +202,11 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     return fn;
   }
 
-  /** Takes sandboxes from idle instances, those first that have not been used for the longest time. */
-  #relieve(missingMb: number): void {
-    this.#missingMb = missingMb;
-    while (this.#missingMb > 0) {
-      const oldest = this.#oldestIdle();
-      if (oldest === undefined) return;
-      this.#missingMb -= oldest.instance.sandbox?.meta.limits.memoryMb ?? 0;
-      oldest.fn.giveUp(oldest.instance);
-    }
-  }
-
-  #oldestIdle(): { readonly fn: LambdaFunction; readonly instance: Instance } | undefined {
-    let oldest: { readonly fn: LambdaFunction; readonly instance: Instance } | undefined;
-    for (const fn of this.#functions.values()) {
-      const instance = fn.oldestIdle();
-      if (instance !== undefined && (oldest === undefined || instance.usedMs < oldest.instance.usedMs))
-        oldest = { fn, instance };
-    }
-    return oldest;
+  /** The pool takes its memory back, or it broke. */
+  #sandboxEnding(sandbox: Sandbox): void {
+    const instance = this.sandboxes.get(sandbox.id);
+    this.sandboxes.delete(sandbox.id);
+    instance?.sandboxEnding();
   }
 
   #updateMemoryShare(): void {

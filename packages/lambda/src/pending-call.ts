@@ -1,5 +1,7 @@
 import type { OlError } from "@ol/common";
-import type { Call, CallFailure, CallHandle, ReplySink } from "@ol/sandbox";
+import { type Call, type CallFailure, type CallHandle, isNotStarted, type ReplySink } from "@ol/sandbox";
+
+import { lambdaError } from "./errors.ts";
 
 /** A call as it comes to the manager: the run-time limit is the function's. */
 export interface LambdaRequest {
@@ -32,10 +34,12 @@ export interface CallRunner {
   callEnded(call: PendingCall): void;
   /** The call is over and so is the sandbox, or it has to be. */
   callFailed(call: PendingCall, error: OlError): void;
+  /** The sandbox is over and nobody read a byte of the call: it waits again. Once in a call's life. */
+  callReturned(call: PendingCall, error: OlError): void;
 }
 
 /**
- * queued → running → settled, or queued → dropped (client gone) or settled (refused), or running → abandoned
+ * queued → running → settled (or once more queued), or queued → dropped (client gone) or settled (refused), or running → abandoned
  * (client gone; ends when the sandbox says so).
  */
 export type CallState = "queued" | "running" | "abandoned" | "settled" | "dropped";
@@ -60,6 +64,7 @@ export class PendingCall implements Call, ReplySink, Invocation {
   readonly #owner: CallOwner;
   #runner: CallRunner | undefined;
   #handle: CallHandle | undefined;
+  #returned = false;
 
   constructor(request: LambdaRequest, sink: ReplySink, owner: CallOwner, deadlineMs: number) {
     this.invocationId = request.invocationId;
@@ -75,7 +80,7 @@ export class PendingCall implements Call, ReplySink, Invocation {
     return this.#runner !== undefined;
   }
 
-  /** From here on the call may have reached a sandbox, and is never handed to another. */
+  /** From here on the call may have reached a sandbox; it is handed to another only if it certainly did not. */
   begin(runner: CallRunner, timeoutMs: number, nowMs: number): void {
     this.state = "running";
     this.#runner = runner;
@@ -132,9 +137,21 @@ export class PendingCall implements Call, ReplySink, Invocation {
   }
 
   fail(error: OlError): void {
+    const unread = isNotStarted(error);
+    if (unread && isLost(error) && !this.#returned && this.state === "running") return this.#return(error);
     const wanted = this.#end();
     this.#runner?.callFailed(this, error);
-    if (wanted) this.#sink.fail(error);
+    if (unread) this.#runner = undefined;
+    if (wanted) this.#sink.fail(unread && isLost(error) ? neverStarted(error) : error);
+  }
+
+  #return(error: OlError): void {
+    const runner = this.#runner;
+    this.#returned = true;
+    this.state = "queued";
+    this.#runner = undefined;
+    this.#handle = undefined;
+    runner?.callReturned(this, error);
   }
 
   /** Settles; whether somebody still waits for the reply. */
@@ -144,3 +161,9 @@ export class PendingCall implements Call, ReplySink, Invocation {
     return wanted;
   }
 }
+
+/** The sandbox is to blame, and not what it was to run. */
+const isLost = (error: OlError): boolean => error.code === "OL_SANDBOX_DESTROYED";
+
+const neverStarted = (cause: OlError): OlError =>
+  lambdaError("OL_LAMBDA_NOT_STARTED", "two sandboxes in a row ended before the call began", { cause });

@@ -41,8 +41,11 @@ export type SandboxExit =
   | { readonly reason: "out-of-disk" }
   /** `kill` was called. */
   | { readonly reason: "killed" }
-  /** It could not be set up, the engine's host process died, or the status could not be had; `message` says which. */
-  | { readonly reason: "lost"; readonly message?: string };
+  /**
+   * It could not be set up, the engine's host process died, or the status could not be had; `message` says which.
+   * `notStarted`: certainly nothing that was written to it was read by anybody.
+   */
+  | { readonly reason: "lost"; readonly message?: string; readonly notStarted?: true };
 
 /** One running sandbox, as an engine hands it out: a connection to the guest runtime, and a way to end it. */
 export interface EngineSandbox {

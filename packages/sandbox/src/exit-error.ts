@@ -32,6 +32,7 @@ export const exitError = (exit: SandboxExit | undefined, spec: SandboxSpec): OlE
       return sandboxError(
         "OL_SANDBOX_DESTROYED",
         `The sandbox was lost: ${exit.message ?? "no reason is known"}.`,
+        exit.notStarted === true ? { details: { notStarted: true } } : {},
       );
     default:
       return sandboxError("OL_SANDBOX_EXITED", "The lambda's process closed its connection.");

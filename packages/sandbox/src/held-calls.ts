@@ -1,6 +1,7 @@
 import type { OlError } from "@ol/common";
 
 import type { Call, CallHandle, ReplySink } from "./frames/call.ts";
+import { asNotStarted } from "./not-started.ts";
 
 /** A call that came while its sandbox was paused: nothing of it was written yet. */
 class HeldCall implements CallHandle {
@@ -43,9 +44,9 @@ export class HeldCalls {
     for (const held of this.#take()) if (held.sink !== undefined) held.handle = open(held.call, held.sink);
   }
 
-  /** They all hear `error`. */
+  /** They all hear `error`, and that they were not started. */
   fail(error: OlError): void {
-    for (const held of this.#take()) held.sink?.fail(error);
+    for (const held of this.#take()) held.sink?.fail(asNotStarted(error));
   }
 
   #take(): HeldCall[] {

@@ -1,8 +1,18 @@
 export * from "./engine.ts";
 export * from "./errors.ts";
+export {
+  type EvictableSandbox,
+  type EvictableZygote,
+  type EvictionSnapshot,
+  type Evictor,
+  type EvictorOptions,
+  makeEvictor,
+} from "./evictor.ts";
 export type * from "./frames/call.ts";
 export { type ConnectionTimers, DEFAULT_CONNECTION_TIMERS } from "./frames/connection-options.ts";
+export { isNotStarted } from "./not-started.ts";
 export * from "./pool.ts";
+export type * from "./pool-types.ts";
 export { type Reply, Sandbox, type SandboxState } from "./sandbox.ts";
 export { SockEngine } from "./sock/engine.ts";
 export { type HostCheck, type HostReport, type SweepReport, inspectHost, sweepSock } from "./sock/host.ts";

@@ -2,13 +2,27 @@ import { type OlError, isOlError } from "@ol/common";
 
 import type { EngineZygote, SandboxEngine, SandboxExit, ZygoteSpec } from "./engine.ts";
 import { sandboxError } from "./errors.ts";
-import type { MemoryBudget } from "./memory-budget.ts";
+import type { EvictableZygote } from "./evictor.ts";
+import { type MemoryBudget, MemoryClaim, type MemoryWait } from "./memory-budget.ts";
 import { checkZygoteId, checkZygoteSpec } from "./spec.ts";
 
 /** What is heard of a pool's zygotes. */
 export interface ZygoteObserver {
   readonly made: (zygote: EngineZygote, spec: ZygoteSpec) => void;
   readonly gone: (id: string, exit: SandboxExit) => void;
+  /** It was to be ended and could not be. */
+  readonly unkillable: (id: string, error: unknown) => void;
+}
+
+interface Kept {
+  readonly zygote: EngineZygote;
+  readonly spec: ZygoteSpec;
+  readonly claim: MemoryClaim;
+  readonly makeMs: number;
+  /** Says that it is no child of its parent any more. */
+  readonly leave: () => void;
+  /** When something was last to be forked from it. */
+  usedMs: number;
 }
 
 /** A pool's zygotes: each is promised the memory of its limits until it is gone. */
@@ -16,8 +30,10 @@ export class PoolZygotes {
   readonly #engine: SandboxEngine;
   readonly #budget: MemoryBudget;
   readonly #observer: ZygoteObserver;
-  readonly #zygotes = new Set<EngineZygote>();
+  readonly #zygotes = new Map<string, Kept>();
   readonly #making = new Map<Promise<unknown>, AbortController>();
+  /** How many wait to be forked from a zygote, or are zygotes below it; by its id. */
+  readonly #children = new Map<string, number>();
   #over: OlError | undefined;
 
   constructor(engine: SandboxEngine, budget: MemoryBudget, observer: ZygoteObserver) {
@@ -30,39 +46,62 @@ export class PoolZygotes {
     return this.#zygotes.size;
   }
 
+  /** Zygotes being made. */
+  get making(): number {
+    return this.#making.size;
+  }
+
   /** See SandboxPool.createZygote. */
-  async create(
-    id: string,
-    wanted: ZygoteSpec,
-    wait: { readonly signal: AbortSignal | undefined; readonly deadlineMs: number },
-  ): Promise<EngineZygote> {
+  async create(id: string, wanted: ZygoteSpec, wait: MemoryWait): Promise<EngineZygote> {
     const spec = checkZygoteSpec(wanted);
     checkZygoteId(id);
     if (this.#engine.createZygote === undefined)
       throw sandboxError("OL_SANDBOX_BAD_OPTIONS", `The engine ${this.#engine.name} has no zygotes.`);
-    const { memoryMb } = spec.limits;
-    await this.#budget.take(memoryMb, wait);
-    if (this.#over !== undefined) {
-      this.#budget.give(memoryMb, false);
-      throw this.#over;
-    }
-    const stop = new AbortController();
-    const abort = (): void => stop.abort(wait.signal?.reason);
-    wait.signal?.addEventListener("abort", abort, { once: true });
-    const making = this.#engine.createZygote(id, spec, stop.signal);
-    this.#making.set(making, stop);
+    const leave = this.join(spec.parent);
+    const claim = new MemoryClaim();
     try {
-      const zygote = await making;
-      this.#adopt(zygote, spec);
-      return zygote;
+      await this.#budget.take(claim, spec.limits.memoryMb, wait);
+      if (this.#over !== undefined) throw this.#over;
+      return await this.#make(id, { spec, claim, leave }, wait.signal);
     } catch (error) {
-      this.#budget.give(memoryMb, false);
-      if (stop.signal.aborted) throw cancelled(stop.signal.reason);
+      this.#budget.give(claim);
+      leave();
       throw error;
-    } finally {
-      this.#making.delete(making);
-      wait.signal?.removeEventListener("abort", abort);
     }
+  }
+
+  /** Somebody forks from that zygote, or waits to: until the returned function is called it is not evicted. */
+  join(id: string | undefined): () => void {
+    if (id === undefined) return () => undefined;
+    this.#children.set(id, (this.#children.get(id) ?? 0) + 1);
+    const kept = this.#zygotes.get(id);
+    if (kept !== undefined) kept.usedMs = performance.now();
+    return () => {
+      const left = (this.#children.get(id) ?? 0) - 1;
+      if (left > 0) this.#children.set(id, left);
+      else this.#children.delete(id);
+    };
+  }
+
+  /** Those that do not end already. */
+  evictable(): EvictableZygote[] {
+    const list: EvictableZygote[] = [];
+    for (const { zygote, claim, usedMs, makeMs } of this.#zygotes.values()) {
+      const children = this.#children.get(zygote.id) ?? 0;
+      if (claim.state === "held")
+        list.push({ id: zygote.id, usedMs, memoryMb: claim.promisedMb, makeMs, children });
+    }
+    return list;
+  }
+
+  /** Ends one because its memory is needed; false if there is none that does not end already. */
+  evict(id: string): boolean {
+    const kept = this.#zygotes.get(id);
+    if (kept === undefined || kept.claim.state !== "held") return false;
+    this.#budget.announce(kept.claim);
+    // If it could not be killed the engine is lost, and says so itself.
+    kept.zygote.kill().catch((error: unknown) => this.#observer.unkillable(id, error));
+    return true;
   }
 
   /** Ends all of them, and those being made. */
@@ -70,19 +109,47 @@ export class PoolZygotes {
     this.#over = reason;
     for (const stop of this.#making.values()) stop.abort(reason);
     await Promise.allSettled(this.#making.keys());
-    await Promise.all([...this.#zygotes].map((zygote) => zygote.kill()));
+    await Promise.all([...this.#zygotes.values()].map(({ zygote }) => zygote.kill()));
   }
 
-  #adopt(zygote: EngineZygote, spec: ZygoteSpec): void {
-    this.#zygotes.add(zygote);
-    this.#observer.made(zygote, spec);
-    void this.#watch(zygote, spec);
+  async #make(
+    id: string,
+    kept: Pick<Kept, "spec" | "claim" | "leave">,
+    signal: AbortSignal | undefined,
+  ): Promise<EngineZygote> {
+    const askedMs = performance.now();
+    const stop = new AbortController();
+    const abort = (): void => stop.abort(signal?.reason);
+    signal?.addEventListener("abort", abort, { once: true });
+    const making = this.#engine.createZygote?.(id, kept.spec, stop.signal) as Promise<EngineZygote>;
+    this.#making.set(making, stop);
+    try {
+      const zygote = await making;
+      const usedMs = performance.now();
+      // At once, so that whoever waits for those being made finds it among those that are.
+      this.#adopt({ ...kept, zygote, makeMs: usedMs - askedMs, usedMs });
+      return zygote;
+    } catch (error) {
+      if (stop.signal.aborted) throw cancelled(stop.signal.reason);
+      throw error;
+    } finally {
+      this.#making.delete(making);
+      signal?.removeEventListener("abort", abort);
+    }
   }
 
-  async #watch(zygote: EngineZygote, spec: ZygoteSpec): Promise<void> {
+  #adopt(kept: Kept): void {
+    this.#zygotes.set(kept.zygote.id, kept);
+    this.#observer.made(kept.zygote, kept.spec);
+    void this.#watch(kept);
+  }
+
+  async #watch(kept: Kept): Promise<void> {
+    const { zygote, claim, leave } = kept;
     const exit = await zygote.exited;
-    this.#zygotes.delete(zygote);
-    this.#budget.give(spec.limits.memoryMb, false);
+    if (this.#zygotes.get(zygote.id) === kept) this.#zygotes.delete(zygote.id);
+    leave();
+    this.#budget.give(claim);
     this.#observer.gone(zygote.id, exit);
   }
 }

@@ -4,88 +4,25 @@ import { type Logger, type OlError, isOlError, messageOf, silentLogger } from "@
 
 import { within } from "./deadline.ts";
 import { Emitter } from "./emitter.ts";
-import type {
-  EngineSandbox,
-  EngineStats,
-  EngineZygote,
-  SandboxEngine,
-  SandboxExit,
-  SandboxSpec,
-  ZygoteSpec,
-} from "./engine.ts";
+import type { EngineZygote, SandboxEngine, SandboxSpec, ZygoteSpec } from "./engine.ts";
 import { sandboxError } from "./errors.ts";
+import { Eviction } from "./eviction.ts";
+import { makeEvictor } from "./evictor.ts";
 import type { ConnectionTimers } from "./frames/connection-options.ts";
-import { MemoryBudget } from "./memory-budget.ts";
+import { MemoryBudget, MemoryClaim } from "./memory-budget.ts";
+import type { AcquireOptions, PoolEvents, PoolOptions, PoolStats } from "./pool-types.ts";
 import { PoolZygotes } from "./pool-zygotes.ts";
+import { Residents } from "./residents.ts";
 import { Sandbox, type SandboxObserver } from "./sandbox.ts";
 import { checkSpec } from "./spec.ts";
-
-/** What a pool is made from. The engine stays its maker's, who closes it after the pool. */
-export interface PoolOptions {
-  readonly engine: SandboxEngine;
-  /** Most memory promised to sandboxes at any time, in MB. */
-  readonly memoryMb: number;
-  readonly logger?: Logger;
-  /** Longest time that making one sandbox may take, in ms; default 10,000. */
-  readonly createMs?: number;
-  /** Patience with guests; see DEFAULT_CONNECTION_TIMERS. */
-  readonly timers?: Partial<ConnectionTimers>;
-}
-
-/** How long a caller of `acquire` waits. */
-export interface AcquireOptions {
-  readonly signal?: AbortSignal;
-  /** Longest wait for memory, in ms; default 10,000. */
-  readonly deadlineMs?: number;
-}
-
-/** What happens in a pool. Of each sandbox the first event is `create` and the last `destroy`. */
-export interface PoolEvents {
-  /** Made; its code is being loaded. */
-  create: [sandbox: Sandbox];
-  /** Its code is loaded. */
-  ready: [sandbox: Sandbox];
-  /** An EVENT of the guest (log, memory, retire). Only information: the guest is not trusted. */
-  guest: [sandbox: Sandbox, name: string, body: Buffer];
-  /** Its processes are stopped. */
-  paused: [sandbox: Sandbox];
-  /** Its processes run again. */
-  resumed: [sandbox: Sandbox];
-  /** It takes no more calls. */
-  destroying: [sandbox: Sandbox];
-  /** Nothing of it is left, and its memory is free again. */
-  destroy: [sandbox: Sandbox];
-  /** A zygote has imported its modules. */
-  zygote: [zygote: EngineZygote, spec: ZygoteSpec];
-  /** A zygote is gone, and its memory free again. What was forked from it lives on. */
-  zygoteGone: [id: string, exit: SandboxExit];
-  /** Someone waits for memory; `missingMb` more than is free or being freed. Whoever has idle sandboxes destroys some. */
-  pressure: [missingMb: number];
-  /** The engine's host process ended; every sandbox is being destroyed. */
-  lost: [];
-}
-
-/** A snapshot of a pool's numbers. */
-export interface PoolStats {
-  readonly memoryMb: number;
-  /** Memory promised to sandboxes and zygotes that exist, are being made or being destroyed. */
-  readonly promisedMb: number;
-  /** Sandboxes that exist, those being destroyed included. */
-  readonly sandboxes: number;
-  /** Sandboxes being made. */
-  readonly creating: number;
-  readonly zygotes: number;
-  /** Callers that wait for memory. */
-  readonly waiting: number;
-  readonly created: number;
-  readonly destroyed: number;
-  readonly engine: EngineStats;
-}
 
 const DEFAULT_WAIT_MS = 10_000;
 const ID_RANDOM = 36 ** 5;
 
-/** Makes sandboxes within a memory budget and keeps track of them until nothing of them is left. */
+/**
+ * Makes sandboxes within a memory budget and keeps track of them until nothing of them is left. When memory is short
+ * it destroys those that its evictor names: by default only such that nobody needs at the moment.
+ */
 export class SandboxPool implements AsyncDisposable {
   readonly #engine: SandboxEngine;
   readonly #logger: Logger;
@@ -94,13 +31,16 @@ export class SandboxPool implements AsyncDisposable {
   readonly #events: Emitter<PoolEvents>;
   readonly #budget: MemoryBudget;
   readonly #zygotes: PoolZygotes;
-  readonly #sandboxes = new Set<Sandbox>();
+  readonly #eviction: Eviction;
+  readonly #resumeMs: number;
+  readonly #residents: Residents;
   /** Sandboxes being made, each with what stops it, and when it is over. */
   readonly #creating = new Map<Promise<unknown>, AbortController>();
   readonly #observer: SandboxObserver;
   #made = 0;
   #created = 0;
   #destroyed = 0;
+  #evicted = 0;
   /** Why no more sandboxes are made. */
   #over: OlError | undefined;
   #closed: Promise<void> | undefined;
@@ -120,25 +60,43 @@ export class SandboxPool implements AsyncDisposable {
     this.#createMs = options.createMs ?? DEFAULT_WAIT_MS;
     this.#timers = options.timers ?? {};
     this.#events = new Emitter(this.#logger);
-    this.#budget = new MemoryBudget(options.memoryMb, (missingMb) =>
-      this.#events.emit("pressure", missingMb),
-    );
+    this.#resumeMs = options.resumeMs ?? DEFAULT_WAIT_MS;
+    this.#budget = new MemoryBudget(options.memoryMb, () => this.#eviction.run());
+    this.#residents = new Residents(this.#budget, this.#logger);
+    this.#zygotes = new PoolZygotes(this.#engine, this.#budget, {
+      made: (zygote, spec) => this.#events.emit("zygote", zygote, spec),
+      gone: (id, exit) => this.#events.emit("zygoteGone", id, exit),
+      unkillable: (zygote, error) =>
+        this.#logger.error("a zygote could not be ended", { zygote, error: messageOf(error) }),
+    });
+    const stock = {
+      snapshot: (missingMb: number) => ({
+        missingMb,
+        making: this.#creating.size + this.#zygotes.making,
+        firstInLine: this.#residents.firstInLine(),
+        sandboxes: this.#residents.evictable(),
+        zygotes: this.#zygotes.evictable(),
+      }),
+      evict: (id: string) => this.#evict(id) || this.#zygotes.evict(id),
+    };
+    this.#eviction = new Eviction(this.#budget, options.evictor ?? makeEvictor(), stock, this.#logger);
     this.#observer = {
+      idle: () => this.#budget.remind(),
       ready: (sandbox) => this.#events.emit("ready", sandbox),
       guestEvent: (sandbox, name, body) => this.#events.emit("guest", sandbox, name, body),
-      paused: (sandbox) => this.#events.emit("paused", sandbox),
-      resuming: () => undefined,
+      paused: (sandbox) => {
+        this.#events.emit("paused", sandbox);
+        void this.#residents.lend(sandbox);
+        this.#budget.remind();
+      },
+      resuming: (sandbox) => this.#residents.takeBack(sandbox, this.#resumeMs),
       resumed: (sandbox) => this.#events.emit("resumed", sandbox),
       destroying: (sandbox) => {
-        this.#budget.announce(sandbox.meta.limits.memoryMb);
+        this.#residents.ending(sandbox);
         this.#events.emit("destroying", sandbox);
       },
       destroyed: (sandbox) => this.#gone(sandbox),
     };
-    this.#zygotes = new PoolZygotes(this.#engine, this.#budget, {
-      made: (zygote, spec) => this.#events.emit("zygote", zygote, spec),
-      gone: (id, exit) => this.#events.emit("zygoteGone", id, exit),
-    });
     void this.#engine.lost.then((reason) => this.#lost(reason));
   }
 
@@ -154,10 +112,20 @@ export class SandboxPool implements AsyncDisposable {
    */
   async acquire(spec: SandboxSpec, options: AcquireOptions = {}): Promise<Sandbox> {
     const meta = checkSpec(spec);
-    const { memoryMb } = meta.limits;
     if (this.#over !== undefined) throw this.#over;
     const { signal, deadlineMs = DEFAULT_WAIT_MS } = options;
-    await this.#budget.take(memoryMb, { signal, deadlineMs });
+    // A zygote that somebody waits to fork from does not go to make room for it.
+    const leave = this.#zygotes.join(meta.zygote);
+    try {
+      return await this.#acquire(meta, signal, deadlineMs);
+    } finally {
+      leave();
+    }
+  }
+
+  async #acquire(meta: SandboxSpec, signal: AbortSignal | undefined, deadlineMs: number): Promise<Sandbox> {
+    const claim = new MemoryClaim();
+    await this.#budget.take(claim, meta.limits.memoryMb, { signal, deadlineMs });
     const stop = new AbortController();
     const abort = (): void => stop.abort(cancelled(signal?.reason));
     signal?.addEventListener("abort", abort);
@@ -165,23 +133,37 @@ export class SandboxPool implements AsyncDisposable {
     try {
       if (signal?.aborted) abort();
       if (this.#over !== undefined) stop.abort(this.#over);
-      return await this.#make(meta, stop);
+      return await this.#make(meta, claim, stop);
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
     }
   }
 
+  /**
+   * Whether a sandbox of that size would get memory without a running one having to go: it is free, or what the evictor
+   * would destroy for it is enough.
+   */
+  hasRoom(memoryMb: number): boolean {
+    return this.#eviction.hasRoom(memoryMb);
+  }
+
+  /** Whether somebody waits for memory. */
+  get short(): boolean {
+    return this.#budget.waiting > 0;
+  }
+
   stats(): PoolStats {
     return {
       memoryMb: this.#budget.totalMb,
       promisedMb: this.#budget.promisedMb,
-      sandboxes: this.#sandboxes.size,
+      sandboxes: this.#residents.size,
       creating: this.#creating.size,
       zygotes: this.#zygotes.size,
       waiting: this.#budget.waiting,
       created: this.#created,
       destroyed: this.#destroyed,
+      evicted: this.#evicted,
       engine: this.#engine.stats(),
     };
   }
@@ -198,7 +180,7 @@ export class SandboxPool implements AsyncDisposable {
 
   /** The sandboxes that exist, those being destroyed included. */
   sandboxes(): Sandbox[] {
-    return [...this.#sandboxes];
+    return this.#residents.sandboxes();
   }
 
   /** Destroys every sandbox and refuses who waits; settles when nothing is left. Idempotent. The engine stays open. */
@@ -212,17 +194,22 @@ export class SandboxPool implements AsyncDisposable {
   }
 
   /** Lets the engine make a sandbox; the memory goes back exactly when nothing of it is left. */
-  async #make(meta: SandboxSpec, stop: AbortController): Promise<Sandbox> {
+  async #make(meta: SandboxSpec, claim: MemoryClaim, stop: AbortController): Promise<Sandbox> {
     if (stop.signal.aborted) {
-      this.#budget.give(meta.limits.memoryMb, false);
+      this.#budget.give(claim);
       throw stop.signal.reason;
     }
+    const askedMs = performance.now();
     const made = this.#engine.create(this.#nextId(), meta, stop.signal);
     this.#creating.set(made, stop);
     const settled = made.then(
-      (engineSandbox) => this.#adopt(engineSandbox, meta, stop.signal),
+      (engineSandbox) => {
+        const sandbox = new Sandbox(engineSandbox, meta, this.#observer, this.#logger, this.#timers);
+        this.#residents.add(sandbox, claim, performance.now() - askedMs);
+        return this.#adopt(sandbox, stop.signal);
+      },
       (error: unknown) => {
-        this.#budget.give(meta.limits.memoryMb, false);
+        this.#budget.give(claim);
         throw stop.signal.aborted ? stop.signal.reason : createError(error);
       },
     );
@@ -231,9 +218,7 @@ export class SandboxPool implements AsyncDisposable {
   }
 
   /** Whoever asked may be gone by now; then it is destroyed again. */
-  #adopt(engineSandbox: EngineSandbox, meta: SandboxSpec, signal: AbortSignal): Sandbox {
-    const sandbox = new Sandbox(engineSandbox, meta, this.#observer, this.#logger, this.#timers);
-    this.#sandboxes.add(sandbox);
+  #adopt(sandbox: Sandbox, signal: AbortSignal): Sandbox {
     this.#created += 1;
     this.#events.emit("create", sandbox);
     if (!signal.aborted) return sandbox;
@@ -242,10 +227,18 @@ export class SandboxPool implements AsyncDisposable {
   }
 
   #gone(sandbox: Sandbox): void {
-    this.#sandboxes.delete(sandbox);
     this.#destroyed += 1;
-    this.#budget.give(sandbox.meta.limits.memoryMb, true);
+    this.#residents.remove(sandbox);
     this.#events.emit("destroy", sandbox);
+  }
+
+  #evict(id: string): boolean {
+    const sandbox = this.#residents.get(id);
+    if (sandbox === undefined || sandbox.ended !== undefined) return false;
+    this.#evicted += 1;
+    this.#events.emit("evict", sandbox);
+    void sandbox.destroy("The sandbox was destroyed: its memory was needed for another one.");
+    return true;
   }
 
   #nextId(): string {

@@ -8,6 +8,7 @@ import type { Call, CallFailure, CallHandle, ReplySink } from "./frames/call.ts"
 import type { ConnectionTimers } from "./frames/connection-options.ts";
 import { GuestConnection } from "./frames/connection.ts";
 import { HeldCalls } from "./held-calls.ts";
+import { asNotStarted } from "./not-started.ts";
 
 /**
  * `starting`: the guest loads its code; calls are taken and wait for it. `ready`: calls run. `pausing`, `paused`,
@@ -32,6 +33,8 @@ export interface Reply {
 /** Told of what happens to a sandbox; the pool. */
 export interface SandboxObserver {
   ready(sandbox: Sandbox): void;
+  /** Nobody needs it now. What this does may destroy it. */
+  idle(sandbox: Sandbox): void;
   /** It is paused; what it holds stays as it is until it is resumed. */
   paused(sandbox: Sandbox): void;
   /**
@@ -70,6 +73,8 @@ export class Sandbox implements AsyncDisposable {
   readonly #observer: SandboxObserver;
   readonly #logger: Logger;
   #state: SandboxState = "starting";
+  #idle = false;
+  #usedMs: number = performance.now();
   #settleReady: (error?: OlError) => void = () => undefined;
   #destroyed: Promise<void> | undefined;
   readonly #held = new HeldCalls();
@@ -116,6 +121,16 @@ export class Sandbox implements AsyncDisposable {
     return this.#connection.inFlight + this.#held.size;
   }
 
+  /** Whether its owner said that nobody needs it now, and no call came since. */
+  get idle(): boolean {
+    return this.#idle && this.inFlight === 0;
+  }
+
+  /** When it was made or became idle last; on the clock of performance.now(). */
+  get usedMs(): number {
+    return this.#usedMs;
+  }
+
   /** Why the sandbox takes no more calls; undefined while it does. */
   get ended(): OlError | undefined {
     return this.#ended;
@@ -127,6 +142,7 @@ export class Sandbox implements AsyncDisposable {
    * the sandbox's end OL_SANDBOX_DESTROYED. A paused sandbox is resumed first.
    */
   invoke(call: Call, sink: ReplySink): CallHandle {
+    this.#idle = false;
     if (this.#state === "ready" || this.#state === "starting") return this.#connection.open(call, sink);
     if (this.#ended === undefined) {
       const handle = this.#held.add(call, sink);
@@ -134,7 +150,7 @@ export class Sandbox implements AsyncDisposable {
       queueMicrotask(() => void this.resume().catch(() => undefined));
       return handle;
     }
-    const error = this.#refusal(this.#ended);
+    const error = asNotStarted(this.#refusal(this.#ended));
     let wanted = true;
     queueMicrotask(() => {
       if (wanted) sink.fail(error);
@@ -157,6 +173,17 @@ export class Sandbox implements AsyncDisposable {
     });
   }
 
+  /**
+   * Says that nobody needs it until the next call: when memory is short, the pool may destroy it, in this very call
+   * too (`ended` tells). A sandbox that is not marked is kept, as is one with a call. Paused ones count as idle.
+   */
+  markIdle(): void {
+    if (this.#ended !== undefined || this.inFlight > 0) return;
+    this.#idle = true;
+    this.#usedMs = performance.now();
+    this.#observer.idle(this);
+  }
+
   /** What it holds now, in bytes. */
   memoryBytes(): Promise<number> {
     return this.#engineSandbox.memoryBytes();
@@ -171,6 +198,7 @@ export class Sandbox implements AsyncDisposable {
     if (this.#state === "pausing" && this.#pausing !== undefined) return this.#pausing;
     if (this.#state !== "ready" || this.inFlight > 0) return Promise.resolve(false);
     this.#state = "pausing";
+    if (!this.#idle) this.#usedMs = performance.now();
     this.#pausing = this.#pause();
     return this.#pausing;
   }
@@ -187,11 +215,11 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /**
-   * Ends it at once: open calls hear OL_SANDBOX_DESTROYED. Settles when nothing of it is left; never rejects.
-   * Idempotent.
+   * Ends it at once: open calls hear OL_SANDBOX_DESTROYED with `reason` as its text. Settles when nothing of it is left;
+   * never rejects. Idempotent.
    */
-  destroy(): Promise<void> {
-    return this.#destroy(sandboxError("OL_SANDBOX_DESTROYED", "The sandbox was destroyed."));
+  destroy(reason = "The sandbox was destroyed."): Promise<void> {
+    return this.#destroy(sandboxError("OL_SANDBOX_DESTROYED", reason));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -233,7 +261,9 @@ export class Sandbox implements AsyncDisposable {
     try {
       await this.#observer.resuming(this);
     } catch (error) {
-      if (this.#is("resuming")) this.#state = "paused";
+      // It was destroyed while it waited: that is what the caller hears.
+      if (!this.#is("resuming")) return;
+      this.#state = "paused";
       this.#held.fail(error as OlError);
       throw error;
     }

@@ -27,7 +27,10 @@ export interface ReplySink {
   /** Returns false when the receiver is full; call `resume` of the call's handle to get more. */
   chunk(data: Buffer): boolean;
   end(): void;
-  /** OL_SANDBOX_EXITED, _OUT_OF_MEMORY, _TIMEOUT, _IMPORT_FAILED, _PROTOCOL, _DESTROYED or _CANCELLED. */
+  /**
+   * OL_SANDBOX_EXITED, _OUT_OF_MEMORY, _TIMEOUT, _IMPORT_FAILED, _PROTOCOL, _DESTROYED or _CANCELLED, and what resuming
+   * a paused sandbox may fail with. `isNotStarted` says whether it may be run elsewhere without being run twice.
+   */
   fail(error: OlError): void;
 }
 

@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import type { OlError } from "@ol/common";
 
 import { sandboxError } from "../errors.ts";
+import { asNotStarted } from "../not-started.ts";
 import { overrunError, resetError, timeLimitError } from "./call-errors.ts";
 import { CallStream } from "./call-stream.ts";
 import type { Call, CallHandle, ReplySink } from "./call.ts";
@@ -104,7 +105,7 @@ export class GuestConnection implements FrameHandler {
       this.#mayOpen();
       meta = callMeta(call);
     } catch (error) {
-      queueMicrotask(() => stream.fail(error as OlError));
+      queueMicrotask(() => stream.fail(asNotStarted(error as OlError)));
       return stream;
     }
     this.#nextId += 2;

@@ -90,7 +90,7 @@ export const ZYGOTE_CASES: readonly ConformanceCase[] = [
     },
   },
   {
-    title: "promises memory to zygotes, and takes it back when they end",
+    title: "promises memory to zygotes, and takes it from one without children when it is short",
     memoryMb: 2 * SANDBOX_MB,
     run: async (pool) => {
       const gone: string[] = [];
@@ -98,11 +98,12 @@ export const ZYGOTE_CASES: readonly ConformanceCase[] = [
       const zygote = await make(pool, "one");
       assert.equal(pool.stats().promisedMb, SANDBOX_MB);
       const sandbox = await forked(pool, "one");
-      const waiting = pool.createZygote("two", zygoteSpec(), { deadlineMs: 1 });
-      await failsWith(waiting, "OL_SANDBOX_NO_MEMORY");
-      await zygote.kill();
+      const child = pool.createZygote("two", zygoteSpec({ parent: "one" }), { deadlineMs: 1 });
+      await failsWith(child, "OL_SANDBOX_NO_MEMORY");
+      assert.equal(pool.stats().zygotes, 1);
       await make(pool, "two");
       assert.deepEqual(gone, ["one killed"]);
+      assert.deepEqual(await zygote.exited, { reason: "killed" });
       await sandbox.destroy();
     },
   },

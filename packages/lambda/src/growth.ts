@@ -1,0 +1,88 @@
+import type { CodeVersion } from "./code-keeper.ts";
+import type { Fleet } from "./fleet.ts";
+import type { FunctionHost } from "./function-host.ts";
+import { desiredInstances, nextMean, stuckAfterMs } from "./policy.ts";
+
+/** Guess at a cold start before one was measured; only decides when a second sandbox is worth it. */
+const FIRST_START_GUESS_MS = 10;
+/** How often a function whose calls wait asks itself whether another sandbox would help. */
+const GROW_CHECK_MS = 5;
+
+/** What one function's growth is asked about and does. */
+export interface Grower {
+  /** Calls that wait. */
+  readonly queued: number;
+  /** Starts one more instance. */
+  startOne(version: CodeVersion): void;
+  /** Time to look at the queue again. */
+  pump(nowMs: number): void;
+}
+
+/** When one function gets another sandbox: measures its run and start times and asks the policy at a timer's pace. */
+export class Growth {
+  readonly #host: FunctionHost;
+  readonly #fleet: Fleet;
+  readonly #grower: Grower;
+  #meanRunMs: number | undefined;
+  #meanStartMs = FIRST_START_GUESS_MS;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(host: FunctionHost, fleet: Fleet, grower: Grower) {
+    this.#host = host;
+    this.#fleet = fleet;
+    this.#grower = grower;
+  }
+
+  /** Recent mean run time of a call; undefined before one was measured. */
+  get meanRunMs(): number | undefined {
+    return this.#meanRunMs;
+  }
+
+  get meanStartMs(): number {
+    return this.#meanStartMs;
+  }
+
+  noteRun(runMs: number): void {
+    this.#meanRunMs = nextMean(this.#meanRunMs, runMs);
+  }
+
+  noteStart(startMs: number): void {
+    this.#meanStartMs = nextMean(this.#meanStartMs, startMs);
+  }
+
+  /** Looks whether one more would help, unless it did a moment ago: a look costs more than a quick call. */
+  consider(version: CodeVersion, memoryMb: number, nowMs: number): void {
+    if (this.#timer !== undefined || this.#grower.queued === 0) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#grower.pump(performance.now());
+    }, GROW_CHECK_MS);
+    this.#grow(version, memoryMb, nowMs);
+  }
+
+  /** There may be fewer instances than a moment ago: the next look at them must not wait. */
+  soon(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #grow(version: CodeVersion, memoryMb: number, nowMs: number): void {
+    const { options, slots } = this.#host;
+    const stuckMs = stuckAfterMs(this.#meanRunMs, this.#meanStartMs);
+    const counts = this.#fleet.count(version, nowMs, stuckMs);
+    const desired = desiredInstances({
+      ...counts,
+      queued: this.#grower.queued,
+      max: options.maxInstances,
+      cpus: options.cpus,
+      freeSlots: slots.free,
+      meanRunMs: this.#meanRunMs,
+      meanStartMs: this.#meanStartMs,
+    });
+    // The first may wait for memory; those beyond stand in nobody's way.
+    for (let count = counts.live; count < desired; count += 1) {
+      if (count > 0 && !options.pool.hasRoom(memoryMb)) return;
+      this.#grower.startOne(version);
+    }
+  }
+}
