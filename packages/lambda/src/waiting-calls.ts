@@ -16,12 +16,7 @@ export class WaitingCalls {
   #timer: NodeJS.Timeout | undefined;
 
   /** `onDeadline` is called after calls may have been refused for having waited too long. */
-  constructor(
-    name: string,
-    host: FunctionHost,
-    counter: CallCounter,
-    onDeadline: (nowMs: number) => void,
-  ) {
+  constructor(name: string, host: FunctionHost, counter: CallCounter, onDeadline: (nowMs: number) => void) {
     this.#name = name;
     this.#host = host;
     this.#counter = counter;

@@ -35,7 +35,8 @@ export class Eviction {
         const missingMb = this.#budget.missingMb();
         if (missingMb <= 0) return;
         let evicted = 0;
-        for (const id of this.#choose(this.#stock.snapshot(missingMb))) if (this.#stock.evict(id)) evicted += 1;
+        for (const id of this.#choose(this.#stock.snapshot(missingMb)))
+          if (this.#stock.evict(id)) evicted += 1;
         if (evicted === 0) return;
       }
     } finally {
