@@ -179,6 +179,6 @@ describe("a pool under random acquires, cancels, calls, pauses, kills and evicti
       "OL_SANDBOX_CANCELLED",
       "OL_SANDBOX_CREATE_FAILED",
     ])
-      expect(tally[what], `${what}`).toBeGreaterThan(0);
+      expect(tally[what], `how often: ${what}`).toBeGreaterThan(0);
   });
 });
