@@ -7,14 +7,17 @@ const conditions = ["@ol/source", "node"];
 // Tests that this user cannot run are not registered at all: a skipped test always means a mistake.
 const notForThisUser = process.getuid?.() === 0 ? "**/*.user.test.ts" : "**/*.root.test.ts";
 
+// An emulated machine takes longer (scripts/soaks/guest.sh).
+const slowness = Number(process.env["OL_TEST_SLOWNESS"] ?? "1");
+
 const project = (name: string, include: string[], timeoutMs: number) => ({
   extends: true as const,
   test: {
     name,
     include,
     exclude: ["**/node_modules/**", "**/dist/**", notForThisUser],
-    testTimeout: timeoutMs,
-    hookTimeout: timeoutMs,
+    testTimeout: timeoutMs * slowness,
+    hookTimeout: timeoutMs * slowness,
   },
 });
 

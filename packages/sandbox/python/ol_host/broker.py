@@ -17,7 +17,7 @@ import typing
 import ol_kernel as kernel
 from ol_guest import messages
 
-from ol_host import cgroups, host, limits, processes
+from ol_host import cgroups, hierarchies, host, limits, processes
 from ol_host.desk import ZygoteDesk
 from ol_host.files import InUse, Scratch, Workspace
 from ol_host.forest import Forest
@@ -35,7 +35,7 @@ from ol_host.zygotes import Zygote
 _LOG_CHECK_SEC = 1.0
 _CLOSE_SEC = 10.0
 # What tests leave out of the control groups.
-_LEFT_OUT = {"cgroups": ("memory", "pids", "cpu", cgroups.FREEZE), "cgroup-freeze": (cgroups.FREEZE,)}
+_LEFT_OUT = {"cgroups": ("memory", "pids", "cpu", hierarchies.FREEZE), "cgroup-freeze": (hierarchies.FREEZE,)}
 # Leaves that turn out to be dead when they are taken, before it is taken for a failure.
 _MOST_DEAD_LEAVES = 10
 # What an earlier broker left is removed before the first sandbox is made: a million files take about this long.
@@ -161,10 +161,10 @@ class Broker:
             self._rootless = not host.has_root_rights(os.geteuid(), uid_map.read())
         os.umask(0o022)
         most_leaves = host.allow_many_descriptors()
-        hierarchies, notes = cgroups.discover(as_root=not self._rootless)
+        found, notes = hierarchies.discover(as_root=not self._rootless)
         # Tests look at hosts that have less than this one.
         left_out = {name: names for name, names in _LEFT_OUT.items() if name in request["weaken"]}
-        hierarchies = cgroups.without(hierarchies, frozenset().union(*left_out.values()))
+        found = hierarchies.without(found, frozenset().union(*left_out.values()))
         if self._rootless:
             self._enter_own_namespace()
         base = Base(request["runtimeDir"], request.get("packagesDir"))
@@ -174,7 +174,7 @@ class Broker:
             message = f"{request['workDir']} is in use by another worker; stop that one, or choose another directory"
             raise Refused("OL_SANDBOX_DIRECTORY_IN_USE", message) from error
         self._first_uid, self._uid_claim = (0, None) if self._rootless else host.claim_uid_block()
-        self._groups = cgroups.GroupStock(request["groupPrefix"], hierarchies)
+        self._groups = cgroups.GroupStock(request["groupPrefix"], found)
         self._open_groups(notes)
         swept = self._files.sweep()
         stuck = self._files.trash.wait_until_empty(_SWEEP_SEC)

@@ -1,11 +1,10 @@
-"""Control groups: finding out what this machine lets us use, and a stock of groups to put sandboxes in.
+"""Control groups: a stock of groups to put sandboxes in.
 
 Groups are made once and used again, since making one costs more than a fork. All are children of one group of
 ours, `ol-<cluster>-<worker>`, and only it and its children are ever touched.
 """
 
 import contextlib
-import dataclasses
 import errno
 import fcntl
 import os
@@ -15,10 +14,8 @@ import typing
 
 import ol_kernel as kernel
 
-_CONTROLLERS = ("memory", "pids", "cpu")
-# Not a controller: every v2 group can be frozen, also on hosts whose controllers are all in v1 hierarchies. (The v1
-# freezer is not used: a process that it froze cannot be killed before it is thawed.)
-FREEZE = "freeze"
+from ol_host.hierarchies import FREEZE, Hierarchy, enable_controllers, read_file, write_file
+
 _CPU_PERIOD_USEC = 100_000
 _MIB = 1024 * 1024
 # Killed processes are gone in some 10 ms; a machine under load takes longer.
@@ -29,102 +26,6 @@ _MOST_READY = 32
 
 class GroupsInUse(Exception):
     """Another broker has groups of the same name."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Hierarchy:
-    """One mounted hierarchy and what of it is ours to use."""
-
-    version: int
-    # Directory that our own group is made in.
-    parent: str
-    controllers: "tuple[str, ...]"
-
-
-def parse_mounts(mountinfo: str) -> "list[tuple[int, str, frozenset[str]]]":
-    """(version, mount point, options) of each cgroup mount, from the text of /proc/self/mountinfo."""
-    found = []
-    for line in mountinfo.splitlines():
-        before, _, after = line.partition(" - ")
-        kind, _source, *options = after.split(" ")
-        if kind in ("cgroup", "cgroup2"):
-            version = 2 if kind == "cgroup2" else 1
-            found.append((version, before.split(" ")[4], frozenset(",".join(options).split(","))))
-    return found
-
-
-def parse_own_group(text: str) -> "dict[str, str]":
-    """Controller (empty for v2) to path, from the text of /proc/self/cgroup."""
-    groups = {}
-    for line in text.splitlines():
-        _number, controllers, path = line.split(":", 2)
-        for controller in controllers.split(","):
-            groups[controller] = path
-    return groups
-
-
-def _read(path: str) -> str:
-    with open(path, encoding="ascii", errors="replace") as file:
-        return file.read()
-
-
-def _write(directory: str, name: str, text: str) -> None:
-    descriptor = os.open(os.path.join(directory, name), os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, text.encode())
-    finally:
-        os.close(descriptor)
-
-
-def discover(as_root: bool) -> "tuple[list[Hierarchy], list[str]]":
-    """The hierarchies that can be used, and a sentence for each thing that stands in the way."""
-    notes: "list[str]" = []
-    mounts = parse_mounts(_read("/proc/self/mountinfo"))
-    own = parse_own_group(_read("/proc/self/cgroup"))
-    hierarchies: "list[Hierarchy]" = []
-    for version, point, _options in mounts:
-        if version == 2:
-            found = _discover_v2(point, own.get("", "/"), as_root, notes)
-            if found is not None and found.controllers != (FREEZE,):
-                return [found], notes
-            hierarchies += [found] if found is not None and not hierarchies else []
-    for controller in _CONTROLLERS:
-        points = [point for version, point, options in mounts if version == 1 and controller in options]
-        if points and as_root and os.access(points[0], os.W_OK):
-            hierarchies.append(Hierarchy(1, points[0], (controller,)))
-        elif points:
-            notes.append(f"the {controller} limit needs write access to {points[0]}, which this user has not")
-    if not mounts:
-        notes.append("no cgroup file system is mounted")
-    return hierarchies, notes
-
-
-def _discover_v2(point: str, own: str, as_root: bool, notes: "list[str]") -> "Hierarchy | None":
-    # Root's groups go to the top, as other engines do; an ordinary user's below the group delegated to it.
-    parent = point if as_root else os.path.join(point, own.lstrip("/"))
-    try:
-        available = _read(os.path.join(parent, "cgroup.controllers")).split()
-    except OSError as error:
-        notes.append(f"{parent} cannot be read ({error.strerror})")
-        return None
-    wanted = tuple(name for name in _CONTROLLERS if name in available)
-    if not wanted:
-        # A hybrid host: the limits come from v1.
-        return Hierarchy(2, parent, (FREEZE,)) if os.access(parent, os.W_OK) else None
-    if not os.access(parent, os.W_OK):
-        notes.append(f"no limits by cgroup: {parent} is not writable for this user (systemd: Delegate=yes)")
-        return None
-    return Hierarchy(2, parent, (*wanted, FREEZE))
-
-
-def without(hierarchies: "typing.Iterable[Hierarchy]", names: "typing.Container[str]") -> "list[Hierarchy]":
-    """The hierarchies with some controllers left out."""
-    left = []
-    for hierarchy in hierarchies:
-        controllers = tuple(name for name in hierarchy.controllers if name not in names)
-        if controllers:
-            left.append(dataclasses.replace(hierarchy, controllers=controllers))
-    return left
 
 
 class Group:
@@ -193,16 +94,16 @@ class Group:
         """Takes effect at once for whoever is not in the middle of a system call, and soon for all. Nobody waits for
         that: the kernel tells of it with 10 ms delay. A frozen process can be killed."""
         if self._frozen != frozen:
-            _write(self._directories[FREEZE], "cgroup.freeze", str(int(frozen)))
+            write_file(self._directories[FREEZE], "cgroup.freeze", str(int(frozen)))
             self._frozen = frozen
 
     def is_frozen(self) -> bool:
         """Whether every process has stopped."""
-        return "frozen 1" in _read(os.path.join(self._directories[FREEZE], "cgroup.events")).splitlines()
+        return "frozen 1" in read_file(os.path.join(self._directories[FREEZE], "cgroup.events")).splitlines()
 
     def processes(self) -> "list[int]":
         for path in self.directories:
-            return [int(pid) for pid in _read(os.path.join(path, "cgroup.procs")).split()]
+            return [int(pid) for pid in read_file(os.path.join(path, "cgroup.procs")).split()]
         return []
 
     def memory_bytes(self) -> "int | None":
@@ -210,7 +111,7 @@ class Group:
         directory = self._directories.get("memory")
         if directory is None:
             return None
-        return int(_read(os.path.join(directory, "memory.current" if self._on_v2("memory") else "memory.usage_in_bytes")))
+        return int(read_file(os.path.join(directory, "memory.current" if self._on_v2("memory") else "memory.usage_in_bytes")))
 
     def lower_memory(self) -> None:
         """Holds it to what it has now. Only while none of its processes can run: it would have to ask for memory, and
@@ -223,7 +124,7 @@ class Group:
         try:
             # v2: `high` and not `max`, which would kill where this only slows down.
             name = "memory.high" if self._on_v2("memory") else "memory.limit_in_bytes"
-            _write(directory, name, str(used))
+            write_file(directory, name, str(used))
         except OSError as error:
             # EBUSY: it holds more again (v1). It is still frozen, so nothing is lost.
             if error.errno != errno.EBUSY:
@@ -234,9 +135,9 @@ class Group:
             return
         directory = self._directories["memory"]
         if self._on_v2("memory"):
-            _write(directory, "memory.high", "max")
+            write_file(directory, "memory.high", "max")
         else:
-            _write(directory, "memory.limit_in_bytes", self._written["memory.limit_in_bytes"])
+            write_file(directory, "memory.limit_in_bytes", self._written["memory.limit_in_bytes"])
         self._memory_lowered = False
 
     def _on_v2(self, controller: str) -> bool:
@@ -266,7 +167,7 @@ class Group:
         if directory is None or self._written.get(file) == value:
             return
         try:
-            _write(directory, file, value)
+            write_file(directory, file, value)
         except FileNotFoundError:
             # A kernel without swap accounting has no swap files.
             if not optional:
@@ -280,12 +181,12 @@ class Group:
             return
         if self._version == 2:
             if kill_together:
-                _write(directory, "memory.oom.group", "1")
+                write_file(directory, "memory.oom.group", "1")
             return
         event = kernel.eventfd()
         control = os.open(os.path.join(directory, "memory.oom_control"), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            _write(directory, "cgroup.event_control", f"{event} {control}")
+            write_file(directory, "cgroup.event_control", f"{event} {control}")
         finally:
             os.close(control)
         self.memory_event_fd = event
@@ -296,7 +197,7 @@ class Group:
             return 0
         file = "memory.events" if self._version == 2 else "memory.oom_control"
         try:
-            text = _read(os.path.join(directory, file))
+            text = read_file(os.path.join(directory, file))
         except OSError:
             # Somebody removed our group. That takes the limits away, and must not take the other sandboxes along.
             return 0
@@ -341,7 +242,7 @@ class GroupStock:
             if hierarchy.version == 2:
                 enable_controllers(hierarchy, os.path.basename(root))
                 controllers = [name for name in hierarchy.controllers if name != FREEZE]
-                _write(root, "cgroup.subtree_control", " ".join(f"+{name}" for name in controllers))
+                write_file(root, "cgroup.subtree_control", " ".join(f"+{name}" for name in controllers))
 
     def take(self) -> Group:
         while self._ready:
@@ -381,29 +282,6 @@ class GroupStock:
         remove_groups_with_processes(self._roots)
         while self._claims:
             os.close(self._claims.pop())
-
-
-def enable_controllers(hierarchy: Hierarchy, prefix: str) -> None:
-    """Lets groups below `hierarchy.parent` have limits.
-
-    A v2 group other than the root cannot both hold processes and limit its children (EBUSY): what runs in a
-    delegated group moves into a child group of it first.
-    """
-    enabled = _read(os.path.join(hierarchy.parent, "cgroup.subtree_control")).split()
-    missing = [name for name in hierarchy.controllers if name not in enabled and name != FREEZE]
-    if not missing:
-        return
-    text = " ".join(f"+{name}" for name in missing)
-    try:
-        _write(hierarchy.parent, "cgroup.subtree_control", text)
-    except OSError as error:
-        if error.errno != errno.EBUSY:
-            raise
-        host_group = os.path.join(hierarchy.parent, f"{prefix}-host")
-        os.makedirs(host_group, exist_ok=True)
-        for pid in _read(os.path.join(hierarchy.parent, "cgroup.procs")).split():
-            _write(host_group, "cgroup.procs", pid)
-        _write(hierarchy.parent, "cgroup.subtree_control", text)
 
 
 def _claim(root: str) -> int:
@@ -464,7 +342,7 @@ def processes_in(roots: "typing.Iterable[str]") -> "set[int]":
     for root in roots:
         for path, _directories, _files in os.walk(root):
             try:
-                found.update(int(pid) for pid in _read(os.path.join(path, "cgroup.procs")).split())
+                found.update(int(pid) for pid in read_file(os.path.join(path, "cgroup.procs")).split())
             except FileNotFoundError:
                 continue
     return found

@@ -354,7 +354,7 @@ class Forest:
             self._worker.log("warn", f"a process to fork sandboxes from could not be made: {leaf.setup_error}")
         self._worker.leaf_ended(leaf)
         if leaf.group is not None:
-            if leaf.group.memory_event_fd in self._selector.get_map():
+            if leaf.group.memory_event_fd >= 0 and leaf.group.memory_event_fd in self._selector.get_map():
                 self._selector.unregister(leaf.group.memory_event_fd)
             zygote.groups.give_back(leaf.group)
         self._uids.give_back(leaf.uid)

@@ -4,7 +4,8 @@ import resource
 import typing
 
 from ol_host import host
-from ol_host.cgroups import FREEZE, Group, GroupStock
+from ol_host.cgroups import Group, GroupStock
+from ol_host.hierarchies import FREEZE
 
 _MIB = 1024 * 1024
 # Descriptors that a sandbox may open; libraries with many connections need more than the customary 1,024.

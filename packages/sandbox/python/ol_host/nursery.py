@@ -378,7 +378,7 @@ class Nursery:
         """Nothing of it is left."""
         zygote.log.close()
         if zygote.group is not None:
-            if zygote.group.memory_event_fd in self._selector.get_map():
+            if zygote.group.memory_event_fd >= 0 and zygote.group.memory_event_fd in self._selector.get_map():
                 self._selector.unregister(zygote.group.memory_event_fd)
             self._soil.groups.discard(zygote.group)
         self._zygotes.pop(zygote.number, None)

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 
 import type { SandboxEngine } from "../engine.ts";
+import { type ConnectionTimers, DEFAULT_CONNECTION_TIMERS } from "../frames/connection-options.ts";
 import { SandboxPool } from "../pool.ts";
 import type { Sandbox } from "../sandbox.ts";
 import { CALL_CASES } from "./conformance-calls.ts";
@@ -41,29 +42,43 @@ export const CONFORMANCE_ZYGOTE_CASES: readonly ConformanceCase[] = ZYGOTE_CASES
 
 const CASE_TIMEOUT_MS = 60_000;
 
-/**
- * Registers a test for each behaviour; each gets an engine of its own from `makeEngine`. `zygotes`: those of an engine
- * that can fork zygotes too.
- */
+/** How the suite is run. */
+export interface ConformanceOptions {
+  /** Those behaviours too that an engine with `createZygote` must show. */
+  readonly zygotes?: boolean;
+  /** How many times longer everything may take than on a machine of our days; default 1. An emulated one needs it. */
+  readonly slowness?: number;
+}
+
+/** Registers a test for each behaviour; each gets an engine of its own from `makeEngine`. */
 export const describeEngineConformance = (
   name: string,
   makeEngine: () => SandboxEngine | Promise<SandboxEngine>,
   { describe, it }: TestFunctions,
-  { zygotes = false }: { readonly zygotes?: boolean } = {},
+  { zygotes = false, slowness = 1 }: ConformanceOptions = {},
 ): void => {
   describe(`the ${name} engine`, () => {
     for (const each of [...CONFORMANCE_CASES, ...(zygotes ? CONFORMANCE_ZYGOTE_CASES : [])])
-      it(each.title, () => runConformanceCase(each, makeEngine), CASE_TIMEOUT_MS);
+      it(each.title, () => runConformanceCase(each, makeEngine, slowness), CASE_TIMEOUT_MS * slowness);
   });
 };
+
+const slowerTimers = (slowness: number): ConnectionTimers => ({
+  helloMs: DEFAULT_CONNECTION_TIMERS.helloMs * slowness,
+  partialFrameMs: DEFAULT_CONNECTION_TIMERS.partialFrameMs * slowness,
+  writeStallMs: DEFAULT_CONNECTION_TIMERS.writeStallMs * slowness,
+  resetMs: DEFAULT_CONNECTION_TIMERS.resetMs * slowness,
+});
 
 /** Runs one case, and checks besides that its sandboxes' events are in order and nothing of them is left. */
 export const runConformanceCase = async (
   each: ConformanceCase,
   makeEngine: () => SandboxEngine | Promise<SandboxEngine>,
+  slowness = 1,
 ): Promise<void> => {
   await using engine = await makeEngine();
-  await using pool = SandboxPool.create({ engine, memoryMb: each.memoryMb ?? 1_000 });
+  const memoryMb = each.memoryMb ?? 1_000;
+  await using pool = SandboxPool.create({ engine, memoryMb, timers: slowerTimers(slowness) });
   const events = recordEvents(pool);
   await each.run(pool, engine);
   await pool.close();

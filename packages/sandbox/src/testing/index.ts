@@ -4,6 +4,7 @@ export {
   CONFORMANCE_PACKAGES_DIR,
   CONFORMANCE_ZYGOTE_CASES,
   type ConformanceCase,
+  type ConformanceOptions,
   type TestFunctions,
   describeEngineConformance,
   runConformanceCase,

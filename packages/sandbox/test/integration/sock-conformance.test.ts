@@ -10,6 +10,7 @@ import {
   CONFORMANCE_PACKAGES_DIR,
   describeEngineConformance,
 } from "../../src/testing/index.ts";
+import { SLOWNESS } from "../support/scale.ts";
 
 let workDir: string;
 
@@ -36,4 +37,4 @@ const makeEngine = (): Promise<SockEngine> =>
     networks: ["none"],
   });
 
-describeEngineConformance("sock", makeEngine, { describe, it }, { zygotes: true });
+describeEngineConformance("sock", makeEngine, { describe, it }, { zygotes: true, slowness: SLOWNESS });

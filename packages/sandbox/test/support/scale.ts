@@ -3,3 +3,6 @@ const soak = process.env["OL_TEST_SOAK"] === "1";
 
 /** The number for everyday runs, or that for a soak. */
 export const scaled = (everyday: number, inSoak: number): number => (soak ? inSoak : everyday);
+
+/** How many times longer things may take here; set by scripts/soaks/guest.sh, for an emulated machine. */
+export const SLOWNESS: number = Number(process.env["OL_TEST_SLOWNESS"] ?? "1");
