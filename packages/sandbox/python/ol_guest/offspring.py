@@ -183,7 +183,9 @@ def _shut_in(settings: "Settings") -> None:
     if settings.depth == 1 and "seccomp" not in settings.weaken:
         # What forks from it inherits it.
         kernel.install_seccomp(seccomp.package_zygote_filter())
-    settings.keep_only_what_forking_needs()
+    if "zygote-user" not in settings.weaken:
+        # Else there are no others to give up.
+        settings.keep_only_what_forking_needs()
 
 
 def _reap_until_alone(zygote: int) -> typing.NoReturn:

@@ -40,7 +40,7 @@ class ZygoteDesk:
     def ended(self, zygote: Zygote) -> None:
         end = zygote.end()
         if zygote.create_request is not None:
-            error = {"code": _FAILED, "message": zygote.error or _how(end)}
+            error = {"code": _FAILED, "message": zygote.error or f"{_how(end)}. {zygote.log.last_words}".strip()}
             self._wire.send({"v": 1, "id": zygote.create_request, "error": error})
             zygote.create_request = None
         elif not zygote.is_root:

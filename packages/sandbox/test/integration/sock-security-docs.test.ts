@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 
 import { probeTable } from "./security/table.ts";
+import { OPEN_TO_ZYGOTES } from "./security/zygote-probes.ts";
 
 const PAGE = new URL("../../../../docs/security.md", import.meta.url);
 
@@ -11,5 +12,11 @@ describe("docs/security.md", () => {
     const text = await readFile(PAGE, "utf8");
     const [, table = ""] = /\| a lambda tries to .*\n\|[-|]+\n((?:\|.*\n)+)/.exec(text) ?? [];
     expect(table.trimEnd()).toBe(probeTable());
+  });
+
+  it("names what is open to import code in a zygote and to no lambda", async () => {
+    const text = await readFile(PAGE, "utf8");
+    const [, list = ""] = /further zygotes takes:\n\n((?:- .*\n)+)/.exec(text) ?? [];
+    expect(list.trimEnd().split("\n")).toEqual(OPEN_TO_ZYGOTES.map((title) => `- ${title}`));
   });
 });

@@ -100,6 +100,15 @@ def unmount(event):
     return before != after, f"{path} unmounted"
 
 
+def look_under_proc(_event):
+    """Whether another /proc, with more processes in it, lies under this one."""
+    new_mount_namespace = 0x00020000
+    syscall(272, new_mount_namespace)
+    syscall(_UMOUNT2, b"/proc", 2)
+    pids = [name for name in os.listdir("/proc") if name.isdigit()]
+    return pids != [], f"sees {pids[:10]}"
+
+
 def remount_writable(event):
     path = event["path"]
     mount(None, path, None, _MS_REMOUNT | _MS_BIND)
@@ -140,6 +149,7 @@ PROBES = {
     "mount-setattr": mount_attributes,
     "bind-mount": bind_mount,
     "umount": unmount,
+    "under-proc": look_under_proc,
     "remount": remount_writable,
     "pivot-root": pivot_root,
     "chroot": chroot,

@@ -18,7 +18,7 @@ export const createDriver = ({ SockEngine, SandboxPool }) => {
       const engine = await SockEngine.create({ prepared: 0, networks: [], ...options });
       const pool = SandboxPool.create({ engine, memoryMb: POOL_MB });
       const number = ++last;
-      engines.set(number, { engine, pool });
+      engines.set(number, { engine, pool, zygotes: new Map() });
       return {
         engine: number,
         enforcement: engine.enforcement,
@@ -27,11 +27,13 @@ export const createDriver = ({ SockEngine, SandboxPool }) => {
       };
     },
 
-    async acquire({ engine, name, network, limits, environment }) {
+    async acquire({ engine, name, network, limits, environment, code, zygote, packages }) {
       const { pool } = engines.get(engine);
       const spec = {
         name: name ?? "probes",
-        code: "probes",
+        code: code ?? "probes",
+        ...(zygote !== undefined && { zygote }),
+        ...(packages !== undefined && { packages }),
         network,
         environment: environment ?? {},
         limits: { ...LIMITS, ...limits },
@@ -41,6 +43,31 @@ export const createDriver = ({ SockEngine, SandboxPool }) => {
       const number = ++last;
       sandboxes.set(number, sandbox);
       return { sandbox: number, id: sandbox.id };
+    },
+
+    /** `{}` or, if it could not be made, `{error}` with why. */
+    async createZygote({ engine, id, limits, ...spec }) {
+      const { pool, zygotes } = engines.get(engine);
+      try {
+        zygotes.set(id, await pool.createZygote(id, { ...spec, limits: { ...LIMITS, ...limits } }));
+        return {};
+      } catch (error) {
+        return failure(error);
+      }
+    },
+
+    /** How it ended, once it has. */
+    async zygoteExit({ engine, id }) {
+      return { exit: await engines.get(engine).zygotes.get(id).exited };
+    },
+
+    async killZygote({ engine, id }) {
+      await engines.get(engine).zygotes.get(id).kill();
+      return {};
+    },
+
+    async stats({ engine }) {
+      return engines.get(engine).engine.stats();
     },
 
     /** `{reply}` or, if the sandbox ended meanwhile, `{error}` with how. */

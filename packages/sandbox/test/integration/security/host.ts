@@ -10,9 +10,11 @@ import type { NetworkClass, SandboxLimits } from "@ol/common";
 import {
   type Defence,
   type Enforcement,
+  type EngineStats,
   type SandboxExit,
   SandboxPool,
   SockEngine,
+  type ZygoteSpec,
 } from "../../../src/index.ts";
 import { type Driver, createDriver } from "./driver.mjs";
 
@@ -34,7 +36,11 @@ export type ProbeEvent = { readonly probe: string } & Readonly<Record<string, un
 const ORDINARY_ID = 61_234;
 const PACKAGE_DIR = fileURLToPath(new URL("../../../", import.meta.url));
 const PROBES_DIR = fileURLToPath(new URL("../../handlers/probes/", import.meta.url));
+const FORKED_DIR = fileURLToPath(new URL("../../handlers/forked/", import.meta.url));
+const PACKAGES_DIR = fileURLToPath(new URL("../../packages/", import.meta.url));
 const READY_TIMEOUT_MS = 20_000;
+
+const isSource = (file: string): boolean => !file.includes("__pycache__");
 
 export const runsAsRoot = (): boolean => process.getuid?.() === 0;
 
@@ -60,12 +66,44 @@ export class Engine implements AsyncDisposable {
 
   async sandbox(
     network: NetworkClass,
-    options: { limits?: Partial<SandboxLimits>; name?: string; environment?: Record<string, string> } = {},
+    options: {
+      limits?: Partial<SandboxLimits>;
+      name?: string;
+      environment?: Record<string, string>;
+      code?: string;
+      zygote?: string;
+      packages?: readonly string[];
+    } = {},
   ): Promise<ProbedSandbox> {
     const made = await this.#driver.request("acquire", { engine: this.#number, network, ...options });
     const { sandbox, id } = made as { sandbox: number; id: string };
     const scratch = path.join(this.workDir, "handlers", options.name ?? "probes", id);
     return new ProbedSandbox(this.#driver, sandbox, id, scratch);
+  }
+
+  /** Undefined if it could be made, else why not. */
+  async createZygote(
+    id: string,
+    spec: Partial<ZygoteSpec> & { readonly modules: readonly string[] },
+  ): Promise<{ code: string; message: string } | undefined> {
+    const wanted = { network: "none", packages: [], ...spec, engine: this.#number, id };
+    const { error } = (await this.#driver.request("createZygote", wanted)) as {
+      error?: { code: string; message: string };
+    };
+    return error;
+  }
+
+  async killZygote(id: string): Promise<void> {
+    await this.#driver.request("killZygote", { engine: this.#number, id });
+  }
+
+  async zygoteExit(id: string): Promise<SandboxExit> {
+    return ((await this.#driver.request("zygoteExit", { engine: this.#number, id })) as { exit: SandboxExit })
+      .exit;
+  }
+
+  async stats(): Promise<EngineStats> {
+    return (await this.#driver.request("stats", { engine: this.#number })) as EngineStats;
   }
 
   /** One probe in a sandbox of its own. */
@@ -174,8 +212,11 @@ export class Host implements AsyncDisposable {
     await chmod(directory, 0o755);
     await cp(PROBES_DIR, path.join(directory, "code", "probes"), {
       recursive: true,
-      filter: (source) => !source.includes("__pycache__"),
+      filter: isSource,
     });
+    await cp(FORKED_DIR, path.join(directory, "code", "forked"), { recursive: true, filter: isSource });
+    await cp(PACKAGES_DIR, path.join(directory, "packages"), { recursive: true, filter: isSource });
+    await cp(PROBES_DIR, path.join(directory, "packages", "probes"), { recursive: true, filter: isSource });
     if (mode === "root" && prefix.length > 0) {
       const child = await startChild(directory, prefix, {});
       return new Host(mode, directory, childDriver(child), child, "python3");
@@ -204,6 +245,7 @@ export class Host implements AsyncDisposable {
       workDir,
       logDir,
       codeDir: path.join(this.directory, "code"),
+      packagesDir: path.join(this.directory, "packages"),
       python: this.#python,
       networks,
       weaken,

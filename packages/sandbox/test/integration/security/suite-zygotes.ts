@@ -1,0 +1,94 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+import { type Engine, Host, type Mode } from "./host.ts";
+import { FAILED, attributeOf, expectUnharmed, makePlain } from "./zygote-kit.ts";
+
+const LEAVES = process.env["OL_TEST_SOAK"] === "1" ? 1000 : 40;
+const AT_ONCE = 10;
+
+/** Zygotes with packages, such as people write them. */
+export const describeZygotes = (mode: Mode): void => {
+  let host: Host;
+  let engine: Engine;
+
+  beforeAll(async () => {
+    host = await Host.open(mode);
+    engine = await host.engine();
+    await makePlain(engine);
+  });
+
+  afterAll(() => host[Symbol.asyncDispose]());
+
+  describe("a zygote with packages", () => {
+    it("hands down what it imported, and its packages only to sandboxes that name them", async () => {
+      const value = { module: "ol_plain", attribute: "VALUE" };
+      expect(await attributeOf(engine, "plain", value)).toBe("imported in advance");
+      const sandbox = await engine.sandbox("none", { code: "forked", zygote: "plain", packages: ["random"] });
+      const paths = (await sandbox.probe({ probe: "path", path: true })) as unknown as string[];
+      expect(paths.filter((entry) => entry.startsWith("/packages"))).toEqual(["/packages/random"]);
+      await sandbox.destroy();
+    });
+
+    it(`gives ${LEAVES} leaves different random values, also if it used every generator itself`, async () => {
+      const spec = { packages: ["random"], modules: ["ol_random"] };
+      expect(await engine.createZygote("random", spec)).toBeUndefined();
+      expect(await engine.createZygote("random-2", { ...spec, parent: "random" })).toBeUndefined();
+      const seen = new Map<string, Set<unknown>>();
+      const one = async (_: unknown, index: number): Promise<void> => {
+        const zygote = index % 2 === 0 ? "random" : "random-2";
+        const sandbox = await engine.sandbox("none", { code: "forked", zygote });
+        const drawn = await sandbox.probe({ probe: "draw", draw: true });
+        for (const [source, value] of Object.entries(drawn))
+          seen.set(source, (seen.get(source) ?? new Set()).add(value));
+        await sandbox.destroy();
+      };
+      for (let made = 0; made < LEAVES; made += AT_ONCE)
+        await Promise.all(Array.from({ length: AT_ONCE }, one));
+      const sizes = Object.fromEntries([...seen].map(([source, values]) => [source, values.size]));
+      const sources = ["random", "ssl", "uuid1", "uuid4", "secrets", "tempfile", "urandom"];
+      expect(sizes).toEqual(Object.fromEntries(sources.map((source) => [source, LEAVES])));
+    }, 240_000);
+
+    it.each([
+      ["ol_thread", /1 more thread \(a-thread-of-its-own\)/],
+      ["ol_socket", /open socket:/],
+      ["ol_file", /open \/tmp\/left-open/],
+      ["ol_child", /process sleep/],
+      ["ol_daemon", /process s(h|leep)/],
+      ["ol_exit", /exited with code 3 while it imported/],
+      ["ol_crash", /ended by SIGSEGV while it imported/],
+      ["ol_leaver", /SystemExit: it does not want to be imported/],
+      ["ol_absent", /ModuleNotFoundError: No module named 'ol_absent'/],
+      [
+        "ol_memory",
+        mode === "root" ? /more memory than its limit/ : /more memory than its limit|MemoryError/,
+      ],
+    ])("that imports %s is refused with the reason", async (module, reason) => {
+      const error = await engine.createZygote("unfit", { packages: ["unfit"], modules: [module] });
+      expect(error).toEqual({ code: FAILED, message: expect.stringMatching(reason) });
+      await expectUnharmed(engine);
+    });
+
+    it("may import what has ended its threads, files and children itself", async () => {
+      expect(
+        await engine.createZygote("tidy", { packages: ["unfit"], modules: ["ol_tidy"] }),
+      ).toBeUndefined();
+      await engine.killZygote("tidy");
+      expect(await engine.zygoteExit("tidy")).toEqual({ reason: "killed" });
+    });
+
+    it("is nested 25 deep at most", async () => {
+      const own = await host.engine();
+      const spec = { packages: ["plain"], modules: [] };
+      for (let depth = 1; depth <= 25; depth += 1) {
+        const parent = depth === 1 ? {} : { parent: `deep-${depth - 1}` };
+        expect(await own.createZygote(`deep-${depth}`, { ...spec, ...parent })).toBeUndefined();
+      }
+      const value = { module: "ol_plain", attribute: "VALUE" };
+      expect(await attributeOf(own, "deep-25", value)).toBe("not loaded");
+      const error = await own.createZygote("deep-26", { ...spec, parent: "deep-25" });
+      expect(error).toMatchObject({ code: "OL_SANDBOX_BAD_OPTIONS" });
+      await own[Symbol.asyncDispose]();
+    });
+  });
+};

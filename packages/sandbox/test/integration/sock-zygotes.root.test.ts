@@ -1,0 +1,10 @@
+import { describe } from "vitest";
+
+import { describeImportCode, describeSilence } from "./security/suite-import-code.ts";
+import { describeZygotes } from "./security/suite-zygotes.ts";
+
+describe("zygotes with packages, with a worker run as root", () => {
+  describeZygotes("root");
+  describeImportCode("root");
+  describeSilence("root");
+});

@@ -1,0 +1,10 @@
+import { describe } from "vitest";
+
+import { describeImportCode } from "./security/suite-import-code.ts";
+import { describeZygotes } from "./security/suite-zygotes.ts";
+
+// Run as root, the engine runs in a child process as a user that is in no /etc/passwd.
+describe("zygotes with packages, with a worker run as an ordinary user", () => {
+  describeZygotes("rootless");
+  describeImportCode("rootless");
+});

@@ -1,0 +1,5 @@
+"""Says what is no message."""
+
+from ol_channel import say
+
+say(b"junk")

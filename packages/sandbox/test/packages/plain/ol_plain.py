@@ -1,0 +1,3 @@
+"""A package as most are."""
+
+VALUE = "imported in advance"

@@ -1,0 +1,3 @@
+import subprocess
+
+LEFT = subprocess.Popen(["sleep", "60"])

@@ -1,0 +1,1 @@
+LEFT = open("/tmp/left-open", "w")

@@ -1,0 +1,3 @@
+import sys
+
+sys.exit("it does not want to be imported")

@@ -1,0 +1,3 @@
+TAKEN = []
+for _ in range(400):
+    TAKEN.append(bytearray(1 << 20))

@@ -1,0 +1,3 @@
+import socket
+
+LEFT = socket.socket()
