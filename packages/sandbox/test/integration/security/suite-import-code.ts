@@ -132,7 +132,7 @@ export const describeImportCode = (mode: Mode): void => {
       await makePlain(own);
       expect(await own.createZygote("liar", { packages: ["hostile"], modules: [module] })).toBeUndefined();
       await expect(own.sandbox("none", { code: "forked", zygote: "liar" })).rejects.toThrow(
-        /zygote|protocol|process/,
+        /zygote|protocol|process|connect/,
       );
       expect(await own.zygoteExit("liar")).toMatchObject({ reason: "lost" });
       await expectUnharmed(own);
