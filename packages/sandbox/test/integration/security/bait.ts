@@ -1,7 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod, writeFile } from "node:fs/promises";
-import { type AddressInfo, type Server, createServer } from "node:net";
+import { createServer } from "node:net";
 import path from "node:path";
 
 import type { Host, ProbeEvent } from "./host.ts";
@@ -18,24 +18,33 @@ export const hasLandlockScopes = (): boolean => {
 };
 
 // In Python, since Node 20 has no abstract sockets.
-const ABSTRACT_SERVER = `
-import socket, sys
-server = socket.socket(socket.AF_UNIX)
-server.bind("\\0" + sys.argv[1])
-server.listen()
-print("ready", flush=True)
-while True:
-    client, _address = server.accept()
-    client.sendall(sys.argv[2].encode())
-    client.close()
+const SERVERS = `
+import socket, sys, threading
+def serve(server):
+    server.listen()
+    while True:
+        client, _address = server.accept()
+        client.sendall(sys.argv[2].encode())
+        client.close()
+abstract = socket.socket(socket.AF_UNIX)
+abstract.bind("\\0" + sys.argv[1])
+loopback = socket.socket()
+loopback.bind(("127.0.0.1", 0))
+threading.Thread(target=serve, args=(abstract,), daemon=True).start()
+print(loopback.getsockname()[1], flush=True)
+serve(loopback)
 `;
 
-const listenAbstract = async (name: string, greeting: string): Promise<ChildProcess> => {
-  const child = spawn("python3", ["-I", "-S", "-c", ABSTRACT_SERVER, name, greeting], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  await once(child.stdout, "data");
-  return child;
+/** Servers in the host's network namespace: an abstract one, and one on loopback, whose port it gives. */
+const listen = async (
+  host: Host,
+  name: string,
+  greeting: string,
+): Promise<{ servers: ChildProcess; port: number }> => {
+  const [program = "", ...words] = [...host.prefix, "python3", "-I", "-S", "-c", SERVERS, name, greeting];
+  const servers = spawn(program, words, { stdio: ["ignore", "pipe", "inherit"] });
+  const [data] = (await once(servers.stdout, "data")) as [Buffer];
+  return { servers, port: Number(data.toString()) };
 };
 
 /** Puts on the host what probes look for; gives also what takes it away again. */
@@ -53,18 +62,9 @@ export const layBait = async (host: Host): Promise<{ bait: Bait; remove: () => P
     key: 0x10_0000 + (process.pid & 0xffff) * 2 + (host.mode === "root" ? 1 : 0),
   };
   await writeFile(bait.file, bait.content, { mode: 0o644 });
-  const listening: Server[] = [];
-  const listen = async (target: number | string): Promise<Server> => {
-    const server = createServer((socket) => socket.end(bait.greeting));
-    listening.push(server);
-    if (typeof target === "number") server.listen(target, "127.0.0.1");
-    else server.listen(target);
-    await once(server, "listening");
-    return server;
-  };
-  const { port } = (await listen(0)).address() as AddressInfo;
-  const abstractServer = await listenAbstract(bait.socketName, bait.greeting);
-  await listen(bait.socketPath);
+  const atPath = createServer((socket) => socket.end(bait.greeting)).listen(bait.socketPath);
+  await once(atPath, "listening");
+  const { servers, port } = await listen(host, bait.socketName, bait.greeting);
   await chmod(bait.socketPath, 0o777);
   const objects = (probe: string): ProbeEvent => ({
     probe,
@@ -78,8 +78,8 @@ export const layBait = async (host: Host): Promise<{ bait: Bait; remove: () => P
     throw new Error(`the host's shared objects could not be made: ${JSON.stringify(made)}`);
   const remove = async (): Promise<void> => {
     await host.probeOutside(objects("remove-objects"), "user");
-    for (const server of listening) server.close();
-    abstractServer.kill();
+    atPath.close();
+    servers.kill();
   };
   return { bait: { ...bait, port }, remove };
 };

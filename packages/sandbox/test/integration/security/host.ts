@@ -185,6 +185,8 @@ export class Host implements AsyncDisposable {
   readonly mode: Mode;
   /** Everybody may read it: what hides it from a sandbox is not its mode. */
   readonly directory: string;
+  /** What is put before commands that run on it. */
+  readonly prefix: readonly string[];
   readonly #driver: Driver;
   readonly #child: ChildProcess | undefined;
   readonly #python: string;
@@ -198,7 +200,9 @@ export class Host implements AsyncDisposable {
     driver: Driver,
     child: ChildProcess | undefined,
     python: string,
+    prefix: readonly string[] = [],
   ) {
+    this.prefix = prefix;
     this.mode = mode;
     this.directory = directory;
     this.#driver = driver;
@@ -219,7 +223,7 @@ export class Host implements AsyncDisposable {
     await cp(PROBES_DIR, path.join(directory, "packages", "probes"), { recursive: true, filter: isSource });
     if (mode === "root" && prefix.length > 0) {
       const child = await startChild(directory, prefix, {});
-      return new Host(mode, directory, childDriver(child), child, "python3");
+      return new Host(mode, directory, childDriver(child), child, "python3", prefix);
     }
     if (mode === "root" || !runsAsRoot())
       return new Host(mode, directory, createDriver({ SockEngine, SandboxPool }), undefined, "python3");

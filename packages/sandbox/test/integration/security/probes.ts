@@ -245,10 +245,12 @@ const privileges: Family = {
   ],
 };
 
+export const NETWORK_FAMILY = "Network and sockets";
+
 const inNetwork = (network: NetworkClass): Control => ({ weaken: [], network });
 
 const network: Family = {
-  name: "Network and sockets",
+  name: NETWORK_FAMILY,
   probes: [
     {
       title: "reach a port of the host's loopback interface",
@@ -260,19 +262,19 @@ const network: Family = {
       title: "occupy a port of the host's",
       event: ({ port }) => ({ probe: "host-ports", port }),
       control: inNetwork("host"),
-      open: ["host"],
+      open: ["outbound", "host"],
     },
     {
       title: "see the host's network interfaces",
       event: { probe: "interfaces" },
       control: inNetwork("host"),
-      open: ["host"],
+      open: ["outbound", "host"],
     },
     {
       title: "reach an abstract socket of the host's",
       event: ({ socketName, greeting }) => ({ probe: "abstract-socket", name: socketName, greeting }),
       control: { weaken: ["landlock"], network: "host" },
-      withoutScopes: ["host"],
+      withoutScopes: ["outbound", "host"],
     },
     {
       title: "reach a socket of the host's at a path",
@@ -289,6 +291,15 @@ const network: Family = {
       event: { probe: "socket-family", family: 17, type: 3 },
       control: { weaken: EVERYTHING, network: "none" },
     },
+    simple(
+      "make a multipath TCP socket, whose connections no packet filter can tell apart",
+      "socket-family",
+      noSeccomp,
+      {
+        family: 2,
+        protocol: 262,
+      },
+    ),
     simple("have the kernel load a protocol's module", "socket-family", noSeccomp, {
       family: 2,
       type: 2,

@@ -5,9 +5,7 @@ import type { NetworkClass } from "@ol/common";
 import type { Defence } from "../../../src/index.ts";
 import { hasLandlockScopes, layBait } from "./bait.ts";
 import { type Engine, Host, type Mode, type Outcome, runsAsRoot } from "./host.ts";
-import { type Bait, type Control, FAMILIES, type Probe, eventOf } from "./probes.ts";
-
-const NETWORKS: readonly NetworkClass[] = ["none", "host"];
+import { type Bait, type Control, FAMILIES, NETWORK_FAMILY, type Probe, eventOf } from "./probes.ts";
 
 const openIn = (probe: Probe): readonly NetworkClass[] => [
   ...(probe.open ?? []),
@@ -16,8 +14,15 @@ const openIn = (probe: Probe): readonly NetworkClass[] => [
 
 const hasScopes = hasLandlockScopes();
 
-/** Every line of probes.ts in both network classes, and its control. */
-export const describeProbes = (mode: Mode): void => {
+/**
+ * Every line of probes.ts in these network classes, and its control; for the class `outbound` alone only controls
+ * that have to do with the network: the others are the same. `prefix` gives what has the host's commands run elsewhere.
+ */
+export const describeProbes = (
+  mode: Mode,
+  networks: readonly NetworkClass[] = ["none", "host"],
+  prefix: () => readonly string[] = () => [],
+): void => {
   let host: Host;
   let bait: Bait;
   let removeBait: () => Promise<void>;
@@ -30,7 +35,7 @@ export const describeProbes = (mode: Mode): void => {
   };
 
   beforeAll(async () => {
-    host = await Host.open(mode);
+    host = await Host.open(mode, prefix());
     const laid = await layBait(host);
     bait = laid.bait;
     removeBait = laid.remove;
@@ -51,9 +56,9 @@ export const describeProbes = (mode: Mode): void => {
     return (await engineWithout(control.weaken)).probe(control.network ?? "none", event);
   };
 
-  describe.each(FAMILIES)("$name", ({ probes }) => {
+  describe.each(FAMILIES)("$name", ({ name, probes }) => {
     for (const probe of probes) {
-      for (const network of NETWORKS) {
+      for (const network of networks) {
         const open = openIn(probe).includes(network);
         it(`a lambda ${open ? "can, as documented," : "cannot"} ${probe.title} (network ${network})`, async () => {
           const outcome = await tryIt(probe, network);
@@ -61,7 +66,7 @@ export const describeProbes = (mode: Mode): void => {
           expect(outcome).toEqual({ succeeded: open, detail: expect.anything() });
         });
       }
-      registerControl(probe);
+      if (networks.includes("none") || name === NETWORK_FAMILY) registerControl(probe);
     }
   });
 
