@@ -56,6 +56,10 @@ else
   fi
 fi
 
+if ! have nft --version && ! have /usr/sbin/nft --version; then
+  echo "Optional: nftables, for lambdas with \"network: outbound\" on a worker run as root (apt-get install nftables)."
+fi
+
 status=0
 if ! python_ok; then
   echo "Python 3.9 or newer is needed, and this is $(python3 --version 2>&1); install a newer one." >&2

@@ -43,8 +43,9 @@ const withConfig = async (
   }
 };
 
-const asText = ({ checks, enforcement }: HostReport): string => {
+const asText = ({ checks, optional = [], enforcement }: HostReport): string => {
   const lines = checks.map(({ name, ok, detail }) => `${ok ? "ok  " : "FAIL"} ${name}: ${detail}`);
+  lines.push(...optional.map(({ name, ok, detail }) => `${ok ? "ok  " : "--  "} ${name}: ${detail}`));
   if (enforcement !== undefined) {
     const { memory, procs, cpu, rootless, notes } = enforcement;
     lines.push(

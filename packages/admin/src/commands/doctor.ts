@@ -41,9 +41,9 @@ const asRecord = (value: unknown): Record<string, unknown> =>
 const word = (value: unknown): string =>
   escapeControls(typeof value === "string" ? value : (JSON.stringify(value) ?? "?"));
 
-/** The checks in what `ol-worker doctor --json` prints. */
-export const checksIn = (report: unknown): readonly Check[] => {
-  const list: unknown = asRecord(report)["checks"];
+/** The checks in what `ol-worker doctor --json` prints; `optional`: of what a worker can do without. */
+export const checksIn = (report: unknown, kind: "checks" | "optional" = "checks"): readonly Check[] => {
+  const list: unknown = asRecord(report)[kind];
   if (!Array.isArray(list)) return [];
   return list.map((item: unknown) => {
     const { name, ok, detail } = asRecord(item);
@@ -71,10 +71,14 @@ const configFileOf = (args: Arguments, context: Context): string | undefined => 
   }
 };
 
-const print = (context: Context, checks: readonly Check[], { words, notes }: Enforcement): void => {
-  const width = Math.max(...checks.map(({ name }) => name.length));
-  for (const { name, ok, detail } of checks)
-    context.output.result(`${ok ? "ok  " : "FAIL"}  ${name.padEnd(width)}  ${detail}`);
+const print = (context: Context, checks: readonly Check[], report: unknown): void => {
+  const optional = checksIn(report, "optional");
+  const { words, notes } = enforcementIn(report);
+  const width = Math.max(...[...checks, ...optional].map(({ name }) => name.length));
+  const line = ({ name, ok, detail }: Check, otherwise: string): void =>
+    context.output.result(`${ok ? "ok  " : otherwise}  ${name.padEnd(width)}  ${detail}`);
+  for (const check of checks) line(check, "FAIL");
+  for (const check of optional) line(check, "--  ");
   if (words.length > 0) context.output.result(`limits enforced by  ${words.join(", ")}`);
   for (const note of notes) context.output.result(`note  ${note}`);
 };
@@ -96,7 +100,7 @@ export const doctorCommand: Command = {
     };
     const checks = [checkNode(process.versions.node), machine, ...checksIn(report)];
     if (args.flag("json")) context.output.json({ ...asRecord(report), checks });
-    else print(context, checks, enforcementIn(report));
+    else print(context, checks, report);
     return checks.every(({ ok }) => ok) ? 0 : 1;
   },
 };

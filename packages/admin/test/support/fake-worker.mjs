@@ -23,7 +23,10 @@ if (verb === "sweep") {
     { name: "python", ok: behaviour !== "no-python", detail: "3.11 at /usr/bin/python3" },
     { name: "sandbox", ok: true, detail: "one was made\u001b[31m" },
   ];
-  process.stdout.write(JSON.stringify({ checks, enforcement: { memory: "cgroup-v1", notes: ["a note"] } }));
+  const optional = [{ name: "network outbound", ok: false, detail: "there is no nft" }];
+  process.stdout.write(
+    JSON.stringify({ checks, optional, enforcement: { memory: "cgroup-v1", notes: ["a note"] } }),
+  );
   process.exitCode = behaviour === "no-python" ? 1 : 0;
 } else if (behaviour === "says-error") {
   say("error port 1 is not allowed\u001b[31m");

@@ -263,6 +263,8 @@ describe("doctor", () => {
     expect(good.stdout).toMatch(/^ok {4}node .*20|2\d\./mu);
     expect(good.stdout).toContain("one was made\\x1b[31m");
     expect(good.stdout).toContain("note  a note");
+    // What a worker can do without is no failure.
+    expect(good.stdout).toMatch(/^-- {4}network outbound +there is no nft$/mu);
     const bad = await admin(["doctor"], { cwd, environment: { FAKE_WORKER: "no-python" } });
     expect(bad.code).toBe(1);
     expect(bad.stdout).toMatch(/^FAIL {2}python/mu);

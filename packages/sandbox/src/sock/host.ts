@@ -4,7 +4,7 @@ import path from "node:path";
 
 import { isOlError, messageOf } from "@ol/common";
 
-import type { Enforcement } from "../engine.ts";
+import type { Enforcement, SandboxSpec } from "../engine.ts";
 import { SandboxPool } from "../pool.ts";
 import { SockEngine } from "./engine.ts";
 import type { SockEngineOptions } from "./options.ts";
@@ -21,6 +21,8 @@ export interface HostCheck {
 /** What `ol-admin doctor` tells of a machine. */
 export interface HostReport {
   readonly checks: readonly HostCheck[];
+  /** What a worker can do without: only lambdas that ask for it are refused. */
+  readonly optional?: readonly HostCheck[];
   /** What limits and isolation a worker started by this user would have; absent if no sandbox could be made. */
   readonly enforcement?: Enforcement;
 }
@@ -39,8 +41,8 @@ export const inspectHost = async (options: { readonly python?: string } = {}): P
   if (checks.some((check) => !check.ok)) return { checks };
   const directory = await mkdtemp(path.join(tmpdir(), "ol-doctor-"));
   try {
-    const { check, enforcement } = await trySandbox(directory, options.python);
-    return { checks: [...checks, check], ...(enforcement && { enforcement }) };
+    const { check, optional = [], enforcement } = await trySandbox(directory, options.python);
+    return { checks: [...checks, check], optional, ...(enforcement && { enforcement }) };
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
@@ -77,7 +79,7 @@ const TRIAL_TIMEOUT_MS = 10_000;
 const trySandbox = async (
   directory: string,
   python: string | undefined,
-): Promise<{ check: HostCheck; enforcement?: Enforcement }> => {
+): Promise<{ check: HostCheck; optional?: readonly HostCheck[]; enforcement?: Enforcement }> => {
   const name = "sandbox";
   try {
     const codeDir = path.join(directory, "code");
@@ -93,7 +95,7 @@ const trySandbox = async (
       networks: [],
       ...(python !== undefined && { python }),
     });
-    await using pool = SandboxPool.create({ engine, memoryMb: TRIAL_LIMITS.memoryMb });
+    await using pool = SandboxPool.create({ engine, memoryMb: 2 * TRIAL_LIMITS.memoryMb });
     const spec = {
       name: "trial",
       code: "trial",
@@ -106,10 +108,23 @@ const trySandbox = async (
     const reply = await sandbox.call({ invocationId: "doctor", body, timeoutMs: TRIAL_TIMEOUT_MS });
     const ok = reply.failure === undefined && reply.body.equals(body);
     const detail = ok ? "one was made, and answered" : `one was made, but answered ${reply.body.toString()}`;
-    return { check: { name, ok, detail }, enforcement: engine.enforcement };
+    const optional = [await tryOutbound(pool, spec)];
+    return { check: { name, ok, detail }, optional, enforcement: engine.enforcement };
   } catch (error) {
     if (!isOlError(error)) throw error;
     return { check: { name, ok: false, detail: error.message } };
+  }
+};
+
+const tryOutbound = async (pool: SandboxPool, spec: SandboxSpec): Promise<HostCheck> => {
+  const name = "network outbound";
+  try {
+    await using sandbox = await pool.acquire({ ...spec, network: "outbound" });
+    await sandbox.ready;
+    return { name, ok: true, detail: "a sandbox with it was made" };
+  } catch (error) {
+    if (!isOlError(error)) throw error;
+    return { name, ok: false, detail: error.message };
   }
 };
 
