@@ -47,9 +47,10 @@ const asText = ({ checks, optional = [], enforcement }: HostReport): string => {
   const lines = checks.map(({ name, ok, detail }) => `${ok ? "ok  " : "FAIL"} ${name}: ${detail}`);
   lines.push(...optional.map(({ name, ok, detail }) => `${ok ? "ok  " : "--  "} ${name}: ${detail}`));
   if (enforcement !== undefined) {
-    const { memory, procs, cpu, rootless, notes } = enforcement;
+    const { memory, procs, cpu, scratch, pause, rootless, notes } = enforcement;
     lines.push(
-      `     limits: memory ${memory}, procs ${procs}, cpu ${cpu}; ${rootless ? "rootless" : "root"}`,
+      `     limits: memory ${memory}, procs ${procs}, cpu ${cpu}, scratch ${scratch}; ${rootless ? "rootless" : "root"}`,
+      `     pausing: ${pause}`,
     );
     lines.push(...notes.map((note) => `     ${note}`));
   }

@@ -28,6 +28,8 @@ EXIT_SETUP_FAILED = 70
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 _ROOTLESS_UID = 1000
 _MIB = 1024 * 1024
+# Enough for a Python thread at its recursion limit.
+_THREAD_STACK_BYTES = 2 * _MIB
 
 
 def run(
@@ -113,6 +115,8 @@ def _limit(rlimits: "dict[str, int]", data_mb: "int | None") -> None:
     if data_mb is not None:
         # Only private writable memory counts; a limit on addresses (RLIMIT_AS) would forbid numpy its libraries.
         rlimits["DATA"] = packages.data_segment_bytes() + data_mb * _MIB
+        # Which counts the stacks of threads in full, 8 MiB each by default, used or not.
+        kernel.set_thread_stack(_THREAD_STACK_BYTES)
     for name, value in rlimits.items():
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
 

@@ -22,12 +22,14 @@ from ol_host.desk import ZygoteDesk
 from ol_host.files import InUse, Scratch, Workspace
 from ol_host.forest import Forest
 from ol_host.leaves import Leaf
+from ol_host.meter import ScratchMeter
 from ol_host.outbound import Outbound
 from ol_host.pausing import Pauser
 from ol_host.resolv import Resolver
 from ol_host.soil import Soil
 from ol_host.tree import Base
 from ol_host.waiting import WaitingReport
+from ol_host.watcher import MemoryWatcher
 from ol_host.wire import FRAME_BYTES, Refused, Wire, WireError
 from ol_host.zygotes import Zygote
 
@@ -78,6 +80,11 @@ class Broker:
             moments.append(self._report.moment)
         if self._sandboxes:
             moments.append(self._next_log_check)
+            measuring = self._meter.moment()
+            if measuring is not None:
+                moments.append(measuring)
+            if self._watcher is not None:
+                moments.append(self._watcher.moment())
         if self._close_deadline is not None:
             moments.append(min(self._close_deadline, time.monotonic() + 0.02))
         return max(0.0, min(moments) - time.monotonic()) if moments else None
@@ -92,6 +99,10 @@ class Broker:
             for leaf in self._sandboxes.values():
                 if leaf.scratch is not None:
                     leaf.scratch.cut_output(leaf.log_mb)
+        if self._sandboxes:
+            self._meter.look(self._sandboxes.values(), now)
+            if self._watcher is not None:
+                self._watcher.look(self._sandboxes.values(), now)
         if self._close_deadline is not None:
             self._try_to_finish(now)
 
@@ -212,6 +223,8 @@ class Broker:
         for network in request["networks"]:
             self._forest.nursery.root(network).stock(network)
         self._pauser = Pauser(request["downsizePaused"], self._answer_later, self._refuse_later)
+        self._meter = ScratchMeter(self._selector, self._on_out_of_disk)
+        self._watcher = None if "memory" in self._groups.controllers else MemoryWatcher()
         self._started = True
         return {
             "pid": os.getpid(),
@@ -367,6 +380,10 @@ class Broker:
         }
 
     # The end of sandboxes, and of the broker
+
+    def _on_out_of_disk(self, leaf: Leaf) -> None:
+        leaf.out_of_disk = True
+        leaf.kill()
 
     def leaf_ended(self, leaf: Leaf) -> None:
         """Tells the worker, then removes what is left."""

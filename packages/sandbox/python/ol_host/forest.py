@@ -10,6 +10,7 @@ import selectors
 import time
 import typing
 
+import ol_kernel as kernel
 from ol_guest import messages
 
 from ol_host import demand
@@ -21,8 +22,10 @@ from ol_host.uids import LeafUids
 from ol_host.wire import Refused
 from ol_host.zygotes import Stock, Violation, Zygote, number_of, text_of
 
-# A dead leaf's exit status comes from its zygote right after its pidfd; then it is not waited for any longer.
-_STATUS_GRACE_SEC = 0.25
+# A dead leaf's exit status comes from its zygote right after its pidfd. On a machine with much to do "right after" can
+# be a second; where nobody wants to know, or nobody is left to tell, it is not waited for as long.
+_STATUS_GRACE_SEC = 5.0
+_SHORT_GRACE_SEC = 0.1
 # A zygote forks in a millisecond; one that takes this long was stopped, or hangs, and will not come back.
 _FORK_SEC = 8.0
 # A sandbox that was just handed out starts up in about this time; the next one's fork would take a CPU from it.
@@ -244,6 +247,10 @@ class Forest:
         """Those that were forked live on; those still waiting have nobody left who would tell how they ended."""
         for stock in zygote.stocks.values():
             stock.waiting.clear()
+        now = time.monotonic()
+        self._undecided = [
+            (now + _SHORT_GRACE_SEC if leaf.zygote is zygote else moment, leaf) for moment, leaf in self._undecided
+        ]
         for leaf in [leaf for leaf in self._leaves.values() if leaf.zygote is zygote]:
             if leaf.pidfd is None:
                 self._fail_unforked(leaf, f"its zygote died. {zygote.error or zygote.log.last_words}".strip())
@@ -251,6 +258,13 @@ class Forest:
                 leaf.kill()
         if not self._closing and zygote.is_root:
             self._worker.log("warn", f"{zygote.name} died; the next sandbox gets a new one")
+
+    def lose_leaves(self, zygote: Zygote) -> None:
+        """The init above them has ended, and they with it."""
+        for leaf in [leaf for leaf in self._leaves.values() if leaf.zygote is zygote]:
+            leaf.tree_lost = True
+            if leaf.dead:
+                self._finish(leaf)
 
     def _lose_patience(self, zygote: Zygote) -> None:
         self.nursery.give_up_on(zygote, f"it has not answered for {_FORK_SEC:.0f} s")
@@ -302,7 +316,7 @@ class Forest:
 
     def _on_status(self, leaf: Leaf, status: int) -> None:
         leaf.status = status
-        if leaf.dead:
+        if leaf.dead and leaf.is_explained():
             self._finish(leaf)
 
     def _on_leaf(self, leaf: Leaf) -> None:
@@ -327,11 +341,13 @@ class Forest:
         assert leaf.pidfd is not None
         leaf.dead = True
         self._selector.unregister(leaf.pidfd)
-        os.close(leaf.pidfd)
-        if leaf.status is not None or not leaf.zygote.alive:
+        if leaf.status is None:
+            leaf.status = kernel.exit_status(leaf.pidfd)
+        if leaf.is_explained():
             self._finish(leaf)
-        else:
-            self._undecided.append((time.monotonic() + _STATUS_GRACE_SEC, leaf))
+            return
+        wanted = leaf.status is None and leaf.zygote.alive and not leaf.kill_wanted
+        self._undecided.append((time.monotonic() + (_STATUS_GRACE_SEC if wanted else _SHORT_GRACE_SEC), leaf))
 
     def _fail_unforked(self, leaf: Leaf, error: str) -> None:
         leaf.setup_error = error
@@ -344,6 +360,14 @@ class Forest:
             return
         self._undecided = [entry for entry in self._undecided if entry[1] is not leaf]
         self._unforked.pop(leaf.number, None)
+        if leaf.pidfd is not None:
+            # A zygote that runs packages may have told what is not so; and the init, which reaps a dead zygote's leaves,
+            # tells nobody.
+            known = kernel.exit_status(leaf.pidfd)
+            leaf.status = leaf.status if known is None else known
+            if leaf.pidfd in self._selector.get_map():
+                self._selector.unregister(leaf.pidfd)
+            os.close(leaf.pidfd)
         self._close_channel(leaf)
         zygote = leaf.zygote
         zygote.unforked.discard(leaf.number)

@@ -37,6 +37,8 @@ class Leaf:
         # Its id on the host, to look at it by; never to signal it by. 0 until the zygote has forked it.
         self.pid = 0
         self.paused = False
+        # When its scratch directory is measured next.
+        self.measure_at = 0.0
         self.dead = False
         self.status: "int | None" = None
         self.setup_error: "str | None" = None
@@ -45,6 +47,8 @@ class Leaf:
         self.kill_wanted = False
         self.out_of_memory = False
         self.out_of_disk = False
+        # Its tree's init has ended, which kills everything in the tree.
+        self.tree_lost = False
         # Requests to be answered when nothing is left of it.
         self.waiting: "list[int]" = []
 
@@ -62,9 +66,19 @@ class Leaf:
         self.lost = reason
         self.kill()
 
+    def is_explained(self) -> bool:
+        """Whether there is nothing more to learn of its end. Who was killed from outside may be only the first of a tree
+        that ends: the news of that comes later."""
+        if self.status is None:
+            return False
+        return not _killed(self.status) or self.kill_wanted or self.tree_lost or self._was_out_of_memory()
+
+    def _was_out_of_memory(self) -> bool:
+        return self.out_of_memory or (self.group is not None and self.group.was_out_of_memory())
+
     def end(self) -> "dict[str, typing.Any]":
         """Why it ended, as the worker is told."""
-        if self.out_of_memory or (self.group is not None and self.group.was_out_of_memory()):
+        if self._was_out_of_memory():
             return {"reason": "out-of-memory"}
         if self.out_of_disk:
             return {"reason": "out-of-disk"}
@@ -74,11 +88,17 @@ class Leaf:
             return {"reason": "killed"}
         if self.setup_error is not None:
             return {"reason": "lost", "message": self.setup_error}
+        if self.tree_lost and (self.status is None or _killed(self.status)):
+            return {"reason": "lost", "message": "the processes that it was forked from ended, and it with them"}
         if self.status is None:
             return {"reason": "lost", "message": "its zygote died and took the exit status along"}
         if os.WIFSIGNALED(self.status):
             return {"reason": "signal", "signal": signal_name(os.WTERMSIG(self.status))}
         return {"reason": "exit", "code": os.WEXITSTATUS(self.status)}
+
+
+def _killed(status: int) -> bool:
+    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
 def signal_name(number: int) -> str:

@@ -49,5 +49,5 @@ def in_force(groups: GroupStock, rootless: bool) -> "dict[str, object]":
         "procs": by_group if "pids" in groups.controllers else ("rlimit" if counts_processes(rootless) else "none"),
         "cpu": by_group if "cpu" in groups.controllers else "none",
         "pause": "cgroup-v2" if FREEZE in groups.controllers else "signals",
-        "scratch": "none",
+        "scratch": "measured",
     }

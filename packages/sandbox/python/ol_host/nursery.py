@@ -48,6 +48,10 @@ class Listener(typing.Protocol):
 
     def orphan_leaves(self, zygote: Zygote) -> None: ...
 
+    def lose_leaves(self, zygote: Zygote) -> None:
+        """Its init has ended: nothing that it forked is left."""
+        ...
+
     def zygote_ready(self, zygote: Zygote) -> None: ...
 
     def zygote_ended(self, zygote: Zygote) -> None: ...
@@ -367,7 +371,8 @@ class Nursery:
         assert zygote.init_pidfd is not None
         if zygote.is_root:
             os.waitid(os.P_PIDFD, zygote.init_pidfd, os.WEXITED)
-        self._on_death(zygote)
+        self.hear_out(zygote)
+        self._listener.lose_leaves(zygote)
         self._selector.unregister(zygote.init_pidfd)
         os.close(zygote.init_pidfd)
         zygote.init_pidfd = None

@@ -165,21 +165,21 @@ class Nameless(typing.NamedTuple):
     scratch_bytes: int
 
 
-def nameless(leaf: Leaf, scratch_device: int) -> Nameless:
+def nameless(leaf: Leaf, scratch_devices: "typing.Container[int]") -> Nameless:
     """Slow with many open files; not for the broker's own loop."""
-    files: "dict[tuple[int, int], int]" = {}
+    in_memory: "dict[int, int]" = {}
+    in_scratch: "dict[int, int]" = {}
     for pid in of_leaf(leaf):
         with contextlib.suppress(OSError):
             for descriptor in os.listdir(f"/proc/{pid}/fd"):
                 with contextlib.suppress(OSError):
-                    found = os.stat(f"/proc/{pid}/fd/{descriptor}")
-                    if found.st_nlink == 0 and stat.S_ISREG(found.st_mode):
-                        files[found.st_dev, found.st_ino] = found.st_blocks * _BLOCK_BYTES
-    # What was deleted from these is counted with their file system.
-    counted = set()
-    for path in _tmpfs_paths(leaf):
-        with contextlib.suppress(OSError):
-            counted.add(os.stat(path).st_dev)
-    in_scratch = sum(size for (device, _), size in files.items() if device == scratch_device)
-    elsewhere = sum(size for (device, _), size in files.items() if device not in counted | {scratch_device})
-    return Nameless(elsewhere, in_scratch)
+                    path = f"/proc/{pid}/fd/{descriptor}"
+                    found = os.stat(path)
+                    if found.st_nlink > 0 or not stat.S_ISREG(found.st_mode):
+                        continue
+                    # What was deleted from a file system in memory is counted with that.
+                    if os.readlink(path).startswith("/memfd:"):
+                        in_memory[found.st_ino] = found.st_blocks * _BLOCK_BYTES
+                    elif found.st_dev in scratch_devices:
+                        in_scratch[found.st_ino] = found.st_blocks * _BLOCK_BYTES
+    return Nameless(sum(in_memory.values()), sum(in_scratch.values()))

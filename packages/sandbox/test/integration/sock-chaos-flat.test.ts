@@ -84,7 +84,7 @@ describe.each(await accounts())("as $name", (account) => {
       const low = await usage(cluster, worker);
       console.info(`${account.name}: ${ALIVE} alive`, JSON.stringify({ high, low }));
       expect(low.exact.brokerDescriptors).toBeLessThan(80);
-      expect(low.exact.groups).toBeLessThan(120);
+      expect(low.exact.groups).toBeLessThan(160);
       await worker.close();
       await expect.poll(() => cluster.leftovers(), { timeout: 20_000 }).toEqual([]);
     },

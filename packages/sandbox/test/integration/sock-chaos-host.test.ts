@@ -105,6 +105,18 @@ describe.each(await accounts())("as $name", (account) => {
     await expectQuiet(worker);
   });
 
+  it("tells with which code a lambda exited, also if the zygote has no time to say so", async () => {
+    await using cluster = await TestCluster.create(account);
+    await using worker = await cluster.start();
+    const held = await worker.hold({ handler: "leave", ready: true });
+    const { zygote } = treeOf(worker.brokerPid);
+    process.kill(zygote, "SIGSTOP");
+    const call = worker.ask("callHeld", { sandbox: held, event: 3 });
+    const timer = setTimeout(() => process.kill(zygote, "SIGCONT"), 600);
+    await expect(call).rejects.toMatchObject({ message: expect.stringContaining("code 3") as string });
+    clearTimeout(timer);
+  });
+
   it("replaces a tree whose init is killed", async () => {
     await using cluster = await TestCluster.create(account);
     await using worker = await cluster.start();

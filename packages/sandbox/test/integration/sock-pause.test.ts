@@ -3,7 +3,7 @@ import path from "node:path";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import type { Defence } from "../../src/index.ts";
+import type { Defence, SandboxExit } from "../../src/index.ts";
 import { type Engine, Host, type Mode, type ProbedSandbox, runsAsRoot } from "./security/host.ts";
 
 const SETTLE_MS = 100;
@@ -30,14 +30,14 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 const done = async (sandbox: ProbedSandbox): Promise<number> =>
   (await stat(path.join(sandbox.scratch, "busy")).catch(() => ({ size: 0 }))).size;
 
-const client = async (engine: Engine): Promise<void> => {
+const client = async (engine: Engine): Promise<SandboxExit> => {
   const sandbox = await engine.sandbox("none", { limits: LIMITS });
   for (let round = 0; round < 3; round += 1) {
     expect(await sandbox.pause()).toBe(true);
     expect(await sandbox.probe({ probe: "busy-family", families: 0 })).toMatchObject({ succeeded: true });
   }
   expect(await sandbox.pause()).toBe(true);
-  await sandbox.destroy();
+  return sandbox.destroy();
 };
 
 describe.each(KINDS)("pausing as $mode without $weaken", ({ mode, weaken }) => {
@@ -91,7 +91,8 @@ describe.each(KINDS)("pausing as $mode without $weaken", ({ mode, weaken }) => {
   });
 
   it("and resuming is stood by sixteen clients at once", async () => {
-    await Promise.all(Array.from({ length: CLIENTS }, () => client(engine)));
+    const ends = await Promise.all(Array.from({ length: CLIENTS }, () => client(engine)));
+    expect(ends).toEqual(ends.map(() => ({ reason: "killed" })));
   });
 
   it("lowers what a sandbox may hold to what it holds, and gives it back before it runs", async () => {

@@ -76,6 +76,18 @@ def shared_memory_bomb(event):
     return True, f"{len(blocks)} MiB"
 
 
+def memfd_bomb(event):
+    """Files in memory that have no name and that nobody has mapped."""
+    blocks = []
+    while len(blocks) < event["most"]:
+        blocks.append(os.memfd_create("bomb"))
+        os.write(blocks[-1], b"x" * _MIB)
+    time.sleep(event.get("holdSec", 0))
+    for descriptor in blocks:
+        os.close(descriptor)
+    return True, f"{len(blocks)} MiB"
+
+
 def temporary_file_bomb(event):
     """The temporary directories live in memory."""
     written = 0
@@ -159,11 +171,15 @@ def large_file(event):
 
 def many_files(event):
     """Each below the limit of one file, together above it."""
+    kept, total = [], 0
     for number in range(event["files"]):
-        with open(f"/host/file-{number}", "wb") as file:
+        with open(f"/host/file-{number}", "wb", buffering=0) as file:
             file.write(b"x" * (event["mib"] * _MIB))
+            total += os.fstat(file.fileno()).st_size
+            if event.get("unlinked"):
+                kept.append(os.dup(file.fileno()))
+                os.unlink(f"/host/file-{number}")
     time.sleep(event.get("holdSec", 0))
-    total = sum(os.path.getsize(f"/host/file-{number}") for number in range(event["files"]))
     return total > event["limitMib"] * _MIB, f"{total // _MIB} MiB"
 
 
@@ -281,6 +297,7 @@ PROBES = {
     "fork-bomb": fork_bomb,
     "thread-bomb": thread_bomb,
     "memory-bomb": memory_bomb,
+    "memfd-bomb": memfd_bomb,
     "shared-memory-bomb": shared_memory_bomb,
     "temporary-file-bomb": temporary_file_bomb,
     "socket-memory-bomb": socket_memory_bomb,
@@ -289,4 +306,4 @@ PROBES = {
     "output-bomb": output_bomb,
     "bite": bite,
 }
-INLINE = {"busy-family", "cpu-bomb", "fork-bomb", "thread-bomb", "memory-bomb", "shared-memory-bomb", "output-bomb", "bite"}
+INLINE = {"busy-family", "cpu-bomb", "fork-bomb", "thread-bomb", "memory-bomb", "memfd-bomb", "many-files", "shared-memory-bomb", "output-bomb", "bite"}

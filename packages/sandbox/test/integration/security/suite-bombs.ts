@@ -3,7 +3,8 @@ import path from "node:path";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { type Engine, Host, type Mode } from "./host.ts";
+import type { SandboxExit } from "../../../src/index.ts";
+import { type Engine, Host, type Mode, type Outcome, type ProbeEvent } from "./host.ts";
 
 const MIB = 1024 * 1024;
 // The check for output comes once a second; a busy machine takes its time.
@@ -76,12 +77,47 @@ export const describeBombs = (mode: Mode): void => {
       await roomy.destroy();
     });
 
-    it("of shared memory ends at limits.memoryMb where a control group counts it, and else is open, as documented", async () => {
-      const sandbox = await engine.sandbox("none", { limits: { memoryMb: 64 } });
-      const outcome = await sandbox.probe({ probe: "shared-memory-bomb", most: 200 });
-      expect([outcome.succeeded, outcome.error?.code]).toEqual(
-        counted() ? [false, "OL_SANDBOX_OUT_OF_MEMORY"] : [true, undefined],
-      );
+    it.each(["shared-memory-bomb", "memfd-bomb"])(
+      "of shared memory ends at limits.memoryMb (%s)",
+      async (probe) => {
+        // Where no control group counts it, it is measured now and then.
+        const event = { probe, most: 200, holdSec: CHECK_TIMEOUT_MS / 1000 };
+        const bounded = await engine.sandbox("none", { limits: { memoryMb: 64, scratchMb: 1000 } });
+        const outcome = await bounded.probe(event);
+        expect([outcome.succeeded, outcome.error?.code]).toEqual([false, "OL_SANDBOX_OUT_OF_MEMORY"]);
+        expect(await bounded.exited()).toEqual({ reason: "out-of-memory" });
+        const roomy = await engine.sandbox("none", { limits: { memoryMb: 512, scratchMb: 1000 } });
+        expect(await roomy.probe({ ...event, holdSec: 0 })).toMatchObject({ succeeded: true });
+        await roomy.destroy();
+      },
+    );
+
+    it("of many files, or of files without a name, ends at limits.scratchMb, soon after", async () => {
+      const end = async (event: ProbeEvent, limits: object): Promise<[Outcome, SandboxExit["reason"]]> => {
+        const sandbox = await engine.sandbox("none", { limits });
+        const outcome = await sandbox.probe(event);
+        return [outcome, (outcome.error ? await sandbox.exited() : await sandbox.destroy()).reason];
+      };
+      const holdSec = CHECK_TIMEOUT_MS / 1000;
+      const killed = [{ succeeded: false, error: { code: "OL_SANDBOX_OUT_OF_DISK" } }, "out-of-disk"];
+      const large = { probe: "many-files", files: 6, mib: 3, limitMib: 16, holdSec };
+      expect(await end(large, { scratchMb: 8 })).toMatchObject(killed);
+      expect(await end({ ...large, unlinked: true }, { scratchMb: 8 })).toMatchObject(killed);
+      const many = { probe: "many-files", files: 33_000, mib: 0, limitMib: -1, holdSec };
+      expect(await end(many, { scratchMb: 8 })).toMatchObject(killed);
+      // As much again and no more is allowed, whatever the time.
+      expect(await end({ ...large, holdSec: 2 }, { scratchMb: 32 })).toMatchObject([
+        { succeeded: true },
+        "killed",
+      ]);
+    });
+
+    it("of ten threads is none, in 50 MB", async () => {
+      const sandbox = await engine.sandbox("none", { limits: { memoryMb: 50, procs: 20 } });
+      expect(await sandbox.probe({ probe: "thread-bomb", most: 10 })).toEqual({
+        succeeded: true,
+        detail: 10,
+      });
       await sandbox.destroy();
     });
 
