@@ -311,9 +311,10 @@ export class Sandbox implements AsyncDisposable {
 
   #destroy(error: OlError): Promise<void> {
     this.#end(error);
+    // First, so that the guest's own end, once its connection closes, is known to be ours.
+    this.#destroyed ??= this.#kill();
     this.#connection.fail(error);
     this.#held.fail(error);
-    this.#destroyed ??= this.#kill();
     return this.#destroyed;
   }
 

@@ -10,6 +10,7 @@ import os
 import resource
 import selectors
 import signal
+import stat
 import time
 import typing
 
@@ -53,7 +54,8 @@ def measure(directory_fd: int, most: Use, ignored: "typing.Container[tuple[int, 
                 continue
             if found.st_nlink > 1:
                 linked.add(found.st_ino)
-            size += found.st_blocks * _BLOCK_BYTES
+            # Directories count by their number: what they take on disk is the file system's business.
+            size += 0 if stat.S_ISDIR(found.st_mode) else found.st_blocks * _BLOCK_BYTES
             files += 1
             if size > most.size or files > most.files or len(deep) > _MOST_DEEP:
                 for descriptor in deep:

@@ -12,6 +12,9 @@ from ol_host import processes
 from ol_host.leaves import Leaf
 
 _MIB = 1024 * 1024
+# What the runtime itself takes at most, which the rlimit does not count either: a lambda whose allocation failed at its
+# limit, and that goes on after the MemoryError, shall not be killed for it.
+_RUNTIME_BYTES = 16 * _MIB
 # Looking takes at most one part in so many of one CPU.
 _SHARE = 100
 _SHORTEST_SEC = 0.05
@@ -35,7 +38,7 @@ class MemoryWatcher:
             # What is paused cannot take more than it had.
             if leaf.pid == 0 or leaf.paused or leaf.dead:
                 continue
-            limit = leaf.memory_mb * _MIB
+            limit = leaf.memory_mb * _MIB + _RUNTIME_BYTES
             # The cheap question first: hardly any sandbox is near its limit.
             if processes.memory_at_most(leaf) > limit and processes.memory_bytes(leaf) > limit:
                 leaf.out_of_memory = True

@@ -123,10 +123,13 @@ export class SockEngine implements SandboxEngine {
     if (this.#closed !== undefined) throw sandboxError("OL_SANDBOX_CLOSED", "the engine is closed");
     signal?.throwIfAborted();
     const { promise: exited, resolve: settleExit } = deferred<SandboxExit>();
+    let killing = false;
     this.#exits.set(id, (exit) => {
       if (!this.#exits.delete(id)) return;
       this.#destroyed += 1;
-      settleExit(exit);
+      // A guest whose connection was closed leaves by itself, and may be quicker than the kill.
+      const left = exit.reason === "exit" || exit.reason === "signal";
+      settleExit(killing && left ? { reason: "killed" } : exit);
     });
     try {
       await this.#broker.request("create", { sandbox: id, ...createFields(spec) });
@@ -136,6 +139,7 @@ export class SockEngine implements SandboxEngine {
     }
     this.#created += 1;
     const kill = async (): Promise<void> => {
+      killing = true;
       await this.#kill(id);
       await exited;
     };
