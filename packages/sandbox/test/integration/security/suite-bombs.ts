@@ -10,6 +10,17 @@ const MIB = 1024 * 1024;
 // The check for output comes once a second; a busy machine takes its time.
 const CHECK_TIMEOUT_MS = 10_000;
 
+/** What a probe says, and how its sandbox ended. */
+const endOf = async (
+  engine: Engine,
+  event: ProbeEvent,
+  limits: object,
+): Promise<[Outcome, SandboxExit["reason"]]> => {
+  const sandbox = await engine.sandbox("none", { limits });
+  const outcome = await sandbox.probe(event);
+  return [outcome, (outcome.error ? await sandbox.exited() : await sandbox.destroy()).reason];
+};
+
 /** Bombs against the limits, and with higher limits as their own control. */
 export const describeBombs = (mode: Mode): void => {
   describe("a bomb", () => {
@@ -93,20 +104,15 @@ export const describeBombs = (mode: Mode): void => {
     );
 
     it("of many files, or of files without a name, ends at limits.scratchMb, soon after", async () => {
-      const end = async (event: ProbeEvent, limits: object): Promise<[Outcome, SandboxExit["reason"]]> => {
-        const sandbox = await engine.sandbox("none", { limits });
-        const outcome = await sandbox.probe(event);
-        return [outcome, (outcome.error ? await sandbox.exited() : await sandbox.destroy()).reason];
-      };
       const holdSec = CHECK_TIMEOUT_MS / 1000;
       const killed = [{ succeeded: false, error: { code: "OL_SANDBOX_OUT_OF_DISK" } }, "out-of-disk"];
       const large = { probe: "many-files", files: 6, mib: 3, limitMib: 16, holdSec };
-      expect(await end(large, { scratchMb: 8 })).toMatchObject(killed);
-      expect(await end({ ...large, unlinked: true }, { scratchMb: 8 })).toMatchObject(killed);
+      expect(await endOf(engine, large, { scratchMb: 8 })).toMatchObject(killed);
+      expect(await endOf(engine, { ...large, unlinked: true }, { scratchMb: 8 })).toMatchObject(killed);
       const many = { probe: "many-files", files: 33_000, mib: 0, limitMib: -1, holdSec };
-      expect(await end(many, { scratchMb: 8 })).toMatchObject(killed);
+      expect(await endOf(engine, many, { scratchMb: 8 })).toMatchObject(killed);
       // As much again and no more is allowed, whatever the time.
-      expect(await end({ ...large, holdSec: 2 }, { scratchMb: 32 })).toMatchObject([
+      expect(await endOf(engine, { ...large, holdSec: 2 }, { scratchMb: 32 })).toMatchObject([
         { succeeded: true },
         "killed",
       ]);
