@@ -99,10 +99,15 @@ describe("the packet filter of network outbound", () => {
     await using engine = await host.engine();
     const left = await engine.sandbox("outbound");
     const other = await engine.sandbox("host");
+    const plain = { packages: ["plain"], modules: ["ol_plain"] };
+    for (const of of ["outbound", "host"] as const)
+      expect(await engine.createZygote(of, { ...plain, network: of })).toBeUndefined();
     process.kill(await nftOf(engine.brokerPid), "SIGKILL");
     await expect.poll(async () => (await left.probe({ probe: "sys" })).error?.code).toBeDefined();
     const message = expect.stringContaining("nft, which held the rules of network outbound, ended");
     expect(await left.destroy()).toEqual({ reason: "lost", message });
+    expect(await engine.zygoteExit("outbound")).toEqual({ reason: "lost", message });
+    await (await engine.sandbox("host", { zygote: "host" })).destroy();
     expect(await other.probe(loopback)).toEqual(DONE);
     expect(await engine.probe("outbound", loopback)).toEqual(REFUSED);
     expect(await engine.probe("outbound", outside)).toEqual(DONE);

@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { NetworkClass } from "@ol/common";
 
 import { GREETING, MACHINE, OUTSIDE, PORT, TRANSLATED, TestNetwork } from "../support/network.ts";
-import { type Engine, Host, type Outcome, type ProbeEvent } from "./security/host.ts";
+import { type Engine, Host, type Outcome, type ProbeEvent, type ProbedSandbox } from "./security/host.ts";
+import { attributeOf } from "./security/zygote-kit.ts";
 
 const REFUSED = { succeeded: false, detail: expect.anything() };
 const DONE = { succeeded: true, detail: expect.anything() };
@@ -110,9 +111,19 @@ describe("a sandbox with network outbound", () => {
     expect(await probe("outbound", event)).toEqual(DONE);
   });
 
-  it.each(REFUSALS)("is refused %s, which network host reaches", async (_what, event) => {
-    expect(await probe("outbound", event)).toEqual(REFUSED);
-    expect(await probe("host", event)).toEqual(DONE);
+  describe("as any other", () => {
+    let outbound: ProbedSandbox;
+    let control: ProbedSandbox;
+
+    beforeAll(async () => {
+      outbound = await engine.sandbox("outbound");
+      control = await engine.sandbox("host");
+    });
+
+    it.each(REFUSALS)("is refused %s, which network host reaches", async (_what, event) => {
+      expect(await outbound.probe(event)).toEqual(REFUSED);
+      expect(await control.probe(event)).toEqual(DONE);
+    });
   });
 
   it("serves nobody: not the machine, not others, not its siblings; network host serves all of them", async () => {
@@ -137,6 +148,16 @@ describe("a sandbox with network outbound", () => {
       expect(await probe("outbound", at("127.0.0.1", "loopback-port"))).toEqual(REFUSED);
       await server.destroy();
     }
+  });
+
+  it("has import code refused the same in its zygotes", async () => {
+    const events = [...REFUSALS.map(([, event]) => event), tcp(OUTSIDE.v4, GREETING.outside)];
+    await writeFile(path.join(host.directory, "packages/hostile/events.json"), JSON.stringify(events));
+    const spec = { packages: ["hostile", "probes"], modules: ["ol_probes"] };
+    expect(await engine.createZygote("import-code", { ...spec, network: "outbound" })).toBeUndefined();
+    const report = { module: "ol_probes", attribute: "REPORT" };
+    const outcomes = (await attributeOf(engine, "import-code", report, "outbound")) as Outcome[];
+    expect(outcomes).toEqual([...REFUSALS.map(() => REFUSED), DONE]);
   });
 
   it("asks a name server on loopback, and nothing else there, where the machine knows no other", async () => {

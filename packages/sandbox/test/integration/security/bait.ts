@@ -41,8 +41,10 @@ const listen = async (
   name: string,
   greeting: string,
 ): Promise<{ servers: ChildProcess; port: number }> => {
-  const [program = "", ...words] = [...host.prefix, "python3", "-I", "-S", "-c", SERVERS, name, greeting];
-  const servers = spawn(program, words, { stdio: ["ignore", "pipe", "inherit"] });
+  const words = ["-I", "-S", "-c", SERVERS, name, greeting];
+  const [program = "python3", ...before] = host.prefix;
+  const all = host.prefix.length === 0 ? words : [...before, "python3", ...words];
+  const servers = spawn(program, all, { stdio: ["ignore", "pipe", "inherit"] });
   const [data] = (await once(servers.stdout, "data")) as [Buffer];
   return { servers, port: Number(data.toString()) };
 };
