@@ -144,6 +144,9 @@ class Outbound:
         self._selector.register(self._pidfd, selectors.EVENT_READ, self._on_death)
 
     def _on_death(self) -> None:
+        if self._process is None or self._process.poll() is None:
+            # News of a predecessor, whose descriptor had the same number.
+            return
         status = self._forget()
         if status is not None:
             self._lost(f"nft, which held the rules of network outbound, ended with status {status}")

@@ -1,8 +1,9 @@
 """Who gets which user id of the worker's block: the packet filter tells sandboxes apart by nothing else.
 
 Ids count from the block's first. Zygotes and leaves of network `outbound` have ids of one range, which the rules of
-outbound.py refuse this machine's own addresses; leaves of `host` have ids above it. Zygotes belong to the first range
-although they share the host's network: what they import never reaches loopback.
+outbound.py refuse this machine's own addresses; leaves of `host` have ids above it. Zygotes belong to the first range,
+so what those of `outbound` import reaches no more than their leaves will. (Those of `host` have their leaves' ids too, to
+fork them, and could take one.)
 """
 
 import collections
