@@ -29,6 +29,7 @@ const makeEngine = (config: WorkerConfig, logger: Logger): Promise<SockEngine> =
     codeDir: codeDirOf(config),
     logDir: config.lambdaLogDir,
     networks: [config.network],
+    downsizePaused: config.downsizePausedMem,
     ...(config.enableSeccomp ? {} : { weaken: ["seccomp"] as const }),
     logger,
   });
@@ -47,6 +48,7 @@ const makeManager = (
     slots: config.workerSlots,
     queueTimeoutMs: config.queueTimeoutMs,
     registryCacheMs: config.registryCacheMs,
+    pauseLingerMs: config.pauseLingerMs,
     logger,
   });
 
@@ -64,7 +66,12 @@ const assemble = async (
     logger,
   });
   undo.add(() => source[Symbol.asyncDispose]());
-  const pool = SandboxPool.create({ engine, memoryMb: config.memPoolMb, logger });
+  const pool = SandboxPool.create({
+    engine,
+    memoryMb: config.memPoolMb,
+    downsizePaused: config.downsizePausedMem,
+    logger,
+  });
   undo.add(() => pool.close());
   const manager = makeManager(config, pool, source, logger);
   undo.add(() => manager.close());

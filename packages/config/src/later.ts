@@ -3,7 +3,6 @@ export const LATER_KEYS: readonly string[] = [
   "worker_tls",
   "worker_user",
   "install_wait_ms",
-  "pause_linger_ms",
   "registry_server",
   "registry_access_key",
   "registry_secret_key",
@@ -15,7 +14,6 @@ export const LATER_KEYS: readonly string[] = [
   "sock_base_path",
   "docker",
   "installer_limits",
-  "features.downsize_paused_mem",
   "trace",
 ];
 

@@ -93,6 +93,12 @@ export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
     description: "How long a call waits for a slot and for memory, in ms, before it is answered with 503.",
     default: 10_000,
   },
+  pause_linger_ms: {
+    ...whole(0, HOUR_MS),
+    description:
+      "After this time without a call, in ms, a sandbox is paused: its processes are stopped until the next call, which takes about a millisecond longer. 0 is never.",
+    default: 1000,
+  },
   cluster_name: {
     type: "string",
     pattern: "^[A-Za-z0-9._-]{1,64}$",
@@ -149,6 +155,13 @@ export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
     default: "off",
   },
   features: section("Switches.", {
+    downsize_paused_mem: {
+      type: "boolean",
+      expects: "true or false",
+      description:
+        "Promise a paused sandbox only the memory that it holds, so that others can have the rest until it is called again. The call waits then if the memory is in use.",
+      default: true,
+    },
     enable_seccomp: {
       type: "boolean",
       expects: "true or false",

@@ -5,6 +5,7 @@ export interface WorkerTemplate {
   readonly worker_port?: number | string;
   readonly worker_slots?: number;
   readonly queue_timeout_ms?: number;
+  readonly pause_linger_ms?: number;
   readonly cluster_name?: string;
   readonly sandbox?: "sock";
   readonly network?: "host" | "outbound" | "none";
@@ -14,7 +15,7 @@ export interface WorkerTemplate {
   readonly mem_pool_mb?: number;
   readonly limits?: Readonly<Record<string, number>>;
   readonly import_cache?: "off";
-  readonly features?: { readonly enable_seccomp?: boolean };
+  readonly features?: { readonly downsize_paused_mem?: boolean; readonly enable_seccomp?: boolean };
   readonly storage?: { readonly scratch?: "" };
   readonly trusted_proxies?: readonly string[];
   readonly log_output?: string;

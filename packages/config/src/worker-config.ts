@@ -34,6 +34,9 @@ export interface WorkerConfig {
   readonly workerPort: number;
   readonly workerSlots: number;
   readonly queueTimeoutMs: number;
+  /** 0 is never. */
+  readonly pauseLingerMs: number;
+  readonly downsizePausedMem: boolean;
   readonly sandbox: "sock";
   readonly network: NetworkClass;
   readonly registry: "local";
@@ -130,6 +133,8 @@ const fill = (template: WorkerTemplate, place: Place): WorkerConfig => {
     workerPort: Number(template.worker_port ?? 8080),
     workerSlots: template.worker_slots ?? 4 * availableParallelism(),
     queueTimeoutMs: template.queue_timeout_ms ?? 10_000,
+    pauseLingerMs: template.pause_linger_ms ?? 1000,
+    downsizePausedMem: template.features?.downsize_paused_mem ?? true,
     sandbox: template.sandbox ?? "sock",
     network: template.network ?? "host",
     registry: template.registry ?? "local",

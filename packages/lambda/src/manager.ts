@@ -8,6 +8,7 @@ import { lambdaError } from "./errors.ts";
 import type { Instance } from "./instance.ts";
 import type { FunctionHost } from "./function-host.ts";
 import { LambdaFunction } from "./lambda-function.ts";
+import { Lingering } from "./lingering.ts";
 import type { LambdaManagerOptions, ResolvedOptions } from "./options.ts";
 import type { Invocation, LambdaRequest } from "./pending-call.ts";
 import type { LambdaInfo } from "./profile.ts";
@@ -17,6 +18,8 @@ import { CallCounter, type LambdaStats, type SandboxStats } from "./stats.ts";
 const DEFAULT_QUEUED_PER_FUNCTION = 1_000;
 const DEFAULT_QUEUED = 4_000;
 const DEFAULT_IDLE_MS = 600_000;
+/** Pausing and resuming cost about a thousandth of it (docs/benchmarks.md). */
+const DEFAULT_PAUSE_LINGER_MS = 1_000;
 /** How often idle sandboxes and functions are looked for; they live up to this much longer. */
 const SWEEP_MS = 5_000;
 
@@ -39,6 +42,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
   readonly sandboxes: Map<string, Instance> = new Map();
   readonly #destroying = new Set<Promise<void>>();
   readonly #sweeper: NodeJS.Timeout;
+  readonly #lingering: Lingering;
   readonly #unlisten: (() => void)[];
   /** Share of the pool's memory that is promised; kept, since every reply reports it. */
   #memoryShare = 0;
@@ -50,12 +54,14 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
       cpus: availableParallelism(),
       maxQueuedPerFunction: DEFAULT_QUEUED_PER_FUNCTION,
       maxQueued: DEFAULT_QUEUED,
+      pauseLingerMs: DEFAULT_PAUSE_LINGER_MS,
       idleSandboxMs: DEFAULT_IDLE_MS,
       idleFunctionMs: DEFAULT_IDLE_MS,
       logger: silentLogger,
       ...options,
     };
     this.slots = new Slots(options.slots);
+    this.#lingering = new Lingering(this.options.pauseLingerMs, this.sandboxes, this.options.logger);
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS).unref();
     const share = (): void => this.#updateMemoryShare();
     this.#unlisten = [
@@ -140,6 +146,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     if (this.#state !== "closed") {
       this.#state = "closed";
       clearInterval(this.#sweeper);
+      this.#lingering.stop();
       for (const unlisten of this.#unlisten) unlisten();
       const error = drainingError();
       for (const fn of [...this.#functions.values(), ...this.#retired]) fn.close(error);
@@ -171,6 +178,10 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     if (this.#drained.length === 0 || !this.#idle) return;
     for (const resolve of this.#drained) resolve();
     this.#drained = [];
+  }
+
+  becameIdle(): void {
+    this.#lingering.note();
   }
 
   /**

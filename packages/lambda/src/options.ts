@@ -25,6 +25,8 @@ export interface LambdaManagerOptions {
   readonly maxQueuedPerFunction?: number;
   /** Calls that may wait over all functions. Default 4,000. */
   readonly maxQueued?: number;
+  /** After this time without a call a sandbox is paused; 0 is never. Default 1,000. */
+  readonly pauseLingerMs?: number;
   /** After this time without a call a sandbox is destroyed. Default 10 minutes; short memory takes it earlier. */
   readonly idleSandboxMs?: number;
   /** After this time without a call a function without a sandbox is forgotten. Default 10 minutes. */

@@ -17,6 +17,8 @@ export interface PoolOptions {
   readonly timers?: Partial<ConnectionTimers>;
   /** Says what is destroyed when memory is short; default `makeEvictor()`. */
   readonly evictor?: Evictor;
+  /** Whether a paused sandbox is promised only what it holds; default true. */
+  readonly downsizePaused?: boolean;
   /** Longest time that a paused sandbox may wait for memory when it is called, in ms; default 10,000. */
   readonly resumeMs?: number;
 }

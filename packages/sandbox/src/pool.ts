@@ -86,7 +86,7 @@ export class SandboxPool implements AsyncDisposable {
       guestEvent: (sandbox, name, body) => this.#events.emit("guest", sandbox, name, body),
       paused: (sandbox) => {
         this.#events.emit("paused", sandbox);
-        void this.#residents.lend(sandbox);
+        if (options.downsizePaused !== false) void this.#residents.lend(sandbox);
         this.#budget.remind();
       },
       resuming: (sandbox) => this.#residents.takeBack(sandbox, this.#resumeMs),
