@@ -75,6 +75,9 @@ class Connection:
         self.window = wire.WINDOW_BYTES
         # Set in a process that the lambda forked: it must never speak for its parent.
         self.forked = False
+
+    def notice_forks(self) -> None:
+        """From now on a process that the lambda forks is kept from speaking for this one."""
         os.register_at_fork(after_in_child=self._in_child)
 
     def _in_child(self) -> None:

@@ -42,7 +42,7 @@ def warm() -> None:
 
 
 def fresh_process() -> None:
-    """Call once, in the child, after the environment is set and before the handler is loaded."""
+    """Call once, in the child, before the handler is loaded. A TZ that is set later needs another time.tzset()."""
     _reset_signals()
     _reseed()
     _forget()
@@ -91,5 +91,5 @@ def _forget() -> None:
         # Makes modules forget which warnings they have shown; the C implementation looks at a counter.
         warnings.filterwarnings("default", append=True)
         warnings.filters.pop()
-    # TZ may be one of the lambda's variables.
+    # The zygote's TZ may have been another.
     time.tzset()

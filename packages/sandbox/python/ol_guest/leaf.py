@@ -1,8 +1,15 @@
 """A leaf: the process that a lambda's code runs in. Two halves, so that the slow one can be done in advance.
 
+<<<<<<< HEAD
 `prepare` needs nothing of the lambda: cgroup, namespaces, /proc. Then the leaf waits on its channel for
 {"op": "assign", ...} with five descriptors: the handler's tree, the scratch directory's tree, the listening
 socket, stdout, stderr, and perhaps a resolv.conf of its own. `confine` takes the rest away for good; only then is the lambda's code looked at.
+=======
+`prepare` needs nothing of the lambda: cgroup, namespaces, mounts, signals, fresh random numbers, and a rehearsal of
+the first call. Then the leaf waits on its channel for {"op": "assign", ...} with five descriptors: the handler's
+tree, the scratch directory's tree, the listening socket, stdout, stderr. `confine` takes the rest away for good; only
+then is the lambda's code looked at.
+>>>>>>> 464f380 (wip)
 
 On the channel the leaf sends {"op": "failed", "error": "step: reason"} if it must; closing it is the good news.
 """
@@ -10,14 +17,15 @@ On the channel the leaf sends {"op": "failed", "error": "step: reason"} if it mu
 import fcntl
 import os
 import resource
-import signal
+import select
 import socket
 import struct
+import time
 import typing
 
 import ol_kernel as kernel
 
-from ol_guest import hygiene, messages, packages, preload, serve
+from ol_guest import hygiene, messages, packages, preload, rehearsal, serve
 
 if typing.TYPE_CHECKING:
     from ol_guest.settings import Settings
@@ -27,6 +35,8 @@ EXIT_SETUP_FAILED = 70
 
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 _ROOTLESS_UID = 1000
+_MEMORY_DIRECTORIES = ("/tmp", "/dev/shm")
+_PRIVATE = kernel.MS_NOSUID | kernel.MS_NODEV
 _MIB = 1024 * 1024
 # Enough for a Python thread at its recursion limit.
 _THREAD_STACK_BYTES = 2 * _MIB
@@ -47,6 +57,8 @@ def run(
     step = "prepare"
     try:
         _prepare(cgroup_files, settings)
+        if not _is_awaited(channel):
+            rehearsal.rehearse()
         received = messages.receive(channel)
         if received is None:
             return
@@ -84,6 +96,19 @@ def _prepare(cgroup_files: "list[int]", settings: "Settings") -> None:
         flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
         flags |= 0 if "read-only" in weaken else kernel.MS_RDONLY
         kernel.mount("proc", "/proc", "proc", flags)
+    for directory in _MEMORY_DIRECTORIES:
+        kernel.mount("tmpfs", directory, "tmpfs", _PRIVATE, "mode=1777,size=1m")
+    os.setsid()
+    os.umask(0o022)
+    os.environ.clear()
+    hygiene.fresh_process()
+
+
+def _is_awaited(channel: socket.socket) -> bool:
+    """Whether somebody waits for this sandbox already: then nothing is done that is only good for later."""
+    poll = select.poll()
+    poll.register(channel, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _bring_loopback_up() -> None:
@@ -96,11 +121,8 @@ def _bring_loopback_up() -> None:
 def _attach(assignment: "dict[str, typing.Any]", descriptors: "list[int]") -> socket.socket:
     """Puts the lambda's directories and descriptors in their places; closes every other descriptor."""
     handler, scratch, listener, stdout, stderr, *resolver = descriptors
-    private = kernel.MS_NOSUID | kernel.MS_NODEV
     # Counted by the memory limit where there is one; the size is what bounds it where there is none.
-    size = f"size={assignment['tmpMb']}m,mode=1777"
-    kernel.mount("tmpfs", "/tmp", "tmpfs", private, size)
-    kernel.mount("tmpfs", "/dev/shm", "tmpfs", private, size)
+    _resize_memory_directories(assignment["tmpMb"])
     kernel.move_mount(handler, "/handler")
     kernel.move_mount(scratch, "/host")
     for tree in resolver:
@@ -109,6 +131,11 @@ def _attach(assignment: "dict[str, typing.Any]", descriptors: "list[int]") -> so
     os.dup2(stderr, 2)
     os.dup2(listener, 3)
     return socket.socket(fileno=3)
+
+
+def _resize_memory_directories(size_mb: int) -> None:
+    for directory in _MEMORY_DIRECTORIES:
+        kernel.mount("tmpfs", directory, "tmpfs", kernel.MS_REMOUNT | _PRIVATE, f"size={size_mb}m")
 
 
 def _limit(rlimits: "dict[str, int]", data_mb: "int | None") -> None:
@@ -169,13 +196,10 @@ def _take_own_user_namespace(tree_proc: int) -> None:
 
 def _start(environment: "dict[str, str]", listener: socket.socket) -> typing.NoReturn:
     kernel.close_range(4)
-    os.setsid()
-    os.umask(0o022)
-    os.environ.clear()
     os.environ.update(environment)
+    if "TZ" in environment:
+        time.tzset()
     os.chdir("/handler")
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    hygiene.fresh_process()
     preload.make_way_for("/handler")
     serve.serve(listener, "/handler")
     os._exit(0)

@@ -34,7 +34,7 @@ def receive(channel: socket.socket) -> "tuple[dict[str, typing.Any], list[int]] 
     if not data:
         return None
     try:
-        message = json.loads(data, parse_int=_parse_int)
+        message = _DECODE(str(data, "utf-8"))
         if not isinstance(message, dict):
             raise ValueError("not an object")
     except (ValueError, RecursionError) as error:
@@ -49,6 +49,9 @@ def _parse_int(digits: str) -> int:
     if len(digits) > _DIGITS:
         raise ValueError("a number that is none of ours")
     return int(digits)
+
+
+_DECODE = json.JSONDecoder(parse_int=_parse_int).decode
 
 
 def pair() -> "tuple[socket.socket, socket.socket]":

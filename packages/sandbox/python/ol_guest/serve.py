@@ -6,6 +6,7 @@ bounds the throughput of a sandbox. A method call or a tuple more is seen in it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -37,6 +38,7 @@ def serve(listener: socket.socket, handler_dir: str = "/handler") -> NoReturn:
     sock, _address = listener.accept()
     listener.close()
     link = Connection(sock)
+    link.notice_forks()
     output = Output()
     output.install()
     try:
@@ -56,6 +58,23 @@ def serve(listener: socket.socket, handler_dir: str = "/handler") -> NoReturn:
         # Ours to explain; or a signal handler of the lambda raised between two calls.
         traceback.print_exc()
         _leave(output, _EXIT_BROKEN)
+
+
+def rehearse(handler_dir: str) -> None:
+    """Loads the function in a directory and answers one call of nobody: see rehearsal.py."""
+    near, far = socket.socketpair()
+    with near, far:
+        call = wire.frame(wire.CALL, wire.END, 1, wire.meta(":id", "rehearsal", ":timeout", "1000"), b'{"name": "nobody"}')
+        far.sendall(wire.frame(wire.HELLO, 0, 0, _hello()) + call)
+        # Ends the loop when it wants to wait for the next call.
+        near.setblocking(False)
+        link = Connection(near)
+        output = Output()
+        link.greet(_hello())
+        loaded = _load(link, output, handler_dir)
+        link.send(wire.frame(wire.EVENT, 0, 0, wire.meta(":event", "ready")))
+        with contextlib.suppress(BlockingIOError):
+            _run_calls(link, output, Reaper(), loaded)
 
 
 def _hello() -> bytes:

@@ -126,7 +126,6 @@ class Zygote:
 
     def _become_leaf(self, uid: int, descriptors: "list[int]") -> typing.NoReturn:
         try:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             channel = socket.socket(fileno=descriptors[0])
             os.close(self._own_pid_namespace)
             self._control.close()
