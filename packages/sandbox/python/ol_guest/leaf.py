@@ -35,8 +35,6 @@ EXIT_SETUP_FAILED = 70
 
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 _ROOTLESS_UID = 1000
-_MEMORY_DIRECTORIES = ("/tmp", "/dev/shm")
-_PRIVATE = kernel.MS_NOSUID | kernel.MS_NODEV
 _MIB = 1024 * 1024
 # Enough for a Python thread at its recursion limit.
 _THREAD_STACK_BYTES = 2 * _MIB
@@ -45,18 +43,19 @@ _THREAD_STACK_BYTES = 2 * _MIB
 def run(
     channel: socket.socket,
     cgroup_files: "list[int]",
-    uid: int,
+    request: "dict[str, typing.Any]",
     tree_proc: int,
     settings: "Settings",
     seccomp_filter: bytes,
 ) -> None:
     """Becomes a sandbox and serves calls until the worker goes; returns only if the broker is gone.
 
+    `request` is the broker's (zygote.py), of which `uid` counts here, and `tmpMb`, what the last sandbox wanted.
     `tree_proc` is an open directory, the tree's writable /proc.
     """
     step = "prepare"
     try:
-        _prepare(cgroup_files, settings)
+        _prepare(cgroup_files, request["tmpMb"], settings)
         if not _is_awaited(channel):
             rehearsal.rehearse()
         received = messages.receive(channel)
@@ -64,10 +63,13 @@ def run(
             return
         assignment, descriptors = received
         step = "attach"
-        listener = _attach(assignment, descriptors)
+        if assignment["tmpMb"] != request["tmpMb"]:
+            # On top: import code's filter in a zygote forbids to change what is mounted.
+            _mount_memory_directories(assignment["tmpMb"])
+        listener = _attach(descriptors)
         step = "confine"
         _limit(assignment["rlimits"], assignment["dataMb"])
-        _confine(uid, tree_proc, settings, assignment["procs"], seccomp_filter)
+        _confine(request["uid"], tree_proc, settings, assignment["procs"], seccomp_filter)
     except Exception as error:  # whatever it is, the broker must be told: nobody else can tell anybody
         messages.send(channel, {"op": "failed", "error": f"{step}: {type(error).__name__}: {error}"})
         return
@@ -76,7 +78,7 @@ def run(
     _start(assignment["environment"], listener)
 
 
-def _prepare(cgroup_files: "list[int]", settings: "Settings") -> None:
+def _prepare(cgroup_files: "list[int]", tmp_mb: int, settings: "Settings") -> None:
     for descriptor in cgroup_files:
         # "0" is the writer itself. The right to do this is that of the broker, which opened the file.
         os.write(descriptor, b"0")
@@ -96,12 +98,18 @@ def _prepare(cgroup_files: "list[int]", settings: "Settings") -> None:
         flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
         flags |= 0 if "read-only" in weaken else kernel.MS_RDONLY
         kernel.mount("proc", "/proc", "proc", flags)
-    for directory in _MEMORY_DIRECTORIES:
-        kernel.mount("tmpfs", directory, "tmpfs", _PRIVATE, "mode=1777,size=1m")
+    _mount_memory_directories(tmp_mb)
     os.setsid()
     os.umask(0o022)
     os.environ.clear()
     hygiene.fresh_process()
+
+
+def _mount_memory_directories(size_mb: int) -> None:
+    """Counted by the memory limit where there is one; the size is what bounds them where there is none."""
+    for directory in ("/tmp", "/dev/shm"):
+        flags = kernel.MS_NOSUID | kernel.MS_NODEV
+        kernel.mount("tmpfs", directory, "tmpfs", flags, f"mode=1777,size={size_mb}m")
 
 
 def _is_awaited(channel: socket.socket) -> bool:
@@ -118,11 +126,9 @@ def _bring_loopback_up() -> None:
         fcntl.ioctl(probe, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | _IFF_UP))
 
 
-def _attach(assignment: "dict[str, typing.Any]", descriptors: "list[int]") -> socket.socket:
+def _attach(descriptors: "list[int]") -> socket.socket:
     """Puts the lambda's directories and descriptors in their places; closes every other descriptor."""
     handler, scratch, listener, stdout, stderr, *resolver = descriptors
-    # Counted by the memory limit where there is one; the size is what bounds it where there is none.
-    _resize_memory_directories(assignment["tmpMb"])
     kernel.move_mount(handler, "/handler")
     kernel.move_mount(scratch, "/host")
     for tree in resolver:
@@ -131,11 +137,6 @@ def _attach(assignment: "dict[str, typing.Any]", descriptors: "list[int]") -> so
     os.dup2(stderr, 2)
     os.dup2(listener, 3)
     return socket.socket(fileno=3)
-
-
-def _resize_memory_directories(size_mb: int) -> None:
-    for directory in _MEMORY_DIRECTORIES:
-        kernel.mount("tmpfs", directory, "tmpfs", kernel.MS_REMOUNT | _PRIVATE, f"size={size_mb}m")
 
 
 def _limit(rlimits: "dict[str, int]", data_mb: "int | None") -> None:

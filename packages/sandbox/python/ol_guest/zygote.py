@@ -1,7 +1,7 @@
 """A zygote: a Python process with everything loaded, which forks leaves when the broker asks.
 
-Protocol (messages.py), broker to zygote: {"op": "prepare", "leaf": N, "uid": U} with the leaf's channel and the
-open cgroup.procs files; {"op": "beget", "zygote": N, ...} (see offspring.py). Zygote to broker: {"op": "here"} with a pidfd of itself,
+Protocol (messages.py), broker to zygote: {"op": "prepare", "leaf": N, "uid": U, "tmpMb": M} with the leaf's channel
+and the open cgroup.procs files; {"op": "beget", "zygote": N, ...} (see offspring.py). Zygote to broker: {"op": "here"} with a pidfd of itself,
 and if it is a child zygote one of its init, before it imports anything; {"op": "ready"} when it has, or {"op":
 "unfit", "error": text}; {"op": "forked", "leaf": N} with a pidfd; {"op": "failed", "leaf" or "zygote": N, "error":
 text}; {"op": "exit", "leaf" or "zygote": N, "status": S} as waitpid gives it.
@@ -79,7 +79,7 @@ class Zygote:
     def _prepare(self, message: "dict[str, typing.Any]", descriptors: "list[int]") -> None:
         number = message["leaf"]
         try:
-            pid = self._fork(message["uid"], descriptors)
+            pid = self._fork(message, descriptors)
             pidfd = os.pidfd_open(pid)
         except OSError as error:
             messages.send(self._control, {"op": "failed", "leaf": number, "error": f"fork: {error}"})
@@ -108,7 +108,7 @@ class Zygote:
                 os.close(descriptor)
         self._children[pid] = child
 
-    def _fork(self, uid: int, descriptors: "list[int]") -> int:
+    def _fork(self, request: "dict[str, typing.Any]", descriptors: "list[int]") -> int:
         """Forks the process that becomes the leaf, pid 1 of a pid namespace of its own."""
         own_pid_namespace = "pid-namespace" not in self._settings.weaken
         if own_pid_namespace:
@@ -116,7 +116,7 @@ class Zygote:
         try:
             pid = os.fork()
             if pid == 0:
-                self._become_leaf(uid, descriptors)
+                self._become_leaf(request, descriptors)
             return pid
         finally:
             # The next child of this process must not land in that leaf's namespace; and if no process could be made,
@@ -124,12 +124,12 @@ class Zygote:
             if own_pid_namespace:
                 kernel.setns(self._own_pid_namespace, kernel.CLONE_NEWPID)
 
-    def _become_leaf(self, uid: int, descriptors: "list[int]") -> typing.NoReturn:
+    def _become_leaf(self, request: "dict[str, typing.Any]", descriptors: "list[int]") -> typing.NoReturn:
         try:
             channel = socket.socket(fileno=descriptors[0])
             os.close(self._own_pid_namespace)
             self._control.close()
-            leaf.run(channel, descriptors[1:], uid, self._proc, self._settings, self._filter)
+            leaf.run(channel, descriptors[1:], request, self._proc, self._settings, self._filter)
         finally:
             # Whatever happens, a leaf's process never returns into the zygote's loop.
             os._exit(leaf.EXIT_SETUP_FAILED)

@@ -278,7 +278,7 @@ class Broker:
     def _assign_one(self, request: "dict[str, typing.Any]") -> Leaf:
         """That leaves died while they waited, with their zygote, is not the request's fault."""
         for _ in range(_MOST_DEAD_LEAVES):
-            leaf = self._forest.take(request["network"], request.get("zygote"))
+            leaf = self._forest.take(request["network"], request.get("zygote"), request["limits"]["memoryMb"])
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self._assign(leaf, request)
                 return leaf

@@ -22,6 +22,8 @@ _MIB = 1024 * 1024
 _KILL_SEC = 2.0
 # Groups kept for the next sandboxes. What a peak took on top of that goes back to the machine.
 _MOST_READY = 32
+# What counts as nothing: the kernel keeps some pages in advance for each CPU, and the output files are small.
+_MOST_BURDEN_BYTES = 4 * _MIB
 
 
 class GroupsInUse(Exception):
@@ -112,6 +114,16 @@ class Group:
         if directory is None:
             return None
         return int(read_file(os.path.join(directory, "memory.current" if self._on_v2("memory") else "memory.usage_in_bytes")))
+
+    def is_burdened(self) -> bool:
+        """Whether it still pays for something when all its processes are gone: files that they wrote, in a file system
+        in memory or on their way to a slow disk. The next sandbox would pay for them, and the kernel refuses a limit
+        that is below them (EBUSY on v1)."""
+        try:
+            return (self.memory_bytes() or 0) > _MOST_BURDEN_BYTES
+        except OSError:
+            # Somebody removed the group: nobody can use it again.
+            return True
 
     def lower_memory(self) -> None:
         """Holds it to what it has now. Only while none of its processes can run: it would have to ask for memory, and
@@ -256,6 +268,9 @@ class GroupStock:
         return group
 
     def give_back(self, group: Group) -> None:
+        if group.is_burdened():
+            self.discard(group)
+            return
         if len(self._ready) >= _MOST_READY and group.remove():
             return
         self._ready.append(group)

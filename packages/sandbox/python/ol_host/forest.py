@@ -129,7 +129,7 @@ class Forest:
 
     # Making leaves
 
-    def take(self, network: str, identity: "str | None") -> Leaf:
+    def take(self, network: str, identity: "str | None", tmp_mb: int) -> Leaf:
         """A leaf to assign: one that waits if there is one, else one that is being forked."""
         if network == "outbound":
             # Before any leaf is looked at: if the rules were lost unnoticed, those that waited are ended here.
@@ -137,6 +137,7 @@ class Forest:
         zygote = self._find(network, identity)
         stock = zygote.stock(network)
         stock.takes.append(time.monotonic())
+        stock.tmp_mb = tmp_mb
         while stock.waiting:
             leaf = stock.waiting.popleft()
             if not leaf.dead and not leaf.kill_wanted and leaf.setup_error is None:
@@ -219,7 +220,8 @@ class Forest:
             uid = self._uids.take(network)
             undo.callback(self._uids.give_back, uid)
             leaf = Leaf(self._numbers, zygote, network, uid, group, ours)
-            message = {"op": "prepare", "leaf": leaf.number, "uid": leaf.uid - zygote.base_uid}
+            tmp_mb = zygote.stock(network).tmp_mb
+            message = {"op": "prepare", "leaf": leaf.number, "uid": leaf.uid - zygote.base_uid, "tmpMb": tmp_mb}
             messages.send(zygote.control, message, [theirs.fileno(), *procs])
             undo.pop_all()
         self._numbers += 1

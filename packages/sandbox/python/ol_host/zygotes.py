@@ -21,6 +21,7 @@ if typing.TYPE_CHECKING:
 
 # Enough to see the bursts of demand.py.
 _REMEMBERED_TAKES = 64
+_USUAL_TMP_MB = 50
 _ERROR_CHARACTERS = 8 * 1024
 
 
@@ -35,6 +36,8 @@ class Stock:
         self.waiting: "collections.deque[Leaf]" = collections.deque()
         # The moments when one was taken.
         self.takes: "collections.deque[float]" = collections.deque(maxlen=_REMEMBERED_TAKES)
+        # What the last one wanted for /tmp: the next will probably want the same.
+        self.tmp_mb = _USUAL_TMP_MB
 
 
 class Zygote:

@@ -1,4 +1,5 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readdir, rm } from "node:fs/promises";
+import path from "node:path";
 
 import { afterAll, describe, expect, it } from "vitest";
 
@@ -24,6 +25,25 @@ describe("as root", () => {
     const { enforcement } = await worker.stats();
     expect(enforcement).toMatchObject({ memory: "rlimit", procs: "rlimit", cpu: "none", rootless: false });
     expect(enforcement.notes.length).toBeGreaterThan(0);
+  });
+
+  it("gives nobody a control group that still pays for another's files", async () => {
+    await using cluster = await TestCluster.create(root);
+    // Files in memory cannot be written out, so they stay counted for as long as somebody has them open.
+    const workDir = await mkdtemp("/dev/shm/ol-burden-");
+    try {
+      await using worker = await cluster.start({ engine: { workDir, prepared: 1, mostPrepared: 1 } });
+      const stored = await worker.hold({ handler: "store", limits: { memoryMb: 300, scratchMb: 200 } });
+      expect(await worker.ask("callHeld", { sandbox: stored, event: { mb: 100 } })).toBe("stored");
+      const [name] = await readdir(path.join(workDir, "handlers", "store"));
+      await using file = await open(path.join(workDir, "handlers", "store", name ?? "", "stored"));
+      await worker.ask("destroyHeld", { sandbox: stored });
+      for (let round = 0; round < 5; round += 1)
+        expect(await worker.call({ handler: "hello", event: round, limits: { memoryMb: 50 } })).toBe(round);
+      expect((await file.stat()).size).toBe(100 * 1024 * 1024);
+    } finally {
+      await rm(workDir, { recursive: true, force: true });
+    }
   });
 
   it("survives a full disk: who needs it is told, and it works again when there is room", async () => {
