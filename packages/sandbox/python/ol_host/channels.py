@@ -1,9 +1,15 @@
 """Reading what a zygote or a leaf sends, who may be dying, or not mean it well."""
 
+import errno
 import socket
 import typing
 
 from ol_guest import messages
+
+
+def died_unread(channel: socket.socket) -> bool:
+    """Whether the other side ended with something of ours unread: the kernel's word for it. Told once."""
+    return channel.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
 
 
 def receive(channel: socket.socket) -> "tuple[dict[str, typing.Any], list[int]] | None":

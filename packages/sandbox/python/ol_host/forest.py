@@ -14,7 +14,7 @@ import ol_kernel as kernel
 from ol_guest import messages
 
 from ol_host import demand
-from ol_host.channels import receive
+from ol_host.channels import died_unread, receive
 from ol_host.leaves import Leaf
 from ol_host.nursery import Nursery
 from ol_host.soil import Soil
@@ -323,6 +323,7 @@ class Forest:
 
     def _on_leaf(self, leaf: Leaf) -> None:
         assert leaf.channel is not None
+        self._look_whether_read(leaf)
         received = receive(leaf.channel)
         if received is not None:
             message, descriptors = received
@@ -332,8 +333,16 @@ class Forest:
                 leaf.setup_error = text_of(message, "error")
         # Shut in, or dead: either way it has nothing more to say here.
         self._close_channel(leaf)
+        if leaf.dead and leaf.pidfd is None:
+            self._finish(leaf)
+
+    def _look_whether_read(self, leaf: Leaf) -> None:
+        # The only thing that is ever sent there is what it is to become.
+        if leaf.channel is not None and leaf.assigned and died_unread(leaf.channel):
+            leaf.unread = True
 
     def _close_channel(self, leaf: Leaf) -> None:
+        self._look_whether_read(leaf)
         if leaf.channel is not None:
             self._selector.unregister(leaf.channel)
             leaf.channel.close()
@@ -354,7 +363,13 @@ class Forest:
     def _fail_unforked(self, leaf: Leaf, error: str) -> None:
         leaf.setup_error = error
         leaf.dead = True
-        self._finish(leaf)
+        self._unforked.pop(leaf.number, None)
+        leaf.zygote.unforked.discard(leaf.number)
+        if leaf.assigned and leaf.channel is not None:
+            # Its end of the channel lay in the zygote's, and is closed a moment after it: that says what was read.
+            self._undecided.append((time.monotonic() + _STATUS_GRACE_SEC, leaf))
+        else:
+            self._finish(leaf)
 
     def _finish(self, leaf: Leaf) -> None:
         """All its processes are gone."""

@@ -44,6 +44,9 @@ class Leaf:
         self.setup_error: "str | None" = None
         # Why the broker ended it unasked.
         self.lost: "str | None" = None
+        # Its end of the channel is gone, and what it was to become was still in it: nobody ever had its listener, so
+        # nobody read what was written to it.
+        self.unread = False
         self.kill_wanted = False
         self.out_of_memory = False
         self.out_of_disk = False
@@ -58,8 +61,10 @@ class Leaf:
 
     def kill(self) -> None:
         """Ends every process of it: they share a pid namespace, and this is its pid 1."""
+        if self.dead:
+            return
         self.kill_wanted = True
-        if self.pidfd is not None and not self.dead:
+        if self.pidfd is not None:
             kill_process(self.pidfd)
 
     def end_unasked(self, reason: str) -> None:
@@ -86,6 +91,9 @@ class Leaf:
             return {"reason": "lost", "message": self.lost}
         if self.kill_wanted:
             return {"reason": "killed"}
+        if self.unread:
+            message = self.setup_error or "its process ended before it read what it was to run"
+            return {"reason": "lost", "message": message, "notStarted": True}
         if self.setup_error is not None:
             return {"reason": "lost", "message": self.setup_error}
         if self.tree_lost and (self.status is None or _killed(self.status)):

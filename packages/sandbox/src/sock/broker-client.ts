@@ -175,10 +175,11 @@ const brokerError = (code: string, message: string): OlError => {
 };
 
 /** The fields of an exit event are those of SandboxExit. */
-const exitOf = ({ reason, code, signal, message }: Record<string, unknown>): SandboxExit =>
+const exitOf = ({ reason, code, signal, message, notStarted }: Record<string, unknown>): SandboxExit =>
   ({
     reason,
     ...(code !== undefined && { code }),
     ...(signal !== undefined && { signal }),
     ...(message !== undefined && { message }),
+    ...(notStarted === true && { notStarted }),
   }) as SandboxExit;

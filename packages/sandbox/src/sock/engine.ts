@@ -119,7 +119,17 @@ export class SockEngine implements SandboxEngine {
     return this.#broker.pid;
   }
 
-  async create(id: string, spec: SandboxSpec, signal?: AbortSignal): Promise<EngineSandbox> {
+  create(id: string, spec: SandboxSpec, signal?: AbortSignal): Promise<EngineSandbox> {
+    return this.#create(id, spec, signal, true);
+  }
+
+  /** One whose zygote died before it could be connected to is made once more if `again`: the next zygote is a new one. */
+  async #create(
+    id: string,
+    spec: SandboxSpec,
+    signal: AbortSignal | undefined,
+    again: boolean,
+  ): Promise<EngineSandbox> {
     if (this.#closed !== undefined) throw sandboxError("OL_SANDBOX_CLOSED", "the engine is closed");
     signal?.throwIfAborted();
     const { promise: exited, resolve: settleExit } = deferred<SandboxExit>();
@@ -156,7 +166,10 @@ export class SockEngine implements SandboxEngine {
       };
     } catch (error) {
       await kill();
-      throw this.#setupError(await exited, error);
+      const exit = await exited;
+      if (again && exit.reason === "lost" && exit.notStarted === true)
+        return this.#create(id, spec, signal, false);
+      throw this.#setupError(exit, error);
     }
   }
 
