@@ -19,8 +19,6 @@ export interface FunctionHost {
   destroying(done: Promise<void>): void;
   /** A call ended or was dropped. */
   callOver(): void;
-  /** An instance has become idle. */
-  becameIdle(): void;
   /** Whether an instance that has become idle should let another function have its memory, calls of its own or not. */
   isStarving(fn: LambdaFunction, instance: Instance): boolean;
 }

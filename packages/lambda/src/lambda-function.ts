@@ -243,7 +243,6 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     const current = state.kind === "good" && state.version === instance.version;
     if (!current) return instance.destroy();
     this.#fleet.noteIdle(instance);
-    this.#host.becameIdle();
     if (!this.#host.isStarving(this, instance)) return;
     // Before its next call: the pool may give its memory to the one that starves.
     this.#growth.soon();

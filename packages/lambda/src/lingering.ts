@@ -3,8 +3,8 @@ import { type Logger, messageOf } from "@ol/common";
 import type { Instance } from "./instance.ts";
 
 /**
- * Pauses the sandboxes of instances that have been idle for a while. One timer for all of them, and nothing is done for
- * a call but to see that it is set: calls come more often than pauses.
+ * Pauses the sandboxes of instances that have been idle for a while. One timer for all of them, set
+ * as long as one is not paused; nothing at all is done for a call, since calls come more often than pauses.
  */
 export class Lingering {
   readonly #lingerMs: number;
@@ -19,7 +19,7 @@ export class Lingering {
     this.#logger = logger;
   }
 
-  /** An instance has become idle. */
+  /** A sandbox was made, or resumed. */
   note(): void {
     if (this.#timer === undefined && this.#lingerMs > 0) this.#arm(this.#lingerMs);
   }
@@ -38,12 +38,12 @@ export class Lingering {
     let nextMs = Number.POSITIVE_INFINITY;
     for (const instance of this.#instances.values()) {
       const { sandbox } = instance;
-      if (instance.state !== "idle" || sandbox === undefined) continue;
-      if (sandbox.state === "starting") nextMs = Math.min(nextMs, nowMs + this.#lingerMs);
-      if (sandbox.state !== "ready") continue;
-      const dueMs = instance.usedMs + this.#lingerMs;
-      if (dueMs > nowMs) nextMs = Math.min(nextMs, dueMs);
-      else void this.#pause(instance);
+      if (sandbox === undefined || sandbox.state === "paused" || sandbox.state === "pausing") continue;
+      const idle = instance.state === "idle" && sandbox.state === "ready";
+      const dueMs = idle ? instance.usedMs + this.#lingerMs : nowMs + this.#lingerMs;
+      if (dueMs <= nowMs) void this.#pause(instance);
+      // One that could not be paused is tried again, but not at once.
+      nextMs = Math.min(nextMs, dueMs > nowMs ? dueMs : nowMs + this.#lingerMs);
     }
     if (nextMs < Number.POSITIVE_INFINITY) this.#arm(nextMs - nowMs);
   }

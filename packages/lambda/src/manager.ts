@@ -67,6 +67,8 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     this.#unlisten = [
       options.pool.on("destroying", (sandbox) => this.#sandboxEnding(sandbox)),
       options.pool.on("create", share),
+      options.pool.on("create", () => this.#lingering.note()),
+      options.pool.on("resumed", () => this.#lingering.note()),
       options.pool.on("destroy", share),
     ];
   }
@@ -178,10 +180,6 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     if (this.#drained.length === 0 || !this.#idle) return;
     for (const resolve of this.#drained) resolve();
     this.#drained = [];
-  }
-
-  becameIdle(): void {
-    this.#lingering.note();
   }
 
   /**

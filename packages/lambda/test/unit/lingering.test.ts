@@ -5,6 +5,10 @@ import { makeRig } from "../harness.ts";
 const LINGER_MS = 30;
 const echo = { call: (event: Buffer): Buffer => event };
 
+const refuse = (): never => {
+  throw new Error("it does not want to");
+};
+
 describe("an idle sandbox", () => {
   it("is paused after a short linger, and resumed by the next call", async () => {
     const rig = makeRig({ code: { echo }, pauseLingerMs: LINGER_MS });
@@ -32,10 +36,7 @@ describe("an idle sandbox", () => {
   });
 
   it("runs on where it cannot be paused", async () => {
-    const beforePause = (): never => {
-      throw new Error("it does not want to");
-    };
-    const rig = makeRig({ code: { echo }, pauseLingerMs: LINGER_MS, engine: { beforePause } });
+    const rig = makeRig({ code: { echo }, pauseLingerMs: LINGER_MS, engine: { beforePause: refuse } });
     await rig.result("echo", 1);
     await new Promise((resolve) => setTimeout(resolve, 4 * LINGER_MS));
     expect(await rig.result("echo", 2)).toBe("2");
