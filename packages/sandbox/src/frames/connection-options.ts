@@ -12,9 +12,12 @@ export interface ConnectionTimers {
   readonly resetMs: number;
 }
 
-/** frames.md section 5: an innocent guest needs a thousandth of these. */
+/**
+ * An innocent guest needs a thousandth of these. HELLO comes before any code of a lambda runs, so that patience with it
+ * costs nothing, and a machine with many more processes than CPUs needs some.
+ */
 export const DEFAULT_CONNECTION_TIMERS: ConnectionTimers = {
-  helloMs: 2_000,
+  helloMs: 10_000,
   partialFrameMs: 2_000,
   writeStallMs: 2_000,
   resetMs: 1_000,
