@@ -28,7 +28,8 @@ describe("calls", () => {
     expect(await rig.result("echo", { a: 1 })).toBe('{"a":1}');
   });
 
-  it("of a cold function, many at once, share one sandbox when one suffices", async () => {
+  // Whether one suffices shows in run times, and a machine that holds this process up makes them long.
+  it("of a cold function, many at once, share one sandbox when one suffices", { retry: 3 }, async () => {
     const rig = makeRig({ code: { quick: { call: () => 1 } } });
     const results = await Promise.all(Array.from({ length: 16 }, () => rig.result("quick")));
     expect(results).toEqual(Array(16).fill("1"));

@@ -61,14 +61,18 @@ export const describeBombs = (mode: Mode): void => {
     });
 
     it("of CPU time ends at limits.cpuPercent where a control group counts it, and else is open, as documented", async () => {
-      const event = { probe: "cpu-bomb", seconds: 1, share: 0.3 };
+      // Where nothing counts it, all that can be said is that a busy machine gives some.
+      const share = engine.enforcement.cpu === "none" ? 0.05 : 0.3;
+      const event = { probe: "cpu-bomb", seconds: 1, share };
       const bounded = await engine.sandbox("none", { limits: { cpuPercent: 10 } });
       const outcome = await bounded.probe(event);
       await bounded.destroy();
       expect(outcome.succeeded).toBe(engine.enforcement.cpu === "none");
       // A busy machine gives less than all, but more than a tenth.
       const roomy = await engine.sandbox("none", { limits: { cpuPercent: 100 } });
-      expect(await roomy.probe({ ...event, share: 0.15 })).toMatchObject({ succeeded: true });
+      expect(await roomy.probe({ ...event, share: Math.min(share, 0.15) })).toMatchObject({
+        succeeded: true,
+      });
       await roomy.destroy();
     });
 
