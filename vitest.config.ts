@@ -1,3 +1,5 @@
+import { availableParallelism } from "node:os";
+
 import { defineConfig } from "vitest/config";
 
 // Packages are tested from source: the condition below wins over "dist" in every package's exports.
@@ -26,6 +28,8 @@ export default defineConfig({
   ssr: { resolve: { conditions, externalConditions: conditions } },
   test: {
     pool: "forks",
+    // Vitest leaves one CPU to itself, which of two leaves one. Most tests wait for processes rather than work.
+    maxWorkers: Math.max(2, availableParallelism()),
     projects: [
       project("unit", ["packages/*/test/unit/**/*.test.ts", "scripts/test/**/*.test.ts"], 10_000),
       project(
