@@ -1,11 +1,14 @@
 // The part of test.sh that needs Node: installs, builds, checks, tests, and adds everything up. A check counts
-// as one test. The last line of the output is "N passed, N failed, N skipped".
+// as one test. With --all some of the tests run again on every Node and Python. The last line of the output is
+// "N passed, N failed, N skipped".
 import { spawn } from "node:child_process";
 import { rmSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 
+import { countTests, skippedTests } from "./lib/count-tests.mjs";
+import { runMatrix } from "./lib/matrix.mjs";
 import { anybodyCanRun, copyNode } from "./lib/reachable-node.mjs";
 import { isMain, repositoryRoot } from "./lib/workspace.mjs";
 
@@ -74,33 +77,6 @@ const CHECKS = [
 
 const testsTimeoutMs = 60 * minuteMs;
 
-/**
- * Adds up vitest's JSON report. A file that could not be loaded has no tests in it and counts as one failure; so
- * does a run that failed although every test passed (an error outside of all tests).
- */
-export const countTests = (results, exitCode) => {
-  const counts = { passed: 0, failed: 0, skipped: 0 };
-  for (const file of results?.testResults ?? []) {
-    let failedHere = 0;
-    for (const test of file.assertionResults) {
-      if (test.status === "passed") counts.passed += 1;
-      else if (test.status === "failed") failedHere += 1;
-      else counts.skipped += 1;
-    }
-    counts.failed += file.status === "failed" ? Math.max(1, failedHere) : failedHere;
-  }
-  if (exitCode !== 0 && counts.failed === 0) counts.failed = 1;
-  return counts;
-};
-
-/** What was skipped, by file and title. Tests that cannot run here must not be registered, so each is a mistake. */
-export const skippedTests = (results) =>
-  (results?.testResults ?? []).flatMap((file) =>
-    file.assertionResults
-      .filter((test) => test.status !== "passed" && test.status !== "failed")
-      .map((test) => `${relative(repositoryRoot, file.name)}: ${test.fullName}`),
-  );
-
 const runTests = async () => {
   const scratch = await mkdtemp(join(tmpdir(), "ol-tests-"));
   try {
@@ -141,6 +117,12 @@ const main = async () => {
     process.exitCode = total.failed > 0 || total.skipped > 0 ? 1 : 0;
     process.stdout.write(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
   };
+  const matrix = async () => {
+    process.stdout.write("\n== every Node and Python\n");
+    const counts = await runMatrix((text) => process.stdout.write(text), interruption.signal);
+    if (counts.failed > 0) failures.push("every Node and Python");
+    for (const key of Object.keys(total)) total[key] += counts[key];
+  };
   for (const setup of SETUP) {
     if (await step(setup)) continue;
     total.failed += 1;
@@ -151,6 +133,7 @@ const main = async () => {
   const tests = await runTests();
   if (tests.failed > 0) failures.push("tests");
   for (const key of Object.keys(total)) total[key] += tests[key];
+  if (process.argv.includes("--all")) await matrix();
   return finish();
 };
 

@@ -14,9 +14,11 @@ finish_early() {
 for argument in "$@"; do
   case "$argument" in
     -h | --help)
-      echo "usage: scripts/test.sh    sets up what the tests need and runs them; takes no arguments"
+      echo "usage: scripts/test.sh [--all]    sets up what the tests need and runs them; with --all some of them also on"
+      echo "       Node 20, 22 and 24 and on every Python of this machine, as root (if you are) and as an ordinary user"
       exit 0
       ;;
+    --all) ;;
     *) finish_early "unknown argument: $argument (see --help)" ;;
   esac
 done
@@ -75,4 +77,4 @@ if [ "${#missing[@]}" -gt 0 ]; then
   python_is_complete || finish_early "python3 is older than 3.9, or parts of its standard library are missing"
 fi
 
-exec node scripts/run-tests.mjs
+exec node scripts/run-tests.mjs "$@"

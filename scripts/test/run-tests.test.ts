@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 
 import { describe, expect, it } from "vitest";
 
-import { countTests, skippedTests } from "../run-tests.mjs";
+import { countTests, skippedTests } from "../lib/count-tests.mjs";
 
 const file = (status: string, ...tests: string[]): object => ({
   status,
