@@ -1,8 +1,9 @@
 // Which Nodes and Pythons the tests can be run on.
 import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
@@ -67,6 +68,15 @@ const probe = async (command) => {
   const { stdout } = await run(command, ["-I", "-S", "-c", PROBE], { timeout: PROBE_MS });
   const [path = "", version = "", others = ""] = stdout.trim().split("\n");
   return { path, version, isCpython: others === "0" };
+};
+
+/** The path of the interpreter behind `python3`, if that is its name there too; undefined if there is none. */
+export const realPython = async () => {
+  const path = await probe("python3").then(
+    (python) => join(dirname(python.path), "python3"),
+    () => undefined,
+  );
+  return path !== undefined && existsSync(path) ? path : undefined;
 };
 
 /** Whether a version is one that sandboxes run on. */
