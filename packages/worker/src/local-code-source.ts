@@ -53,12 +53,8 @@ export class LocalCodeSource implements CodeSource, AsyncDisposable {
     const directory = this.#directoryOf(name);
     const fresh = join(this.#codeDir, UNUSED, `new-${randomBytes(8).toString("hex")}`);
     const { digest, fingerprint } = await known(name, snapshotDirectory(directory, fresh, { signal }));
-    try {
-      const dir = this.#adopt(name, digest, fresh);
-      return this.#code(name, digest, dir, fingerprint);
-    } finally {
-      await rm(fresh, { recursive: true, force: true });
-    }
+    const dir = await this.#adopt(name, digest, fresh);
+    return this.#code(name, digest, dir, fingerprint);
   }
 
   current(name: string, signal: AbortSignal): Promise<string> {
@@ -85,14 +81,27 @@ export class LocalCodeSource implements CodeSource, AsyncDisposable {
     }
   }
 
-  /** Counts a use of the version, which is now on disk. No await in it: a removal must not come between. */
-  #adopt(name: string, digest: string, fresh: string): string {
+  /** Counts a use of the version, which is then on disk. */
+  async #adopt(name: string, digest: string, fresh: string): Promise<string> {
     const dir = `${name}/${digest}`;
+    let moved = false;
+    try {
+      // No await before the use is counted: a removal must not come between.
+      moved = this.#move(fresh, name, dir);
+      this.#uses.set(dir, (this.#uses.get(dir) ?? 0) + 1);
+    } finally {
+      if (!moved) await rm(fresh, { recursive: true, force: true });
+    }
+    return dir;
+  }
+
+  /** False if the version is there already. */
+  #move(fresh: string, name: string, dir: string): boolean {
     const target = join(this.#codeDir, dir);
     mkdirSync(join(this.#codeDir, name), { recursive: true });
-    if (lstatSync(target, { throwIfNoEntry: false }) === undefined) renameSync(fresh, target);
-    this.#uses.set(dir, (this.#uses.get(dir) ?? 0) + 1);
-    return dir;
+    if (lstatSync(target, { throwIfNoEntry: false }) !== undefined) return false;
+    renameSync(fresh, target);
+    return true;
   }
 
   #directoryOf(name: string): string {
