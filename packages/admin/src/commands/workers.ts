@@ -20,6 +20,7 @@ import { escapeControls } from "../text.ts";
 import { hostWork } from "../worker/host-work.ts";
 import { launchWorker } from "../worker/launch.ts";
 import { type Worker, listWorkers } from "../worker/list.ts";
+import { findScope } from "../worker/scope.ts";
 import { type Start, planStarts, workerConfigFor } from "../worker/plan.ts";
 import { stopWorker } from "../worker/stop.ts";
 import { clusterFlag, lockFor } from "./options.ts";
@@ -73,14 +74,16 @@ const startOne = async (ground: Ground, start: Start): Promise<string> => {
     ({ index, configured }) => index === start.index && configured,
   );
   await writeJsonFile(configFile, workerConfigFor(template, start, machine));
+  const name = `worker-${start.index}`;
   try {
+    const scope = await findScope(`ol-${cluster.identity.id}-${name}`, context.environment, context.signal);
     const { url } = await launchWorker({
-      name: `worker-${start.index}`,
-      command: context.workerCommand(),
+      name,
+      command: [...scope.words, ...context.workerCommand()],
       configFile,
       outFile: cluster.paths.outFile(start.index),
       pidFile: cluster.paths.pidFile(start.index),
-      environment: context.environment,
+      environment: scope.environment,
       signal: context.signal,
     });
     return url;

@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { adminError, errnoOf } from "../errors.ts";
 import type { Context } from "../cli/command.ts";
 import { escapeControls } from "../text.ts";
+import { type Scope, findScope } from "./scope.ts";
 
 /** A worker's leftovers can be hundreds of thousands of files. */
 const DEADLINE_MS = 300_000;
@@ -16,19 +17,34 @@ const lastLine = (text: string): string =>
       .at(-1) ?? "",
   );
 
+type HostContext = Pick<Context, "workerCommand" | "environment" | "signal">;
+
 /** Runs `ol-worker VERB --json ...`, which alone knows the host, and returns what it prints. */
-export const hostWork = (
-  context: Pick<Context, "workerCommand" | "environment" | "signal">,
+export const hostWork = async (
+  context: HostContext,
+  verb: "doctor" | "sweep",
+  configFile?: string,
+): Promise<unknown> => {
+  const { environment, signal } = context;
+  // doctor tells what a worker would have, so it runs as one is started.
+  const scope =
+    verb === "doctor" ? await findScope("ol-doctor", environment, signal) : { words: [], environment };
+  return runHostWork(context, scope, verb, configFile);
+};
+
+const runHostWork = (
+  context: HostContext,
+  scope: Scope,
   verb: "doctor" | "sweep",
   configFile?: string,
 ): Promise<unknown> =>
   new Promise((resolve, reject) => {
-    const [program = process.execPath, ...first] = context.workerCommand();
+    const [program = process.execPath, ...first] = [...scope.words, ...context.workerCommand()];
     const args = [...first, verb, ...(configFile === undefined ? [] : ["--config", configFile]), "--json"];
     const fail = (why: string, cause?: unknown): void =>
       reject(adminError("OL_ADMIN_HOST_WORK", `ol-worker ${verb} failed: ${why}`, { cause }));
     const options = {
-      env: { ...context.environment },
+      env: { ...scope.environment },
       timeout: DEADLINE_MS,
       killSignal: "SIGKILL" as const,
       maxBuffer: MAX_OUTPUT_BYTES,

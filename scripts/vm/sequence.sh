@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# The commands that users of OpenLambda know, one after the other, on a machine as it is: a cluster, a call, its limits,
+# its end. Then nothing of it may be left. Needs the built project; runs as anybody.
+#
+#   sequence.sh [EXPECTED]    EXPECTED: what must enforce the memory limit, such as cgroup-v2
+set -euo pipefail
+project=$(cd "$(dirname "$0")/../.." && pwd)
+expected=${1:-}
+work=$(mktemp -d)
+cd "$work"
+
+ol-admin() { node "$project/packages/admin/bin/ol-admin.js" "$@"; }
+say() { printf '== %s\n' "$1"; }
+fail() {
+  printf 'FAILED: %s\n' "$1"
+  tail -n 20 my-cluster/logs/worker-0.out 2>/dev/null || true
+  exit 1
+}
+# shellcheck disable=SC2317 # called by the trap
+leave() {
+  ol-admin kill -cluster=my-cluster >/dev/null 2>&1 || true
+  cd / && rm -rf "$work"
+}
+trap leave EXIT
+
+# call NAME EVENT STATUS TEXT: the reply must have the status and hold the text.
+call() {
+  local reply
+  reply=$(curl -sS --max-time 120 -w '\n%{http_code}' -X POST "localhost:8080/runLambda/$1" -d "$2") || fail "curl $1"
+  echo "$1 $2 -> ${reply//$'\n'/ }" | cut -c1-300
+  [ "${reply##*$'\n'}" = "$3" ] || fail "expected status $3"
+  [[ "$reply" == *"$4"* ]] || fail "expected: $4"
+}
+
+# What a cluster may leave nowhere: groups, processes, mounts.
+leftovers() {
+  find /sys/fs/cgroup -type d -name "ol-$1*" ! -name '*.scope' ! -name '*-host' 2>/dev/null
+  pgrep -af "$work" | grep -v "$0" || true
+  grep -F "$work" /proc/mounts || true
+}
+
+say doctor
+report=$(ol-admin doctor --json 2>/dev/null) || { echo "$report" && fail "doctor found something"; }
+memory=$(node -e 'console.log(JSON.parse(process.argv[1]).enforcement.memory)' "$report")
+node -e 'console.log(JSON.stringify(JSON.parse(process.argv[1]).enforcement, null, 1))' "$report"
+[ -z "$expected" ] || [ "$memory" = "$expected" ] || fail "memory is limited by $memory, and not by $expected"
+
+say "new, workers, status"
+ol-admin new -cluster my-cluster
+ol-admin workers -cluster=my-cluster
+ol-admin status -cluster=my-cluster
+id=$(node -p 'JSON.parse(fs.readFileSync("my-cluster/config/cluster.json")).id')
+worker=$(head -n 1 my-cluster/logs/worker-0.pid)
+echo "the worker runs as $(stat -c %U "/proc/$worker") in $(cat "/proc/$worker/cgroup")"
+
+say "a call"
+cp -r "$project/quickstart/handlers/hello" ./my-cluster/registry/hello
+call hello '{"name": "Alice"}' 200 '"Hello, Alice!"'
+
+say "limits"
+cp -r "$project/quickstart/handlers/limits" ./my-cluster/registry/limits
+call limits '{"use": "processes"}' 200 '"then":"[Errno 11]'
+call limits '{"use": "network"}' 200 'unreachable'
+call limits '{"use": "time"}' 504 ''
+case "$memory" in
+  cgroup-*) call limits '{"use": "memory"}' 502 'more than its 40 MB of memory' ;;
+  # Of each process: Python gets no more memory, and says so.
+  *) call limits '{"use": "memory"}' 500 'MemoryError' ;;
+esac
+call hello '{"name": "Bob"}' 200 '"Hello, Bob!"'
+ol-admin logs limits -cluster=my-cluster >/dev/null
+
+say kill
+ol-admin kill -cluster=my-cluster
+ol-admin kill -cluster=my-cluster
+rest=$(leftovers "$id")
+[ -z "$rest" ] || fail "left over: $rest"
+rm -r my-cluster
+echo "ok"
