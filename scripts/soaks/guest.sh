@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Host kinds that this machine is not: each boots a guest (scripts/vm.sh), runs the commands of a user's first day in it
+# (scripts/vm/sequence.sh), and the tests that depend on the kernel and on control groups.
+#
+#   scripts/soak.sh guest [KIND...]    default: all of them; the table is in docs/hosts.md
+set -euo pipefail
+node_modules/.bin/tsc -b
+# An emulated machine is some ten times slower, and this one may be busy.
+slowness=${OL_TEST_SLOWNESS:-15}
+tests=packages/sandbox/test/integration
+failed=()
+
+# guest NAME OPTION... -- SHELL
+guest() {
+  local name=$1 options=()
+  shift
+  while [ "$1" != -- ]; do options+=("$1") && shift; done
+  echo "=== $name: vm.sh ${options[*]}"
+  if scripts/vm.sh --timeout=3000 --env="OL_TEST_SLOWNESS=$slowness" "${options[@]}" bash -c "$2"; then
+    echo "=== $name: passed"
+  else
+    echo "=== $name: FAILED ($?)"
+    failed+=("$name")
+  fi
+}
+
+what='uname -sr; grep PRETTY /etc/os-release; systemctl --version | head -n 1; node --version; python3 --version; id -un; cat /proc/self/cgroup'
+vitest='node_modules/.bin/vitest run --no-color --project integration'
+engine="$tests/sock-conformance.test.ts $tests/sock-pause.test.ts $tests/sock-security-effects"
+
+kind() {
+  local disk
+  case "$1" in
+    root) guest "$1" -- "$what; scripts/vm/sequence.sh cgroup-v2 && $vitest $engine" ;;
+    delegate) guest "$1" --as=delegate -- "$what; scripts/vm/sequence.sh cgroup-v2 && $vitest $engine" ;;
+    linger) guest "$1" --as=linger -- "$what; scripts/vm/sequence.sh cgroup-v2" ;;
+    user) guest "$1" --as=user -- "$what; scripts/vm/sequence.sh rlimit" ;;
+    v1) guest "$1" --cgroup=v1 -- "$what; scripts/vm/sequence.sh cgroup-v1 && $vitest $tests/sock-conformance.test.ts" ;;
+    new) guest "$1" --suite=trixie -- "$what; scripts/vm/sequence.sh cgroup-v2 && $vitest $tests/sock-conformance.test.ts" ;;
+    new-user) guest "$1" --suite=trixie --as=linger -- "$what; scripts/vm/sequence.sh cgroup-v2" ;;
+    # 5.10 lacks mount_setattr: one line says so.
+    old) guest "$1" --suite=bullseye -- "$what; node packages/admin/bin/ol-admin.js doctor | grep -F 'FAIL  kernel   Linux 5.12 or newer is needed'" ;;
+    no-namespaces)
+      guest "$1" --as=user --setup='sysctl -q user.max_user_namespaces=0' -- \
+        "$what; node packages/admin/bin/ol-admin.js doctor | grep 'FAIL  sandbox.*max_user_namespaces'"
+      ;;
+    power)
+      disk=$(mktemp -u)
+      guest "$1, before" --disk="$disk" --cut="CUT NOW" -- 'scripts/vm/power-cut.sh before'
+      guest "$1, after" --disk="$disk" -- 'scripts/vm/power-cut.sh after'
+      rm -f "$disk"
+      ;;
+    power-user)
+      disk=$(mktemp -u)
+      guest "$1, before" --as=linger --disk="$disk" --cut="CUT NOW" -- 'scripts/vm/power-cut.sh before'
+      guest "$1, after" --as=linger --disk="$disk" -- 'scripts/vm/power-cut.sh after'
+      rm -f "$disk"
+      ;;
+    *)
+      echo "guest.sh: there is no kind $1" >&2
+      exit 2
+      ;;
+  esac
+}
+
+[ $# -gt 0 ] || set -- root delegate linger user v1 power power-user no-namespaces new new-user old
+for each in "$@"; do kind "$each"; done
+echo "guest: $((${#failed[@]})) failed${failed[*]:+: ${failed[*]}}"
+[ "${#failed[@]}" = 0 ]
