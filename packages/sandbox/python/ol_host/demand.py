@@ -6,7 +6,7 @@ import typing
 # forking one takes some milliseconds and the CPU is theirs first.
 BURST_SEC = 0.1
 # A burst is expected to come back for this long.
-MEMORY_SEC = 10.0
+MEMORY_SEC = 5.0
 
 
 def wanted(takes: "typing.Sequence[float]", now: float, at_rest: int, most: int) -> int:

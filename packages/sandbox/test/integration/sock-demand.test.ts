@@ -1,0 +1,67 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+
+import { afterEach, beforeEach, expect, it } from "vitest";
+
+import { SandboxPool, SockEngine } from "../../src/index.ts";
+import { CONFORMANCE_HANDLERS_DIR, CONFORMANCE_PACKAGES_DIR } from "../../src/testing/index.ts";
+
+const LIMITS = { memoryMb: 50, swappiness: 0, procs: 10, cpuPercent: 100, logMb: 1, scratchMb: 10 };
+const MOST = 4;
+
+let directory: string;
+let engine: SockEngine;
+let pool: SandboxPool;
+
+beforeEach(async () => {
+  directory = await mkdtemp(path.join(tmpdir(), "ol-demand-"));
+  engine = await SockEngine.create({
+    clusterId: `dem${Math.random().toString(36).slice(2, 10).padEnd(8, "0")}`,
+    workerName: "worker-0",
+    workDir: path.join(directory, "work"),
+    codeDir: CONFORMANCE_HANDLERS_DIR,
+    packagesDir: CONFORMANCE_PACKAGES_DIR,
+    networks: ["none"],
+    mostPrepared: MOST,
+  });
+  pool = SandboxPool.create({ engine, memoryMb: 2_000 });
+});
+
+afterEach(async () => {
+  await pool.close();
+  await engine.close();
+  await rm(directory, { recursive: true });
+});
+
+const burst = async (size: number, zygote?: string): Promise<void> => {
+  const spec = { name: "echo", code: "echo", network: "none", environment: {}, limits: LIMITS } as const;
+  const wanted = Array.from({ length: size }, () => pool.acquire({ ...spec, ...(zygote && { zygote }) }));
+  await Promise.all((await Promise.all(wanted)).map((sandbox) => sandbox.destroy()));
+};
+
+it("has as many processes ready as the last burst took, and fewer again when it is forgotten", async () => {
+  await expect.poll(() => engine.stats().prepared, { timeout: 5_000 }).toBe(1);
+  await burst(3);
+  await expect.poll(() => engine.stats().prepared, { timeout: 5_000 }).toBe(3);
+  expect(engine.stats().preparedMb).toBeGreaterThan(0.1);
+  await burst(3 * MOST);
+  await expect.poll(() => engine.stats().prepared, { timeout: 5_000 }).toBe(MOST);
+  // A burst is remembered for five seconds.
+  await expect.poll(() => engine.stats().prepared, { timeout: 15_000, interval: 250 }).toBe(1);
+}, 40_000);
+
+it("has one process ready at each zygote, and none when the zygote is gone", async () => {
+  await expect.poll(() => engine.stats().prepared, { timeout: 5_000 }).toBe(1);
+  const zygote = await pool.createZygote("one", {
+    network: "none",
+    packages: ["conformance"],
+    modules: ["ol_conformance"],
+    limits: LIMITS,
+  });
+  await expect.poll(() => engine.stats().prepared, { timeout: 5_000 }).toBe(2);
+  await burst(1, "one");
+  await expect.poll(() => engine.stats().prepared, { timeout: 5_000 }).toBe(2);
+  await zygote.kill();
+  await expect.poll(() => engine.stats().prepared, { timeout: 5_000 }).toBe(1);
+});
