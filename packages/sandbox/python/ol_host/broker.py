@@ -19,12 +19,13 @@ from ol_guest import messages
 
 from ol_host import cgroups, hierarchies, host, limits, processes
 from ol_host.desk import ZygoteDesk
-from ol_host.files import InUse, Scratch, Workspace
+from ol_host.files import InUse, Workspace
 from ol_host.forest import Forest
 from ol_host.leaves import Leaf
 from ol_host.meter import ScratchMeter
 from ol_host.outbound import Outbound
 from ol_host.pausing import Pauser
+from ol_host.places import Places
 from ol_host.resolv import Resolver
 from ol_host.soil import Soil
 from ol_host.tree import Base
@@ -185,6 +186,7 @@ class Broker:
             message = f"{request['workDir']} is in use by another worker; stop that one, or choose another directory"
             raise Refused("OL_SANDBOX_DIRECTORY_IN_USE", message) from error
         self._first_uid, self._uid_claim = (0, None) if self._rootless else host.claim_uid_block()
+        self._places = Places(self._files, None if self._rootless else self._first_uid, self._selector, self.log)
         self._groups = cgroups.GroupStock(request["groupPrefix"], found)
         self._open_groups(notes)
         swept = self._files.sweep()
@@ -286,7 +288,6 @@ class Broker:
 
     def _assign(self, leaf: Leaf, request: "dict[str, typing.Any]") -> None:
         """Tells the leaf what to become. What fails here takes the leaf along."""
-        owner = None if self._rootless else self._first_uid + leaf.uid
         descriptors: "list[int]" = []
         resolver: "list[int]" = []
         try:
@@ -294,11 +295,7 @@ class Broker:
                 limits.apply(leaf.group, request["limits"])
             code = self._files.open_code(request["code"])
             descriptors.append(code)
-            leaf.scratch = self._files.make_scratch(request["name"], request["sandbox"], owner)
-            descriptors.append(self._files.scratch_tree(leaf.scratch))
-            listener = self._files.listen(leaf.scratch)
-            descriptors.append(listener.detach())
-            descriptors.extend(leaf.scratch.output_fds)
+            descriptors.extend(self._places.take(leaf, request["name"], request["sandbox"]))
             if leaf.network == "outbound":
                 resolver = self._resolver.detached()
             leaf.log_mb = request["limits"]["logMb"]
@@ -316,9 +313,7 @@ class Broker:
             messages.send(leaf.channel, message, descriptors + resolver)
         except OSError:
             # It never got them, so they can go before it does.
-            scratch, leaf.scratch = leaf.scratch, None
-            if scratch is not None:
-                self._remove(scratch)
+            self._places.leave(leaf)
             leaf.kill()
             raise
         finally:
@@ -385,55 +380,27 @@ class Broker:
         leaf.out_of_disk = True
         leaf.kill()
 
+    def leaf_waits(self, leaf: Leaf) -> None:
+        self._places.prepare(leaf)
+
     def leaf_ended(self, leaf: Leaf) -> None:
         """Tells the worker, then removes what is left."""
         scratch = leaf.scratch
         if scratch is None:
+            self._places.leave(leaf)
             return
         self._pauser.forget(leaf)
         if self._sandboxes.get(scratch.sandbox) is leaf:
             self._wire.send({"v": 1, "event": "exit", "sandbox": scratch.sandbox, **leaf.end()})
             del self._sandboxes[scratch.sandbox]
             self._destroyed += 1
-        self._remove(scratch)
+        self._places.leave(leaf)
         for number in leaf.waiting:
             self._wire.send({"v": 1, "id": number, "ok": {}})
 
     def _on_outbound_lost(self, reason: str) -> None:
         self.log("error", f"{reason}; its sandboxes are ended, and the next one gets new rules")
         self._forest.end_outbound(reason)
-
-    def _remove(self, scratch: Scratch) -> None:
-        try:
-            self._files.remove_scratch(scratch)
-        except OSError as error:
-            # One full disk must not end all other sandboxes; the next start tries again.
-            self.log("error", f"what sandbox {scratch.sandbox} left behind could not be removed: {error}")
-        self._empty_trash()
-
-    def _empty_trash(self) -> bool:
-        trash = self._files.trash
-        before = trash.process_id
-        empty = trash.empty()
-        now = trash.process_id
-        if now is not None and now != before:
-            self._watch_trash(now)
-        return empty
-
-    def _watch_trash(self, pid: int) -> None:
-        """What is put into the trash while rm is at work waits for its end."""
-        try:
-            pidfd = os.pidfd_open(pid)
-        except OSError:
-            # No descriptor is left: it goes on when the next sandbox ends.
-            return
-
-        def ended() -> None:
-            self._selector.unregister(pidfd)
-            os.close(pidfd)
-            self._empty_trash()
-
-        self._selector.register(pidfd, selectors.EVENT_READ, ended)
 
     def _close(self, request: "dict[str, typing.Any]") -> None:
         self._begin_close(request["id"])
@@ -452,7 +419,7 @@ class Broker:
     def _try_to_finish(self, now: float) -> None:
         """Ends the broker once nothing is left, or when it takes too long: the next start sweeps what stays."""
         assert self._close_deadline is not None
-        empty = self._forest.empty and self._empty_trash()
+        empty = self._forest.empty and self._places.empty_trash()
         if not empty and now < self._close_deadline:
             return
         self._groups.close()

@@ -42,7 +42,15 @@ class Scratch:
         self.directory_fd = directory_fd
         # A detached mount of the directory, which becomes the sandbox's /host; then -1.
         self.tree_fd = tree_fd
+        # The socket on which the sandbox awaits the worker; -1 before it is made, and when it was handed over.
+        self.listener_fd = -1
         self.output_fds = output_fds
+
+    def hand_over(self) -> "tuple[int, int]":
+        """The mount and the listening socket, which are the caller's from now on."""
+        handed = self.tree_fd, self.listener_fd
+        self.tree_fd = self.listener_fd = -1
+        return handed
 
     def cut_output(self, limit_mb: int) -> None:
         """stdout and stderr together hold at most `limit_mb`; what is over is cut off at the end."""
@@ -52,7 +60,7 @@ class Scratch:
                 os.ftruncate(descriptor, share)
 
     def close(self) -> None:
-        for descriptor in (self.directory_fd, self.tree_fd, *self.output_fds):
+        for descriptor in (self.directory_fd, self.tree_fd, self.listener_fd, *self.output_fds):
             if descriptor >= 0:
                 os.close(descriptor)
 
@@ -124,12 +132,7 @@ class Workspace:
 
     def make_scratch(self, name: str, sandbox: str, owner: "int | None") -> Scratch:
         """`owner` is the host's uid of the sandbox, None where it is our own."""
-        try:
-            os.mkdir(name, 0o711, dir_fd=self.handlers_fd)
-        except FileExistsError:
-            # Another sandbox of the same name is there too.
-            pass
-        parent = kernel.openat2(self.handlers_fd, name, os.O_RDONLY | os.O_DIRECTORY)
+        parent = self._directory_of(name)
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, parent)
             undo_on_failure = undo.enter_context(contextlib.ExitStack())
@@ -149,29 +152,48 @@ class Workspace:
                 undo_on_failure.callback(os.close, outputs[-1])
             if owner is not None:
                 os.fchown(directory, owner, owner)
+            scratch = Scratch(name, sandbox, directory, tree, outputs)
+            undo_on_failure.callback(_unlink_if_there, f"{sandbox}.sock", self.run_fd)
+            scratch.listener_fd = self._listen(scratch)
             undo_on_failure.pop_all()
-        return Scratch(name, sandbox, directory, tree, outputs)
+        return scratch
 
-    def scratch_tree(self, scratch: Scratch) -> int:
-        """The mount, which is the caller's from now on."""
-        tree, scratch.tree_fd = scratch.tree_fd, -1
-        return tree
+    def rename_scratch(self, scratch: Scratch, name: str, sandbox: str) -> None:
+        """Gives it the names by which worker and people find it."""
+        before = kernel.openat2(self.handlers_fd, scratch.name, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            after = self._directory_of(name)
+            try:
+                os.rename(scratch.sandbox, sandbox, src_dir_fd=before, dst_dir_fd=after)
+            finally:
+                os.close(after)
+        finally:
+            os.close(before)
+        old_socket = f"{scratch.sandbox}.sock"
+        scratch.name, scratch.sandbox = name, sandbox
+        os.rename(old_socket, f"{sandbox}.sock", src_dir_fd=self.run_fd, dst_dir_fd=self.run_fd)
 
-    def listen(self, scratch: Scratch) -> socket.socket:
+    def _directory_of(self, name: str) -> int:
+        """Where the scratch directories of a name are."""
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, 0o711, dir_fd=self.handlers_fd)
+        return kernel.openat2(self.handlers_fd, name, os.O_RDONLY | os.O_DIRECTORY)
+
+    def _listen(self, scratch: Scratch) -> int:
         """The socket lives where no sandbox sees it; people find it by the link in the scratch directory."""
         name = f"{scratch.sandbox}.sock"
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # A path by descriptor: the real one may be longer than the 108 bytes that an address holds.
-        listener.bind(f"/proc/self/fd/{self.run_fd}/{name}")
-        listener.listen(1)
-        os.link(
-            name,
-            "server_pipe",
-            src_dir_fd=self.run_fd,
-            dst_dir_fd=scratch.directory_fd,
-            follow_symlinks=False,
-        )
-        return listener
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            # A path by descriptor: the real one may be longer than the 108 bytes that an address holds.
+            listener.bind(f"/proc/self/fd/{self.run_fd}/{name}")
+            listener.listen(1)
+            os.link(
+                name,
+                "server_pipe",
+                src_dir_fd=self.run_fd,
+                dst_dir_fd=scratch.directory_fd,
+                follow_symlinks=False,
+            )
+            return listener.detach()
 
     def remove_scratch(self, scratch: Scratch) -> None:
         """Saves the last output, then removes everything the sandbox had. Its processes must be gone."""

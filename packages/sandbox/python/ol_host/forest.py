@@ -39,6 +39,10 @@ _MOST_UNFORKED = 64
 class Worker(typing.Protocol):
     """Who hears what becomes of leaves and zygotes."""
 
+    def leaf_waits(self, leaf: Leaf) -> None:
+        """It is being forked, for whoever comes."""
+        ...
+
     def leaf_ended(self, leaf: Leaf) -> None:
         """It is gone; told once, while its cgroup is still its own."""
         ...
@@ -173,7 +177,9 @@ class Forest:
         stock = zygote.stock(network)
         # One that is still importing serves who cannot wait, and nobody in advance.
         while zygote.ready and zygote.alive and len(stock.waiting) < self._wanted(stock, time.monotonic()):
-            stock.waiting.append(self._ask_for_leaf(zygote, network))
+            leaf = self._ask_for_leaf(zygote, network)
+            stock.waiting.append(leaf)
+            self._worker.leaf_waits(leaf)
         if len(stock.waiting) > self._soil.prepared and self._shrink_moment is None:
             self._shrink_moment = time.monotonic() + _SHRINK_SEC
 

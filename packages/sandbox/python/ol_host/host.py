@@ -17,8 +17,8 @@ _BLOCKS = 4_000
 _UID_CLAIMS = "/run/ol-uids.lock"
 # Ours: the directories, what every tree is made of (some thirty), and what making a sandbox takes for a moment.
 _OWN_DESCRIPTORS = 100
-# Channel, pidfd, scratch directory and its mount, two outputs, the group's memory event.
-_DESCRIPTORS_PER_SANDBOX = 7
+# Channel, pidfd, scratch directory and its mount, listening socket, two outputs, the group's memory event.
+_DESCRIPTORS_PER_SANDBOX = 8
 
 
 def has_root_rights(uid: int, uid_map: str) -> bool:

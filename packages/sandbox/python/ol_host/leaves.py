@@ -26,6 +26,8 @@ class Leaf:
         self.channel: "socket.socket | None" = channel
         # None until the zygote has forked it.
         self.pidfd: "int | None" = None
+        # What it will have as its scratch, made in advance.
+        self.place: "Scratch | None" = None
         # None while it waits to become a sandbox.
         self.scratch: "Scratch | None" = None
         self.log_mb = 0
