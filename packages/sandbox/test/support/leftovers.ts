@@ -9,7 +9,7 @@ export interface Traces {
   readonly workDirs: readonly string[];
   /** Sessions of the processes under test (their process ids, started detached). */
   readonly sessions?: readonly number[];
-  /** Processes of these sessions belong to a worker that shall live. */
+  /** Workers that shall live, by process id, which is also their session: what is in it or below them is theirs. */
   readonly living?: readonly number[];
 }
 
@@ -44,7 +44,6 @@ const why = (pid: number, traces: Traces): string | undefined => {
   // A zombie holds nothing; whoever has to reap it is reported if it is one of ours.
   if (stat === null || stat[0] === "Z") return undefined;
   const session = Number(stat[3]);
-  if (traces.living?.includes(session)) return undefined;
   if (traces.sessions?.includes(session)) return "its session";
   const text = (file: string): string => tryTo(() => readFileSync(`/proc/${pid}/${file}`, "utf8")) ?? "";
   const mentions = (where: string): boolean =>
@@ -60,12 +59,18 @@ const commandOf = (pid: number): string =>
   (tryTo(() => readFileSync(`/proc/${pid}/cmdline`, "utf8")) ?? "").replaceAll("\0", " ");
 
 /** Processes that belong to these workers. */
-export const processesOf = (traces: Traces): { readonly pid: number; readonly because: string }[] =>
-  processIds().flatMap((pid) => {
-    if (pid === process.pid) return [];
+export const processesOf = (traces: Traces): { readonly pid: number; readonly because: string }[] => {
+  const living = traces.living ?? [];
+  const isOfLiving = (pid: number): boolean => living.includes(Number(statFields(pid)?.[3]));
+  const found = processIds().flatMap((pid) => {
+    if (pid === process.pid || isOfLiving(pid)) return [];
     const because = why(pid, traces);
     return because === undefined ? [] : [{ pid, because }];
   });
+  // A sandbox that waits to be used has a session of its own.
+  const below = new Set(found.length === 0 ? [] : living.flatMap(descendantsOf));
+  return found.filter(({ pid }) => !below.has(pid));
+};
 
 const mountsOf = (traces: Traces): string[] =>
   readFileSync("/proc/self/mountinfo", "utf8")
