@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { lstatSync, mkdirSync, renameSync } from "node:fs";
+import { lstatSync, renameSync } from "node:fs";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -21,7 +21,7 @@ const UNUSED = ".unused";
 
 /**
  * Code from a directory on this machine. A sandbox never sees that directory: it gets a snapshot under
- * codeDir/NAME/DIGEST, so that who edits a file changes no running lambda and uploads are never visible half-done.
+ * codeDir/NAME@DIGEST, so that who edits a file changes no running lambda and uploads are never visible half-done.
  */
 export class LocalCodeSource implements CodeSource, AsyncDisposable {
   readonly #registryDir: string;
@@ -83,11 +83,11 @@ export class LocalCodeSource implements CodeSource, AsyncDisposable {
 
   /** Counts a use of the version, which is then on disk. */
   async #adopt(name: string, digest: string, fresh: string): Promise<string> {
-    const dir = `${name}/${digest}`;
+    const dir = `${name}@${digest}`;
     let moved = false;
     try {
       // No await before the use is counted: a removal must not come between.
-      moved = this.#move(fresh, name, dir);
+      moved = this.#move(fresh, dir);
       this.#uses.set(dir, (this.#uses.get(dir) ?? 0) + 1);
     } finally {
       if (!moved) await rm(fresh, { recursive: true, force: true });
@@ -96,9 +96,8 @@ export class LocalCodeSource implements CodeSource, AsyncDisposable {
   }
 
   /** False if the version is there already. */
-  #move(fresh: string, name: string, dir: string): boolean {
+  #move(fresh: string, dir: string): boolean {
     const target = join(this.#codeDir, dir);
-    mkdirSync(join(this.#codeDir, name), { recursive: true });
     if (lstatSync(target, { throwIfNoEntry: false }) !== undefined) return false;
     renameSync(fresh, target);
     return true;

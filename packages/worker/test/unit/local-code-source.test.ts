@@ -27,7 +27,7 @@ describe("code from a local directory", () => {
     const code = await source.resolve("a", never);
     await write("a", "new");
     expect(await readFile(join(codeDir, code.dir, "f.py"), "utf8")).toBe("old");
-    expect(code).toMatchObject({ name: "a", dir: `a/${code.digest}` });
+    expect(code).toMatchObject({ name: "a", dir: `a@${code.digest}` });
   });
 
   it("has a stamp that changes with the code, and a digest that changes only with its content", async () => {
@@ -48,14 +48,14 @@ describe("code from a local directory", () => {
     const first = await source.resolve("a", never);
     const second = await source.resolve("a", never);
     source.release(first);
-    expect(await readdir(join(codeDir, "a"))).toEqual([first.digest]);
+    expect(await readdir(codeDir)).toEqual([".unused", `a@${first.digest}`]);
     source.release(second);
     const third = await source.resolve("a", never);
     await source[Symbol.asyncDispose]();
-    expect(await readdir(join(codeDir, "a"))).toEqual([third.digest]);
+    expect(await readdir(codeDir)).toEqual([".unused", `a@${third.digest}`]);
     source.release(third);
     await source[Symbol.asyncDispose]();
-    expect(await readdir(join(codeDir, "a"))).toEqual([]);
+    expect(await readdir(codeDir)).toEqual([".unused"]);
   });
 
   it("has its ol.yaml read from the snapshot", async () => {
@@ -69,7 +69,7 @@ describe("code from a local directory", () => {
     await write("a", "nonsense: 1\n", "ol.yaml");
     await expect(source.resolve("a", never)).rejects.toMatchObject({ code: "OL_BUNDLE_BAD_CONFIG" });
     await source[Symbol.asyncDispose]();
-    expect(await readdir(join(codeDir, "a"))).toEqual([]);
+    expect(await readdir(codeDir)).toEqual([".unused"]);
   });
 
   it("that is not there leaves nothing behind either", async () => {
