@@ -17,9 +17,6 @@ const WORKER_HEAP_KB = 1_024;
 
 afterAll(forgetAccounts);
 
-/** More than one are kept ready for some time after each burst, which would have to be waited for here. */
-const STEADY = { mostPrepared: 1 };
-
 interface Usage {
   readonly exact: {
     readonly workerDescriptors: number;
