@@ -1,15 +1,9 @@
 """A leaf: the process that a lambda's code runs in. Two halves, so that the slow one can be done in advance.
 
-<<<<<<< HEAD
-`prepare` needs nothing of the lambda: cgroup, namespaces, /proc. Then the leaf waits on its channel for
-{"op": "assign", ...} with five descriptors: the handler's tree, the scratch directory's tree, the listening
-socket, stdout, stderr, and perhaps a resolv.conf of its own. `confine` takes the rest away for good; only then is the lambda's code looked at.
-=======
 `prepare` needs nothing of the lambda: cgroup, namespaces, mounts, signals, fresh random numbers, and a rehearsal of
 the first call. Then the leaf waits on its channel for {"op": "assign", ...} with five descriptors: the handler's
-tree, the scratch directory's tree, the listening socket, stdout, stderr. `confine` takes the rest away for good; only
-then is the lambda's code looked at.
->>>>>>> 464f380 (wip)
+tree, the scratch directory's tree, the listening socket, stdout, stderr, and perhaps a sixth, a resolv.conf of its
+own. `confine` takes the rest away for good; only then is the lambda's code looked at.
 
 On the channel the leaf sends {"op": "failed", "error": "step: reason"} if it must; closing it is the good news.
 """
