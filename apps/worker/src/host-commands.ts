@@ -1,7 +1,8 @@
-import { rm } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 
 import { isOlError } from "@ol/common";
-import { loadWorkerConfig } from "@ol/config";
+import { loadWorkerConfig, type WorkerIdentity, workerIdentity } from "@ol/config";
 import { type HostReport, inspectHost, sweepSock } from "@ol/sandbox";
 
 import { codeDirOf } from "./process.ts";
@@ -23,9 +24,15 @@ export const sweep = async (file: string, json: boolean, environment: Environmen
   const codeDir = codeDirOf(config);
   const report = await sweepSock({ clusterId, workerName, workDir, codeDir });
   // The copies of the lambdas' code, which nobody runs any more.
-  await rm(codeDir, { recursive: true, force: true });
+  // By rm, which follows no link that its owner, who may not be us, puts in its way.
+  await promisify(execFile)("rm", ["-rf", "--one-file-system", "--", codeDir]);
   return { text: json ? printed(report) : `removed ${report.removed} leftovers\n`, exitCode: 0 };
 };
+
+const userDetail = ({ name, uid }: WorkerIdentity): string =>
+  uid === 0
+    ? "root: a worker started by root keeps root's rights, since the cluster directory is root's; give the directory to another user, or set worker_user"
+    : `a worker started by root becomes ${name}, and only the sandbox engine keeps root`;
 
 const withConfig = async (
   report: HostReport,
@@ -34,8 +41,9 @@ const withConfig = async (
 ): Promise<HostReport> => {
   if (file === undefined) return report;
   try {
-    await loadWorkerConfig(file, environment);
-    return { ...report, checks: [...report.checks, { name: "configuration", ok: true, detail: file }] };
+    const config = await loadWorkerConfig(file, environment);
+    const user = { name: "worker_user", ok: true, detail: userDetail(await workerIdentity(config)) };
+    return { ...report, checks: [...report.checks, { name: "configuration", ok: true, detail: file }, user] };
   } catch (error) {
     if (!isOlError(error)) throw error;
     const check = { name: "configuration", ok: false, detail: error.message };

@@ -1,10 +1,19 @@
-import { createLogger, loadWorkerConfig, type OpenLogger, type WorkerConfig } from "@ol/config";
+import {
+  createLogger,
+  identityToBecome,
+  loadWorkerConfig,
+  type OpenLogger,
+  type WorkerConfig,
+  type WorkerIdentity,
+} from "@ol/config";
 import { CleanupStack, type Logger } from "@ol/common";
 import { LambdaManager } from "@ol/lambda";
 import { SandboxPool, SockEngine } from "@ol/sandbox";
 import { LocalCodeSource, Worker } from "@ol/worker";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 
+import { giveUpRoot } from "./privileges.ts";
 import { VERSION } from "./version.ts";
 
 /** A worker with all its parts. */
@@ -21,13 +30,18 @@ export interface RunningWorker {
 /** Bytes of code live here, in the worker's own directory. */
 export const codeDirOf = ({ workerDir }: WorkerConfig): string => join(workerDir, "code");
 
-const makeEngine = (config: WorkerConfig, logger: Logger): Promise<SockEngine> =>
+const makeEngine = (
+  config: WorkerConfig,
+  identity: WorkerIdentity | undefined,
+  logger: Logger,
+): Promise<SockEngine> =>
   SockEngine.create({
     clusterId: config.clusterId,
     workerName: config.workerName,
     workDir: config.workerDir,
     codeDir: codeDirOf(config),
     logDir: config.lambdaLogDir,
+    ...(identity !== undefined && { worker: { uid: identity.uid, gid: identity.gid } }),
     networks: [config.network],
     downsizePaused: config.downsizePausedMem,
     ...(config.enableSeccomp ? {} : { weaken: ["seccomp"] as const }),
@@ -57,8 +71,14 @@ const assemble = async (
   logger: OpenLogger,
   undo: CleanupStack,
 ): Promise<Omit<RunningWorker, "close">> => {
-  const engine = await makeEngine(config, logger);
+  const identity = await identityToBecome(config);
+  const engine = await makeEngine(config, identity, logger);
   undo.add(() => engine.close());
+  if (identity !== undefined) {
+    // Before anything comes from outside: no request and no lambda's code is ever read with root's rights.
+    await giveUpRoot(identity, existsSync(config.registryDir) ? [config.registryDir] : []);
+    logger.info("gave up root; the broker keeps it", { user: identity.name });
+  }
   // After the engine, which holds the lock of the directory: another worker's code must not be swept.
   const source = await LocalCodeSource.create({
     registryDir: config.registryDir,

@@ -23,6 +23,12 @@ export const CONFIG_ERRORS = {
     about:
       "A key is unknown, not available in this version, or has a value of the wrong type or range. One line for each mistake, with the nearest valid key.",
   },
+  OL_CONFIG_WORKER_USER: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "The user that the worker is to become (worker_user, or the cluster directory's owner) does not exist, or cannot read what a worker needs; the message says what.",
+  },
   OL_CONFIG_WRITE_FAILED: {
     causedBy: "system",
     status: 500,

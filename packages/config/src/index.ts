@@ -11,3 +11,4 @@ export * from "./schema.ts";
 export type * from "./template.ts";
 export * from "./validate.ts";
 export * from "./worker-config.ts";
+export * from "./worker-identity.ts";

@@ -1,7 +1,6 @@
 /** Keys that the configuration will have once what they configure exists. */
 export const LATER_KEYS: readonly string[] = [
   "worker_tls",
-  "worker_user",
   "install_wait_ms",
   "registry_server",
   "registry_access_key",

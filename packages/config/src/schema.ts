@@ -83,6 +83,14 @@ export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
     description: "The TCP port that the worker listens on; 0 is any free one.",
     default: 8080,
   },
+  worker_user: {
+    type: "string",
+    pattern: "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$",
+    expects: "a user's name or number",
+    description:
+      "Whom a worker started by root becomes once its sandbox engine runs: a name or a number, with that user's primary group and no other. The engine keeps root. Has no meaning for a worker that is not started by root.",
+    defaultText: "the owner of the cluster directory",
+  },
   worker_slots: {
     ...whole(1, 10_000),
     description: "How many calls run at once; more wait in queues.",

@@ -3,6 +3,7 @@ export interface WorkerTemplate {
   readonly worker_dir?: string;
   readonly worker_url?: string;
   readonly worker_port?: number | string;
+  readonly worker_user?: string;
   readonly worker_slots?: number;
   readonly queue_timeout_ms?: number;
   readonly pause_linger_ms?: number;

@@ -32,6 +32,8 @@ export interface WorkerConfig {
   readonly addresses: readonly string[];
   /** 0 is any free port. */
   readonly workerPort: number;
+  /** As configured; `workerIdentity` finds out who that is. */
+  readonly workerUser?: string;
   readonly workerSlots: number;
   readonly queueTimeoutMs: number;
   /** 0 is never. */
@@ -131,6 +133,7 @@ const fill = (template: WorkerTemplate, place: Place): WorkerConfig => {
     workerUrl,
     addresses: addressesOf(workerUrl),
     workerPort: Number(template.worker_port ?? 8080),
+    ...(template.worker_user === undefined ? {} : { workerUser: template.worker_user }),
     workerSlots: template.worker_slots ?? 4 * availableParallelism(),
     queueTimeoutMs: template.queue_timeout_ms ?? 10_000,
     pauseLingerMs: template.pause_linger_ms ?? 1000,

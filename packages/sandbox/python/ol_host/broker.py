@@ -181,7 +181,9 @@ class Broker:
             self._enter_own_namespace()
         base = Base(request["runtimeDir"], request.get("packagesDir"))
         try:
-            self._files = Workspace(request["workDir"], request["codeDir"], request.get("logDir"))
+            self._files = Workspace(
+                request["workDir"], request["codeDir"], request.get("logDir"), self._worker_ids(request)
+            )
         except InUse as error:
             message = f"{request['workDir']} is in use by another worker; stop that one, or choose another directory"
             raise Refused("OL_SANDBOX_DIRECTORY_IN_USE", message) from error
@@ -236,6 +238,14 @@ class Broker:
             **limits.in_force(self._groups, self._rootless),
             "notes": notes,
         }
+
+    def _worker_ids(self, request: "dict[str, typing.Any]") -> "tuple[int, int] | None":
+        worker = request.get("worker")
+        if worker is None:
+            return None
+        if self._rootless:
+            raise Refused("OL_SANDBOX_BAD_OPTIONS", "only a worker started by root can become another user")
+        return worker["uid"], worker["gid"]
 
     def _enter_own_namespace(self) -> None:
         try:

@@ -66,18 +66,33 @@ class Scratch:
 
 
 class Workspace:
-    """`work` holds handlers/NAME/SANDBOX (scratch), run/ (sockets, the lock) and trash/; `code` the lambdas' code."""
+    """`work` holds handlers/NAME/SANDBOX (scratch), run/ (sockets, the lock) and trash/; `code` the lambdas' code.
 
-    def __init__(self, work: str, code: str, logs: "str | None") -> None:
+    `worker` is the user and group that a worker started by root becomes: it may connect to the sockets and look after
+    the code, and writes nothing else here.
+    """
+
+    def __init__(self, work: str, code: str, logs: "str | None", worker: "tuple[int, int] | None" = None) -> None:
         self._work = work
+        self._worker = worker
         self.work_fd = os.open(work, _DIRECTORY)
-        self.run_fd = self._open_own("run", 0o700)
+        # To be entered, not to be read or written: who connects knows the socket's name, and owns the socket.
+        self.run_fd = self._open_own("run", 0o700 if worker is None else 0o711)
         self._lock()
         # Not for others to enter: what a rootless sandbox makes is its user's, a program with the setuid bit included.
         self.handlers_fd = self._open_own("handlers", 0o700)
         self.trash = Trash(self._open_own("trash", 0o700))
         self.code_fd = os.open(code, _DIRECTORY)
+        self._hand_over_code()
         self.logs_fd = None if logs is None else os.open(logs, _DIRECTORY)
+
+    def _hand_over_code(self) -> None:
+        """Copies that belong to another user, of an earlier start, could not be removed by the worker later."""
+        if self._worker is None or os.fstat(self.code_fd).st_uid == self._worker[0]:
+            return
+        for name in os.listdir(self.code_fd):
+            self.trash.put(name, self.code_fd)
+        os.fchown(self.code_fd, *self._worker)
 
     def _open_own(self, name: str, mode: int) -> int:
         """Made if it is not there. One that is there becomes ours alone, whoever made it: only root can do that to
@@ -184,7 +199,12 @@ class Workspace:
         name = f"{scratch.sandbox}.sock"
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             # A path by descriptor: the real one may be longer than the 108 bytes that an address holds.
+            if self._worker is not None:
+                # The name that bind makes has this mode from the beginning.
+                os.fchmod(listener.fileno(), 0o600)
             listener.bind(f"/proc/self/fd/{self.run_fd}/{name}")
+            if self._worker is not None:
+                os.chown(name, *self._worker, dir_fd=self.run_fd, follow_symlinks=False)
             listener.listen(1)
             os.link(
                 name,
@@ -231,7 +251,7 @@ class Workspace:
         try:
             for stream, source, size in zip(_STREAMS, scratch.output_fds, sizes):
                 if size > 0:
-                    _copy_tail(source, size, directory, f"{scratch.sandbox}.{stream}")
+                    _copy_tail(source, size, directory, f"{scratch.sandbox}.{stream}", self._worker)
             _keep_newest(directory, _KEPT_SANDBOXES * len(_STREAMS))
         finally:
             os.close(directory)
@@ -286,10 +306,12 @@ def _unlink_if_there(name: str, directory_fd: int) -> None:
         return
 
 
-def _copy_tail(source: int, size: int, directory_fd: int, name: str) -> None:
+def _copy_tail(source: int, size: int, directory_fd: int, name: str, owner: "tuple[int, int] | None") -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     target = os.open(name, flags, 0o640, dir_fd=directory_fd)
     try:
+        if owner is not None:
+            os.fchown(target, *owner)
         data = os.pread(source, _KEPT_BYTES, max(0, size - _KEPT_BYTES))
         while data:
             data = data[os.write(target, data) :]

@@ -54,6 +54,7 @@ export class BrokerClient {
   #ended: string | undefined;
   #closing = false;
   readonly exited: Promise<void>;
+  #letGo: () => void = () => undefined;
 
   constructor(python: string, events: BrokerEvents, logger: Logger) {
     this.#events = events;
@@ -68,6 +69,7 @@ export class BrokerClient {
       this.#lastWords = (this.#lastWords + text).slice(-LAST_WORDS_BYTES);
     });
     this.exited = new Promise((resolve) => {
+      this.#letGo = resolve;
       this.#process.once("error", (error) => {
         this.#onEnd(`the broker could not be started: ${error.message}`);
         resolve();
@@ -113,13 +115,33 @@ export class BrokerClient {
   /** A broker that hangs is as good as lost; with it gone its sandboxes are, and everybody hears of it. */
   #giveUp(reason: string): void {
     this.#lastWords += `\n${reason}`;
-    this.#process.kill("SIGKILL");
+    this.#kill(reason);
+  }
+
+  /** A worker that gave up root may not: then the broker is let go of, and ends when it reads the end of the socket. */
+  #kill(reason: string): void {
+    try {
+      // Not the child's own kill, which tells of a refusal by an event that means that it was never started.
+      if (
+        this.#process.exitCode === null &&
+        this.#process.signalCode === null &&
+        this.#process.pid !== undefined
+      )
+        process.kill(this.#process.pid, "SIGKILL");
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "ESRCH") return;
+      if (code !== "EPERM") throw error;
+      this.#process.stdio[3]?.destroy();
+      this.#onEnd(`the broker hangs: ${reason}`);
+      this.#letGo();
+    }
   }
 
   /** Ends every sandbox and the broker; waits for its exit, and kills it if it takes too long. */
   async close(): Promise<void> {
     this.#closing = true;
-    const timer = setTimeout(() => this.#process.kill("SIGKILL"), CLOSE_TIMEOUT_MS);
+    const timer = setTimeout(() => this.#kill("it did not end in time"), CLOSE_TIMEOUT_MS);
     try {
       this.#wire.end();
       await this.exited;

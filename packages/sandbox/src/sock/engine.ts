@@ -1,4 +1,5 @@
 import { mkdir, open, type FileHandle } from "node:fs/promises";
+import { constants } from "node:fs";
 import { type Socket, connect } from "node:net";
 import path from "node:path";
 
@@ -21,6 +22,8 @@ import { findPython } from "./python.ts";
 import { startFields } from "./start-fields.ts";
 import { SockZygotes } from "./zygotes.ts";
 
+// Linux's, which Node has no name for: a place to begin paths at, also for who may not read the directory.
+const O_PATH = 0o10000000;
 // A connection to a listening unix socket is made at once or not at all; this only bounds a machine that hangs.
 const CONNECT_TIMEOUT_MS = 10_000;
 
@@ -95,7 +98,7 @@ export class SockEngine implements SandboxEngine {
     );
     try {
       const started = await broker.request("start", startFields(options));
-      const runDir = await open(path.join(options.workDir, "run"));
+      const runDir = await open(path.join(options.workDir, "run"), O_PATH | constants.O_DIRECTORY);
       return new SockEngine({ broker, runDir, exits, zygotes, lost: lost.promise }, started, logger);
     } catch (error) {
       await broker.close();

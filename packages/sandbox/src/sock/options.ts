@@ -26,6 +26,11 @@ export interface SockEngineOptions {
   readonly workDir: string;
   /** Directory under which every sandbox's code lies. Made if it is not there. */
   readonly codeDir: string;
+  /**
+   * Whom this process, started by root, becomes after `create`; the broker stays root. It may connect to the sandboxes,
+   * and gets `codeDir`, which is emptied if it is not theirs yet.
+   */
+  readonly worker?: { readonly uid: number; readonly gid: number };
   /** Where the last output of destroyed sandboxes is kept, as NAME/SANDBOX.stdout and .stderr; default: nowhere. */
   readonly logDir?: string;
   /** Command or path of the Python to use; default `python3`. */
