@@ -131,6 +131,7 @@ const main = async () => {
   const matrix = async () => {
     process.stdout.write("\n== every Node and Python\n");
     const counts = await runMatrix((text) => process.stdout.write(text), interruption.signal);
+    if (interruption.signal.aborted) process.exit(130);
     if (counts.failed > 0) failures.push("every Node and Python");
     for (const key of Object.keys(total)) total[key] += counts[key];
   };

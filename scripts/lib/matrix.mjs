@@ -69,12 +69,12 @@ const execute = (command, args, options) =>
   });
 
 /** The Python's own tests of the guest runtime; they need no Node. */
-const runUnittest = async ({ path }) => {
+const runUnittest = async ({ path }, signal) => {
   const directory = join(repositoryRoot, "packages/sandbox/test/python");
   const { code, output } = await execute(
     path,
     ["-m", "unittest", "discover", "-s", directory, "-t", directory],
-    {},
+    { signal },
   );
   const ran = Number(/^Ran (\d+) tests/m.exec(output)?.[1] ?? 0);
   const passed = code === 0 && ran > 0;
@@ -95,7 +95,7 @@ const makePlace = ({ node, python, user }) => {
   return place;
 };
 
-const runVitest = async (combination, place) => {
+const runVitest = async (combination, place, signal) => {
   const { node, python, user, tests } = combination;
   const file = join(place, "home/results.json");
   // The other way to read the configuration writes beside it, which only the repository's owner may.
@@ -114,7 +114,7 @@ const runVitest = async (combination, place) => {
     PATH: `${join(place, "bin")}:${SYSTEM_PATH}`,
     ...(user.isOther && { HOME: join(place, "home") }),
   };
-  const { code, output } = await execute(command, rest, { cwd: repositoryRoot, env });
+  const { code, output } = await execute(command, rest, { cwd: repositoryRoot, env, signal });
   const text = await readFile(file, "utf8").catch(() => undefined);
   const results = text === undefined ? undefined : JSON.parse(text);
   return { counts: countTests(results, code), output: failuresIn(results) || output.slice(-4_000) };
@@ -138,12 +138,12 @@ const sum = (all) => {
 };
 
 /** Runs one combination; prints what failed. */
-export const runCombination = async (combination, write) => {
+export const runCombination = async (combination, write, signal) => {
   const beganMs = performance.now();
   const place = makePlace(combination);
   try {
-    const parts = [await runVitest(combination, place)];
-    if (combination.unittest) parts.push(await runUnittest(combination.python));
+    const parts = [await runVitest(combination, place, signal)];
+    if (combination.unittest) parts.push(await runUnittest(combination.python, signal));
     for (const { counts, output } of parts) if (counts.failed > 0) write(`${output}\n`);
     const seconds = Math.round((performance.now() - beganMs) / 1000);
     const { node, python } = combination;
@@ -168,7 +168,7 @@ export const usersHere = () =>
       ]
     : [{ name: "ordinary user", isOther: false }];
 
-/** Runs all combinations; `signal` ends it between two of them. Returns the counts of all of them together. */
+/** Runs all combinations; `signal` ends it early. Returns the counts of all of them together. */
 export const runMatrix = async (write, signal) => {
   const lookedFor = await Promise.all(NODE_LINES.map(findNode));
   const nodes = lookedFor.filter(({ path }) => path !== undefined);
@@ -177,7 +177,7 @@ export const runMatrix = async (write, signal) => {
   const rows = [];
   for (const combination of combinations(nodes, pythons, usersHere())) {
     if (signal.aborted) break;
-    const row = await runCombination(combination, write);
+    const row = await runCombination(combination, write, signal);
     rows.push(row);
     write(`${tableOf([row]).split("\n").at(-1)}\n`);
   }

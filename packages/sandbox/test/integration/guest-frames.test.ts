@@ -25,6 +25,8 @@ interface Guest {
 
 async function startGuest(source: string): Promise<Guest> {
   const directory = await mkdtemp(join(tmpdir(), "ol-guest-"));
+  // Registered first, so that it comes last.
+  onTestFinished(() => rm(directory, { recursive: true }));
   await writeFile(join(directory, "f.py"), source);
   const { socket, child } = await connectToGuest(directory);
   onTestFinished(async () => {
@@ -33,7 +35,6 @@ async function startGuest(source: string): Promise<Guest> {
       child.kill("SIGKILL");
       await once(child, "exit");
     }
-    await rm(directory, { recursive: true });
   });
   return attach(socket, directory);
 }
