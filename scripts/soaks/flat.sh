@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# 10,000 sandboxes made and destroyed one after the other, and 1,000 alive at once: nothing may be used up.
-# The everyday tests do a tenth of it. OL_TEST_SEED repeats a run.
+# 100,000 sandboxes made, called and destroyed, and 1,000 alive at once that are paused and woken, both by sixteen
+# clients: nothing may be used up. The everyday tests do a tenth of it, or less. OL_TEST_SEED repeats a run.
 set -euo pipefail
 export OL_TEST_SOAK=1
 node_modules/.bin/tsc -b packages/sandbox

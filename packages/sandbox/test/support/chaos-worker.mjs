@@ -108,6 +108,8 @@ const verbs = {
     return sandbox.id;
   },
   callHeld: (request) => callIn(held.get(request.sandbox), request),
+  /** True if it is paused now. */
+  pauseHeld: (request) => held.get(request.sandbox).pause(),
   destroyHeld: async (request) => {
     await held.get(request.sandbox).destroy();
     held.delete(request.sandbox);
@@ -125,7 +127,14 @@ const verbs = {
     return null;
   },
   cycles: async (request) => {
-    for (let cycle = 0; cycle < request.count; cycle += 1) await verbs.call(request);
+    let left = request.count;
+    const one = async () => {
+      while (left > 0) {
+        left -= 1;
+        await verbs.call(request);
+      }
+    };
+    await Promise.all(Array.from({ length: request.clients ?? 1 }, one));
     return null;
   },
   stats: async () => ({

@@ -132,13 +132,20 @@ export const leftovers = (traces: Traces): Findings => {
   ].sort();
 };
 
-/** What a process uses; null if it is gone. */
-export const usageOf = (pid: number): { descriptors: number; residentKb: number } | null => {
+/**
+ * What a process uses; null if it is gone. `anonymousKb` is its part (PSS) of memory that belongs to no file: its part
+ * of programs and libraries grows whenever somebody else who runs the same ends.
+ */
+export const usageOf = (
+  pid: number,
+): { readonly descriptors: number; readonly residentKb: number; readonly anonymousKb: number } | null => {
   if (!existsSync(`/proc/${pid}`)) return null;
   const status = tryTo(() => readFileSync(`/proc/${pid}/status`, "utf8"));
   const descriptors = tryTo(() => readdirSync(`/proc/${pid}/fd`).length);
-  if (status === null || descriptors === null) return null;
-  return { descriptors, residentKb: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) };
+  const rollup = tryTo(() => readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"));
+  if (status === null || descriptors === null || rollup === null) return null;
+  const residentKb = Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0);
+  return { descriptors, residentKb, anonymousKb: Number(/^Pss_Anon:\s+(\d+)/m.exec(rollup)?.[1] ?? 0) };
 };
 
 /** Descendants of a process, nearest first. */
