@@ -17,7 +17,7 @@ const TEST_MS = scaled(120_000, 3_600_000);
 /** From a tenth of the cycles to all of them. */
 const GROWTH = 1.05;
 // In few cycles node's memory still grows by how its collector works; what is in use does not.
-const WORKER_GROWTH = scaled(2.5, GROWTH);
+const WORKER_GROWTH = scaled(4, GROWTH);
 // What code that is compiled late takes. One sandbox that is not forgotten holds some kilobytes, in each of the cycles.
 const WORKER_HEAP_KB = 1_024;
 
