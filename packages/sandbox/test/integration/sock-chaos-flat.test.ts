@@ -41,12 +41,6 @@ interface Usage {
 /** How many processes wait follows demand, which is a matter of luck on a busy machine; here one waits always. */
 const STEADY = { mostPrepared: 1 };
 
-/** What is left over, without the processes that the broker still has: which one waits to be used changes. */
-const strangersOf = (cluster: TestCluster, worker: ChaosWorker): Findings => {
-  const own = new Set(descendantsOf(worker.brokerPid));
-  return cluster.leftovers(worker).filter((line) => !own.has(Number(/^process (\d+)/.exec(line)?.[1])));
-};
-
 /** What a worker and its broker hold when no sandbox is alive. */
 const usage = async (cluster: TestCluster, worker: ChaosWorker): Promise<Usage> => {
   await expect.poll(async () => (await worker.stats()).pool.sandboxes, { timeout: 10_000 }).toBe(0);
@@ -62,7 +56,7 @@ const usage = async (cluster: TestCluster, worker: ChaosWorker): Promise<Usage> 
       brokerDescriptors: ofBroker.descriptors,
       groups: cgroupsOf(cluster.id).length,
       mounts: readFileSync(`/proc/${worker.brokerPid}/mountinfo`, "utf8").split("\n").length,
-      leftovers: strangersOf(cluster, worker),
+      leftovers: cluster.leftovers(worker),
     },
     worker: memoryOf(ofWorker),
     broker: memoryOf(ofBroker),
