@@ -104,9 +104,16 @@ const nftTablesOf = (clusterId: string): string[] => {
   return (output ?? "").split("\n").filter((line) => line.includes(`ol-${clusterId}`));
 };
 
+/** What a living worker has ready for the next sandboxes: a directory each, and its socket. */
+const waitingIn = (workDir: string): string[] => {
+  const names = tryTo(() => readdirSync(path.join(workDir, "handlers/.waiting"))) ?? [];
+  return ["handlers/.waiting", ...names.map((name) => `run/${name}.sock`)];
+};
+
 /** What a worker's directory holds besides what stays for good. */
-export const filesOf = (workDir: string): string[] => {
-  const allowed = new Set(["handlers", "run", "run/lock", "trash", "code"]);
+export const filesOf = (workDir: string, living = false): string[] => {
+  const waiting = living ? waitingIn(workDir) : [];
+  const allowed = new Set(["handlers", "run", "run/lock", "trash", "code", ...waiting]);
   const found: string[] = [];
   for (const name of tryTo(() => readdirSync(workDir)) ?? []) {
     if (!allowed.has(name)) found.push(name);
@@ -128,7 +135,9 @@ export const leftovers = (traces: Traces): Findings => {
     ...mountsOf(traces).map((line) => `mount ${line}`),
     ...(living ? [] : cgroupsOf(traces.clusterId)).map((group) => `cgroup ${group}`),
     ...nftTablesOf(traces.clusterId).map((table) => `nft ${table}`),
-    ...traces.workDirs.flatMap((directory) => filesOf(directory).map((file) => `file ${directory}/${file}`)),
+    ...traces.workDirs.flatMap((directory) =>
+      filesOf(directory, living).map((file) => `file ${directory}/${file}`),
+    ),
   ].sort();
 };
 
