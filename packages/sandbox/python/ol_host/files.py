@@ -39,6 +39,8 @@ class Scratch:
     def __init__(self, name: str, sandbox: str, directory_fd: int, tree_fd: int, output_fds: "list[int]") -> None:
         self.name = name
         self.sandbox = sandbox
+        # In run/.
+        self.socket_name = f"{sandbox}.sock"
         self.directory_fd = directory_fd
         # A detached mount of the directory, which becomes the sandbox's /host; then -1.
         self.tree_fd = tree_fd
@@ -168,25 +170,26 @@ class Workspace:
             if owner is not None:
                 os.fchown(directory, owner, owner)
             scratch = Scratch(name, sandbox, directory, tree, outputs)
-            undo_on_failure.callback(_unlink_if_there, f"{sandbox}.sock", self.run_fd)
+            undo_on_failure.callback(_unlink_if_there, scratch.socket_name, self.run_fd)
             scratch.listener_fd = self._listen(scratch)
             undo_on_failure.pop_all()
         return scratch
 
     def rename_scratch(self, scratch: Scratch, name: str, sandbox: str) -> None:
-        """Gives it the names by which worker and people find it."""
-        before = kernel.openat2(self.handlers_fd, scratch.name, os.O_RDONLY | os.O_DIRECTORY)
-        try:
+        """Gives it the names by which worker and people find it. If that fails it can still be removed."""
+        socket_name = f"{sandbox}.sock"
+        os.rename(scratch.socket_name, socket_name, src_dir_fd=self.run_fd, dst_dir_fd=self.run_fd)
+        scratch.socket_name = socket_name
+        with contextlib.ExitStack() as undo:
+            before = kernel.openat2(self.handlers_fd, scratch.name, os.O_RDONLY | os.O_DIRECTORY)
+            undo.callback(os.close, before)
             after = self._directory_of(name)
-            try:
-                os.rename(scratch.sandbox, sandbox, src_dir_fd=before, dst_dir_fd=after)
-            finally:
-                os.close(after)
-        finally:
-            os.close(before)
-        old_socket = f"{scratch.sandbox}.sock"
+            undo.callback(os.close, after)
+            undo_on_failure = undo.enter_context(contextlib.ExitStack())
+            undo_on_failure.callback(self._remove_if_empty, name)
+            os.rename(scratch.sandbox, sandbox, src_dir_fd=before, dst_dir_fd=after)
+            undo_on_failure.pop_all()
         scratch.name, scratch.sandbox = name, sandbox
-        os.rename(old_socket, f"{sandbox}.sock", src_dir_fd=self.run_fd, dst_dir_fd=self.run_fd)
 
     def _directory_of(self, name: str) -> int:
         """Where the scratch directories of a name are."""
@@ -196,7 +199,7 @@ class Workspace:
 
     def _listen(self, scratch: Scratch) -> int:
         """The socket lives where no sandbox sees it; people find it by the link in the scratch directory."""
-        name = f"{scratch.sandbox}.sock"
+        name = scratch.socket_name
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             # A path by descriptor: the real one may be longer than the 108 bytes that an address holds.
             if self._worker is not None:
@@ -217,18 +220,23 @@ class Workspace:
 
     def remove_scratch(self, scratch: Scratch) -> None:
         """Saves the last output, then removes everything the sandbox had. Its processes must be gone."""
-        try:
+        with contextlib.ExitStack() as steps:
+            # From here upwards, each whatever becomes of the one before.
+            steps.callback(scratch.close)
+            steps.callback(self._remove_directory, scratch)
+            steps.callback(_unlink_if_there, scratch.socket_name, self.run_fd)
             self._save_output(scratch)
-        finally:
-            _unlink_if_there(f"{scratch.sandbox}.sock", self.run_fd)
+        self._remove_if_empty(scratch.name)
+
+    def _remove_directory(self, scratch: Scratch) -> None:
+        # What somebody else has removed is gone too.
+        with contextlib.suppress(FileNotFoundError):
             parent = kernel.openat2(self.handlers_fd, scratch.name, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 if not _remove_known(parent, scratch):
                     self.trash.put(scratch.sandbox, parent)
             finally:
                 os.close(parent)
-                scratch.close()
-        self._remove_if_empty(scratch.name)
 
     def _remove_if_empty(self, name: str) -> None:
         try:

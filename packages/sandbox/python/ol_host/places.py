@@ -40,17 +40,22 @@ class Places:
     def take(self, leaf: Leaf, name: str, sandbox: str) -> "list[int]":
         """Gives the leaf its scratch. Returns the scratch directory's mount and the listening socket, which are the
         caller's from now on, and the two output files."""
-        scratch, leaf.place = leaf.place, None
+        place, leaf.place = leaf.place, None
+        scratch = None if place is None else self._renamed(place, name, sandbox)
         if scratch is None:
             scratch = self._make(leaf, name, sandbox)
-        else:
-            try:
-                self._files.rename_scratch(scratch, name, sandbox)
-            except OSError:
-                self.remove(scratch)
-                raise
         leaf.scratch = scratch
         return [*scratch.hand_over(), *scratch.output_fds]
+
+    def _renamed(self, place: Scratch, name: str, sandbox: str) -> "Scratch | None":
+        """None if it is of no use: somebody may have removed it. If a new one fails too, that says why."""
+        try:
+            self._files.rename_scratch(place, name, sandbox)
+        except OSError as error:
+            self._log("warn", f"a directory made in advance cannot be used: {error}")
+            self.remove(place)
+            return None
+        return place
 
     def leave(self, leaf: Leaf) -> None:
         """The leaf has ended, or never got what it was to have."""

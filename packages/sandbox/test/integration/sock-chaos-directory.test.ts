@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from "vitest";
 
 import { type Account, accounts, forgetAccounts } from "../support/accounts.ts";
 import { TestCluster } from "../support/cluster.ts";
-import { filesOf } from "../support/leftovers.ts";
+import { filesOf, usageOf } from "../support/leftovers.ts";
 
 afterAll(forgetAccounts);
 
@@ -86,6 +86,34 @@ describe.each(await accounts())("the work directory, as $name", (account) => {
     await worker.call({ handler: "litter", event: { depth: 3, closed: 1, files: 3 } });
     await worker.close();
     expect(filesOf(workDir)).toEqual([]);
+  });
+
+  it("may lose directories of sandboxes that wait or live, which costs no call and no descriptor", async () => {
+    await using cluster = await TestCluster.create(account);
+    await using worker = await cluster.start({ engine: { mostPrepared: 1 } });
+    const handlers = path.join(cluster.workDir, "handlers");
+    const run = path.join(cluster.workDir, "run");
+    const sockets = (): string[] => readdirSync(run).filter((name) => name.startsWith("."));
+    const isPrepared = async (): Promise<void> => {
+      await expect.poll(() => sockets().length, { timeout: 10_000 }).toBe(1);
+    };
+    const lose = async (): Promise<number> => {
+      await isPrepared();
+      await rm(path.join(handlers, ".waiting"), { recursive: true });
+      expect(await worker.call({ handler: "hello", event: "no directory" })).toBe("no directory");
+      await isPrepared();
+      for (const name of sockets()) await rm(path.join(run, name));
+      expect(await worker.call({ handler: "hello", event: "no socket" })).toBe("no socket");
+      const held = await worker.hold({ handler: "hello", ready: true });
+      await rm(path.join(handlers, "hello"), { recursive: true });
+      await worker.ask("destroyHeld", { sandbox: held });
+      await isPrepared();
+      return usageOf(worker.brokerPid)?.descriptors ?? 0;
+    };
+    const before = await lose();
+    for (let round = 0; round < 3; round += 1) await lose();
+    // A few come and go.
+    expect(await lose()).toBeLessThan(before + 5);
   });
 
   it("serves one engine at a time, and the next as soon as that one is gone", async () => {
