@@ -11,7 +11,7 @@ import { startHelper } from "./process.ts";
 
 /** Measures what a process that is only forked costs: create call to first reply over its socket. */
 export interface ForkFloor extends AsyncDisposable {
-  /** One measurement, in ms. */
+  /** One measurement, in ms. May be called again before an earlier one has ended. */
   measure(): Promise<number>;
 }
 
@@ -45,9 +45,21 @@ const exchange = (socket: Socket, value: unknown, what: string): Promise<unknown
     socket.write(frame(value));
   });
 
-const measureOnce = async (helper: Socket, directory: string, id: number): Promise<number> => {
+type Ask = (request: unknown) => Promise<unknown>;
+
+/** The helper answers one request at a time; so each is sent when the one before was answered. */
+const oneByOne = (helper: Socket): Ask => {
+  let last: Promise<unknown> = Promise.resolve();
+  return (request) => {
+    const answer = last.then(() => exchange(helper, request, "the fork-only helper"));
+    last = answer.catch(() => undefined);
+    return answer;
+  };
+};
+
+const measureOnce = async (ask: Ask, directory: string, id: number): Promise<number> => {
   const begunMs = performance.now();
-  await exchange(helper, { v: 1, id }, "the fork-only helper");
+  await ask({ v: 1, id });
   const child = connect(join(directory, String(id)));
   const reply = await exchange(child, { name: "Alice" }, "the forked child");
   const tookMs = performance.now() - begunMs;
@@ -67,10 +79,10 @@ export const startForkFloor = async (python: string): Promise<ForkFloor> => {
     stdio: ["ignore", "ignore", "pipe", "pipe"],
   });
   cleanup.add(helper.stop);
-  const socket = helper.child.stdio[3] as Socket;
+  const ask = oneByOne(helper.child.stdio[3] as Socket);
   let lastId = 0;
   return {
-    measure: () => measureOnce(socket, directory, (lastId += 1)),
+    measure: () => measureOnce(ask, directory, (lastId += 1)),
     [Symbol.asyncDispose]: () => cleanup.run(),
   };
 };

@@ -45,13 +45,16 @@ export const makeCleanPython = async (python: string): Promise<CleanPython> => {
 };
 
 /** `python3 -c pass`: from spawn to exit, in ms. */
-export const measurePythonStart = (python: string): Promise<number> =>
+export const measurePythonStart = (python: string): Promise<number> => measureCommand(python, ["-c", "pass"]);
+
+/** From spawn to exit, in ms; anything but exit code 0 is an error. */
+export const measureCommand = (command: string, args: readonly string[]): Promise<number> =>
   new Promise((resolve, reject) => {
     const begunMs = performance.now();
-    const child = spawn(python, ["-c", "pass"], { stdio: "ignore", timeout: startTimeoutMs });
+    const child = spawn(command, args, { stdio: "ignore", timeout: startTimeoutMs });
     child.once("error", reject);
     child.once("exit", (code) => {
       if (code === 0) resolve(performance.now() - begunMs);
-      else reject(benchError("OL_BENCH_HELPER_FAILED", `${python} -c pass ended with ${code ?? "a signal"}`));
+      else reject(benchError("OL_BENCH_HELPER_FAILED", `${command} ended with ${code ?? "a signal"}`));
     });
   });

@@ -4,11 +4,13 @@ import { CleanupStack } from "@ol/common";
 
 import { type BareHttp, startBareHttp } from "./bare-http.ts";
 import { verifyBaselines } from "./baselines.ts";
+import { measureChurn } from "./churn.ts";
 import { startForkFloor } from "./fork-floor.ts";
+import { type Others, findOthers } from "./others.ts";
 import { type BenchPool, startPool } from "./pool.ts";
 import { makeCleanPython, realPython } from "./python.ts";
-import type { Results, Row } from "./results.ts";
-import { measureStarts } from "./starts.ts";
+import { type Aim, type Results, type Row, atMost } from "./results.ts";
+import { type StartLimit, httpName, measureStarts } from "./starts.ts";
 import { summarize } from "./statistics.ts";
 import { measureThroughput } from "./throughput.ts";
 import { type BenchWorker, startWorker } from "./worker.ts";
@@ -73,14 +75,44 @@ interface Parts {
   readonly pools: ReadonlyMap<string, BenchPool>;
   readonly worker: BenchWorker;
   readonly bare: BareHttp;
+  readonly others: Others;
 }
 
-const measureMemory = async (pool: BenchPool, count: number): Promise<Row> => ({
-  name: `idle sandbox (1 of ${count})`,
-  unit: "MiB",
-  values: summarize([await pool.measureIdlePssMb(count)]),
-  ratios: {},
-});
+const freshHost = "sandbox, forked when asked for, network host";
+const freshNone = "sandbox, forked when asked for, network none";
+const prepared = "sandbox, prepared, network none";
+const limits: readonly StartLimit[] = [
+  { row: freshHost, baseline: "floor", limit: 1.5 },
+  { row: prepared, baseline: "python3 -c pass", limit: 0.2 },
+  { row: httpName, baseline: "python3 -c pass", limit: 0.35 },
+];
+const mostIdleMb = 2;
+
+const measureMemory = async (pool: BenchPool, count: number): Promise<{ rows: Row[]; aims: Aim[] }> => {
+  const name = `idle sandbox (1 of ${count})`;
+  const values = summarize([await pool.measureIdlePssMb(count)]);
+  return {
+    rows: [{ name, unit: "MiB", values, ratios: {} }],
+    aims: [atMost(`${name}, MiB`, values.median, mostIdleMb)],
+  };
+};
+
+const measureProcesses = async (parts: Parts, options: RunOptions): Promise<{ rows: Row[]; aims: Aim[] }> => {
+  options.progress(`starts, ${options.warmupRounds} + ${options.rounds} rounds`);
+  const floor = await startForkFloor(parts.python);
+  try {
+    const all = { ...parts, floor, others: parts.others.measures, limits };
+    const starts = await measureStarts(all, options.rounds, options.warmupRounds);
+    options.progress("many starts at once");
+    const churn = await measureChurn(floor, parts.pools, {
+      rounds: options.loadRounds,
+      durationMs: options.loadDurationMs / 2,
+    });
+    return { rows: [...starts.rows, ...churn.rows], aims: [...starts.aims, ...churn.aims] };
+  } finally {
+    await floor[Symbol.asyncDispose]();
+  }
+};
 
 const startPools = async (python: string, cleanup: CleanupStack): Promise<Map<string, BenchPool>> => {
   const pools = new Map<string, BenchPool>();
@@ -94,25 +126,18 @@ const startPools = async (python: string, cleanup: CleanupStack): Promise<Map<st
     cleanup.add(async () => pool[Symbol.asyncDispose]());
     pools.set(row, pool);
   };
-  await add("sandbox, forked when asked for, network host", "fresh-host", "host", 0);
-  await add("sandbox, forked when asked for, network none", "fresh-none", "none", 0);
-  await add("sandbox, prepared, network none", "prepared-none", "none", preparedChildren);
+  await add(freshHost, "fresh-host", "host", 0);
+  await add(freshNone, "fresh-none", "none", 0);
+  await add(prepared, "prepared-none", "none", preparedChildren);
   return pools;
 };
 
 const measure = async (parts: Parts, options: RunOptions): Promise<Results> => {
-  options.progress(`starts, ${options.warmupRounds} + ${options.rounds} rounds`);
-  const floor = await startForkFloor(parts.python);
-  const starts = await (async () => {
-    try {
-      return await measureStarts({ ...parts, floor }, options.rounds, options.warmupRounds);
-    } finally {
-      await floor[Symbol.asyncDispose]();
-    }
-  })();
+  const processes = await measureProcesses(parts, options);
   options.progress("memory");
   const [pool] = parts.pools.values();
-  const memory = pool === undefined ? [] : [await measureMemory(pool, options.idleSandboxes)];
+  if (pool === undefined) throw new Error("no pool was started");
+  const memory = await measureMemory(pool, options.idleSandboxes);
   options.progress("throughput");
   await parts.worker.addLambda("hello");
   await parts.worker.call("hello");
@@ -123,9 +148,9 @@ const measure = async (parts: Parts, options: RunOptions): Promise<Results> => {
   );
   return {
     machine: describeMachine(parts.python),
-    rows: [...starts.rows, ...memory, ...load.rows],
-    aims: [...starts.aims, ...load.aims],
-    notes: load.notes,
+    rows: [...processes.rows, ...memory.rows, ...load.rows],
+    aims: [...processes.aims, ...memory.aims, ...load.aims],
+    notes: [...parts.others.notes, ...load.notes],
   };
 };
 
@@ -148,7 +173,10 @@ export const runBenchmark = async (options: RunOptions): Promise<Results> => {
     cleanup.add(async () => worker[Symbol.asyncDispose]());
     const bare = await startBareHttp();
     cleanup.add(async () => bare[Symbol.asyncDispose]());
-    const results = await measure({ python, cleanPython: clean.path, pools, worker, bare }, options);
+    const others = await findOthers(clean.path);
+    cleanup.add(async () => others[Symbol.asyncDispose]());
+    const parts = { python, cleanPython: clean.path, pools, worker, bare, others };
+    const results = await measure(parts, options);
     return { ...results, notes: [...busy, ...results.notes] };
   } finally {
     await cleanup.run();

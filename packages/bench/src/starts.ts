@@ -13,11 +13,21 @@ export interface StartParts {
   /** By the name of the row. */
   readonly pools: ReadonlyMap<string, BenchPool>;
   readonly worker: BenchWorker;
+  /** Other ways to run Python shut in, by the name of the row. */
+  readonly others: ReadonlyMap<string, () => Promise<number>>;
+  /** What is not to take longer than what: names of rows, and the baseline's. */
+  readonly limits: readonly StartLimit[];
+}
+
+export interface StartLimit {
+  readonly row: string;
+  readonly baseline: "floor" | "python3 -c pass";
+  readonly limit: number;
 }
 
 const floorName = "fork only, no isolation (floor)";
 const pythonName = "python3 -c pass";
-const httpName = "first call of a new lambda over HTTP";
+export const httpName = "first call of a new lambda over HTTP";
 
 /**
  * Measures every kind of start in turns, `rounds` times. The first rounds are thrown away: they pay for cold
@@ -31,6 +41,7 @@ export const measureStarts = async (
   const measures = new Map<string, (round: number) => Promise<number>>([
     [floorName, () => parts.floor.measure()],
     [pythonName, () => measurePythonStart(parts.cleanPython)],
+    ...parts.others,
     ...[...parts.pools].map(([name, pool]) => [name, () => pool.measureColdStart()] as const),
     [
       httpName,
@@ -53,6 +64,9 @@ export const measureStarts = async (
     const ratios = { floor: pairedRatios(series, floor), [pythonName]: pairedRatios(series, python) };
     return { name, unit: "ms", values: summarize(series), ratios };
   });
-  const http = pairedRatios(values.get(httpName) ?? [], python).median;
-  return { rows, aims: [atMost(`${httpName} / ${pythonName}`, http, 0.6)] };
+  const aims = parts.limits.map(({ row, baseline, limit }) => {
+    const ratio = rows.find(({ name }) => name === row)?.ratios[baseline]?.median ?? Number.NaN;
+    return atMost(`${row} / ${baseline}`, ratio, limit);
+  });
+  return { rows, aims };
 };
