@@ -28,15 +28,18 @@ what='uname -sr; grep PRETTY /etc/os-release; systemctl --version | head -n 1; n
 vitest='node_modules/.bin/vitest run --no-color --project integration'
 engine="$tests/sock-conformance.test.ts $tests/sock-pause.test.ts $tests/sock-security-effects"
 
+# both SEQUENCE TESTS: the second also if the first failed.
+both() { echo "$what; code=0; scripts/vm/sequence.sh $1 || code=1; $vitest $2 || code=1; exit \$code"; }
+
 kind() {
   local disk
   case "$1" in
-    root) guest "$1" -- "$what; scripts/vm/sequence.sh cgroup-v2 && $vitest $engine" ;;
-    delegate) guest "$1" --as=delegate -- "$what; scripts/vm/sequence.sh cgroup-v2 && $vitest $engine" ;;
+    root) guest "$1" -- "$(both cgroup-v2 "$engine")" ;;
+    delegate) guest "$1" --as=delegate -- "$(both cgroup-v2 "$engine")" ;;
     linger) guest "$1" --as=linger -- "$what; scripts/vm/sequence.sh cgroup-v2" ;;
     user) guest "$1" --as=user -- "$what; scripts/vm/sequence.sh rlimit" ;;
-    v1) guest "$1" --cgroup=v1 -- "$what; scripts/vm/sequence.sh cgroup-v1 && $vitest $tests/sock-conformance.test.ts" ;;
-    new) guest "$1" --suite=trixie -- "$what; scripts/vm/sequence.sh cgroup-v2 && $vitest $tests/sock-conformance.test.ts" ;;
+    v1) guest "$1" --cgroup=v1 -- "$(both cgroup-v1 $tests/sock-conformance.test.ts)" ;;
+    new) guest "$1" --suite=trixie -- "$(both cgroup-v2 $tests/sock-conformance.test.ts)" ;;
     new-user) guest "$1" --suite=trixie --as=linger -- "$what; scripts/vm/sequence.sh cgroup-v2" ;;
     # 5.10 lacks mount_setattr: one line says so.
     old) guest "$1" --suite=bullseye -- "$what; node packages/admin/bin/ol-admin.js doctor | grep -F 'FAIL  kernel   Linux 5.12 or newer is needed'" ;;

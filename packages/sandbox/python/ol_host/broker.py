@@ -23,6 +23,7 @@ from ol_host.files import InUse, Workspace
 from ol_host.forest import Forest
 from ol_host.leaves import Leaf
 from ol_host.meter import ScratchMeter
+from ol_host.obstacles import explain, obstacles, require_seccomp
 from ol_host.outbound import Outbound
 from ol_host.pausing import Pauser
 from ol_host.places import Places
@@ -51,6 +52,7 @@ class Broker:
         self._selector = selectors.DefaultSelector()
         self._selector.register(connection, selectors.EVENT_READ, self._on_worker)
         self._started = False
+        self._rootless = True
         # The request to answer when everything is gone; None also where the worker is gone too.
         self._close_request: "int | None" = None
         self._close_deadline: "float | None" = None
@@ -166,11 +168,14 @@ class Broker:
         try:
             return self._set_up(request)
         except OSError as error:
-            raise Refused("OL_SANDBOX_HOST_UNFIT", f"the sandbox engine cannot start: {error}") from error
+            reason = explain(error, self._rootless)
+            raise Refused("OL_SANDBOX_HOST_UNFIT", f"the sandbox engine cannot start: {reason}") from error
 
     def _set_up(self, request: "dict[str, typing.Any]") -> "dict[str, object]":
         with open("/proc/self/uid_map", encoding="ascii") as uid_map:
             self._rootless = not host.has_root_rights(os.geteuid(), uid_map.read())
+        if "seccomp" not in request["weaken"]:
+            require_seccomp()
         os.umask(0o022)
         most_leaves = host.allow_many_descriptors()
         found, notes = hierarchies.discover(as_root=not self._rootless)
@@ -251,11 +256,8 @@ class Broker:
         try:
             host.enter_own_namespace()
         except OSError as error:
-            message = (
-                f"an ordinary user may not make a user namespace here ({error.strerror}); run as root, or let the "
-                "administrator allow it (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, "
-                "kernel.apparmor_restrict_unprivileged_userns)"
-            )
+            reasons = "; ".join(obstacles(error.errno, True)) or "run as root, or let the administrator allow it"
+            message = f"an ordinary user may not make a user namespace here ({error.strerror}); {reasons}"
             raise Refused("OL_SANDBOX_HOST_UNFIT", message) from error
 
     def _open_groups(self, notes: "list[str]") -> None:
@@ -280,7 +282,7 @@ class Broker:
         try:
             leaf = self._assign_one(request)
         except OSError as error:
-            raise Refused("OL_SANDBOX_CREATE_FAILED", str(error)) from error
+            raise Refused("OL_SANDBOX_CREATE_FAILED", explain(error, self._rootless)) from error
         self._sandboxes[sandbox] = leaf
         self._created += 1
         # After the answer: whoever waits for this sandbox should not wait for the next one's fork.

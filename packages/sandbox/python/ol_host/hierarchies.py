@@ -85,7 +85,7 @@ def discover(as_root: bool) -> "tuple[list[Hierarchy], list[str]]":
 
 
 def _discover_v2(point: str, own: str, as_root: bool, notes: "list[str]") -> "Hierarchy | None":
-    parent = _delegated(point, own)
+    parent = delegated_group(point, own)
     if as_root and not _marked_delegated(parent):
         # Nobody gave us a group of our own, and one that systemd looks after is not ours to divide: it would move
         # processes out of it and back. The top is what other engines take in this case; systemd leaves alone there
@@ -108,7 +108,7 @@ def _discover_v2(point: str, own: str, as_root: bool, notes: "list[str]") -> "Hi
     return Hierarchy(2, parent, (*wanted, FREEZE))
 
 
-def _delegated(point: str, own: str) -> str:
+def delegated_group(point: str, own: str) -> str:
     """The group that is ours to divide: our own, or the one above it if a worker before us moved us out of that one
     (see `enable_controllers`)."""
     group = own.lstrip("/")
