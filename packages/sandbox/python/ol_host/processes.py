@@ -159,7 +159,7 @@ def _proportional_bytes(pid: int) -> "tuple[int, int]":
 
 
 class Nameless(typing.NamedTuple):
-    """Open files that no directory lists: deleted ones, and those that never had a name (memfd_create)."""
+    """Open or mapped files that no directory lists: deleted ones, and those that never had a name (memfd_create)."""
 
     memory_bytes: int
     scratch_bytes: int
@@ -170,16 +170,28 @@ def nameless(leaf: Leaf, scratch_devices: "typing.Container[int]") -> Nameless:
     in_memory: "dict[int, int]" = {}
     in_scratch: "dict[int, int]" = {}
     for pid in of_leaf(leaf):
-        with contextlib.suppress(OSError):
-            for descriptor in os.listdir(f"/proc/{pid}/fd"):
-                with contextlib.suppress(OSError):
-                    path = f"/proc/{pid}/fd/{descriptor}"
-                    found = os.stat(path)
-                    if found.st_nlink > 0 or not stat.S_ISREG(found.st_mode):
-                        continue
-                    # What was deleted from a file system in memory is counted with that.
-                    if os.readlink(path).startswith("/memfd:"):
-                        in_memory[found.st_ino] = found.st_blocks * _BLOCK_BYTES
-                    elif found.st_dev in scratch_devices:
-                        in_scratch[found.st_ino] = found.st_blocks * _BLOCK_BYTES
+        for path in _open_and_mapped(pid):
+            with contextlib.suppress(OSError):
+                found = os.stat(path)
+                if found.st_nlink > 0 or not stat.S_ISREG(found.st_mode):
+                    continue
+                # What was deleted from a file system in memory is counted with that.
+                if os.readlink(path).startswith("/memfd:"):
+                    in_memory[found.st_ino] = found.st_blocks * _BLOCK_BYTES
+                elif found.st_dev in scratch_devices:
+                    in_scratch[found.st_ino] = found.st_blocks * _BLOCK_BYTES
     return Nameless(sum(in_memory.values()), sum(in_scratch.values()))
+
+
+def _open_and_mapped(pid: int) -> "typing.Iterator[str]":
+    """Links to all its open files, and to those that it has mapped and that were deleted: mapping a file keeps it without
+    a descriptor. Only the machine's root may follow these (CAP_CHECKPOINT_RESTORE)."""
+    with contextlib.suppress(OSError):
+        for descriptor in os.listdir(f"/proc/{pid}/fd"):
+            yield f"/proc/{pid}/fd/{descriptor}"
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as maps:
+        for line in maps:
+            if line.endswith(" (deleted)\n"):
+                begin, end = line.split(" ", 1)[0].split("-")
+                # Without the leading zeros that are shown of low addresses.
+                yield f"/proc/{pid}/map_files/{int(begin, 16):x}-{int(end, 16):x}"

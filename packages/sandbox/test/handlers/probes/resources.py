@@ -1,5 +1,6 @@
 """Bombs, and a scratch directory that bites."""
 
+import ctypes
 import mmap
 import os
 import shutil
@@ -173,14 +174,27 @@ def many_files(event):
     """Each below the limit of one file, together above it."""
     kept, total = [], 0
     for number in range(event["files"]):
-        with open(f"/host/file-{number}", "wb", buffering=0) as file:
+        with open(f"/host/file-{number}", "w+b", buffering=0) as file:
             file.write(b"x" * (event["mib"] * _MIB))
             total += os.fstat(file.fileno()).st_size
             if event.get("unlinked"):
                 kept.append(os.dup(file.fileno()))
+            if event.get("mapped"):
+                kept.append(_map_without_descriptor(file.fileno()))
+            if kept:
                 os.unlink(f"/host/file-{number}")
     time.sleep(event.get("holdSec", 0))
     return total > event["limitMib"] * _MIB, f"{total // _MIB} MiB"
+
+
+def _map_without_descriptor(descriptor):
+    """One page; Python's own module keeps a descriptor."""
+    library = ctypes.CDLL(None, use_errno=True)
+    library.mmap.restype = ctypes.c_void_p
+    address = library.mmap(None, ctypes.c_size_t(4096), mmap.PROT_READ, mmap.MAP_PRIVATE, descriptor, ctypes.c_long(0))
+    if address == ctypes.c_void_p(-1).value:
+        raise OSError(ctypes.get_errno(), "mmap")
+    return address
 
 
 def output_bomb(event):
