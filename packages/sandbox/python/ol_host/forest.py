@@ -176,7 +176,7 @@ class Forest:
     def _fill(self, zygote: Zygote, network: str) -> None:
         stock = zygote.stock(network)
         # One that is still importing serves who cannot wait, and nobody in advance.
-        while zygote.ready and zygote.alive and len(stock.waiting) < self._wanted(stock, time.monotonic()):
+        while zygote.serves and len(stock.waiting) < self._wanted(stock, time.monotonic()):
             leaf = self._ask_for_leaf(zygote, network)
             stock.waiting.append(leaf)
             self._worker.leaf_waits(leaf)
@@ -397,7 +397,7 @@ class Forest:
         stock = zygote.stock(leaf.network)
         if leaf in stock.waiting:
             stock.waiting.remove(leaf)
-        if leaf.setup_error is not None and not leaf.assigned:
+        if leaf.setup_error is not None and not leaf.assigned and not zygote.kill_wanted:
             self._worker.log("warn", f"a process to fork sandboxes from could not be made: {leaf.setup_error}")
         self._worker.leaf_ended(leaf)
         if leaf.group is not None:

@@ -152,7 +152,7 @@ class Nursery:
     def serving(self, identity: str, network: str) -> Zygote:
         """The zygote of that name, which must be one to fork from. Raises Refused."""
         zygote = self.find(identity)
-        if zygote is None or not zygote.ready or zygote.kill_wanted:
+        if zygote is None or not zygote.serves:
             raise Refused(_NO_ZYGOTE, f"there is no zygote {identity}, or it is not ready")
         if zygote.network != network:
             raise Refused("OL_SANDBOX_BAD_OPTIONS", f"zygote {identity} is one of network {zygote.network}")

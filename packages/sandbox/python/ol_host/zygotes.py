@@ -99,6 +99,10 @@ class Zygote:
         return self.parent is None
 
     @property
+    def serves(self) -> bool:
+        return self.ready and self.alive and not self.kill_wanted
+
+    @property
     def name(self) -> str:
         """For people."""
         return f"the zygote of network {self.network}" if self.is_root else f"zygote {self.id}"

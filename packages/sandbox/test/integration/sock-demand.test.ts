@@ -4,6 +4,8 @@ import path from "node:path";
 
 import { afterEach, beforeEach, expect, it } from "vitest";
 
+import { silentLogger } from "@ol/common";
+
 import { SandboxPool, SockEngine } from "../../src/index.ts";
 import { CONFORMANCE_HANDLERS_DIR, CONFORMANCE_PACKAGES_DIR } from "../../src/testing/index.ts";
 
@@ -13,9 +15,11 @@ const MOST = 4;
 let directory: string;
 let engine: SockEngine;
 let pool: SandboxPool;
+let logged: string[];
 
 beforeEach(async () => {
   directory = await mkdtemp(path.join(tmpdir(), "ol-demand-"));
+  logged = [];
   engine = await SockEngine.create({
     clusterId: `dem${Math.random().toString(36).slice(2, 10).padEnd(8, "0")}`,
     workerName: "worker-0",
@@ -24,6 +28,7 @@ beforeEach(async () => {
     packagesDir: CONFORMANCE_PACKAGES_DIR,
     networks: ["none"],
     mostPrepared: MOST,
+    logger: { ...silentLogger, warn: (message) => void logged.push(message) },
   });
   pool = SandboxPool.create({ engine, memoryMb: 2_000 });
 });
@@ -65,3 +70,20 @@ it("has one process ready at each zygote, and none when the zygote is gone", asy
   await zygote.kill();
   await expect.poll(() => engine.stats().prepared, { timeout: 5_000 }).toBe(1);
 });
+
+it("warns of nothing when a zygote is ended on purpose, whatever of it is being made ready", async () => {
+  await expect.poll(() => engine.stats().prepared, { timeout: 5_000 }).toBe(1);
+  for (let round = 0; round < 12; round += 1) {
+    const id = `brief-${round}`;
+    const zygote = await pool.createZygote(id, {
+      network: "none",
+      packages: ["conformance"],
+      modules: ["ol_conformance"],
+      limits: LIMITS,
+    });
+    // The first process is asked for some milliseconds later.
+    await new Promise((resolve) => setTimeout(resolve, round));
+    await zygote.kill();
+  }
+  expect(logged).toEqual(engine.enforcement.notes);
+}, 40_000);
