@@ -1,4 +1,4 @@
-"""The leaves: which zygote is asked to fork them, how many wait, and how it is noticed that one of them died.
+"""The leaves: which zygote is asked to fork them, and how it is noticed that one of them died.
 
 Nothing here waits for anybody: a leaf is told what to become before it exists, and its death is noticed by its pidfd.
 """
@@ -13,14 +13,13 @@ import typing
 import ol_kernel as kernel
 from ol_guest import messages
 
-from ol_host import demand
 from ol_host.channels import died_unread, receive
 from ol_host.leaves import Leaf
 from ol_host.nursery import Nursery
 from ol_host.soil import Soil
+from ol_host.stocking import Stocker
 from ol_host.uids import LeafUids
-from ol_host.wire import Refused
-from ol_host.zygotes import Stock, Violation, Zygote, number_of, text_of
+from ol_host.zygotes import Violation, Zygote, number_of, text_of
 
 # A dead leaf's exit status comes from its zygote right after its pidfd. On a machine with much to do "right after" can
 # be a second; where nobody wants to know, or nobody is left to tell, it is not waited for as long.
@@ -28,10 +27,6 @@ _STATUS_GRACE_SEC = 5.0
 _SHORT_GRACE_SEC = 0.1
 # A zygote forks in a millisecond; one that takes this long was stopped, or hangs, and will not come back.
 _FORK_SEC = 8.0
-# A sandbox that was just handed out starts up in about this time; the next one's fork would take a CPU from it.
-_REFILL_DELAY_SEC = 0.004
-# How often it is looked whether fewer leaves would do.
-_SHRINK_SEC = 1.0
 # Leaves that one package zygote may owe us: what waits for it is held in memory, and it may never answer.
 _MOST_UNFORKED = 64
 
@@ -60,10 +55,8 @@ class Forest:
         self._selector = selector
         self._worker = worker
         self.nursery = Nursery(soil, selector, self, worker.log)
+        self._stocker = Stocker(soil, self.nursery, self._fork_one_to_wait, lambda text: worker.log("warn", text))
         self._leaves: "dict[int, Leaf]" = {}
-        self._to_refill: "set[tuple[Zygote, str]]" = set()
-        self._refill_moment: "float | None" = None
-        self._shrink_moment: "float | None" = None
         self._uids = LeafUids()
         self._numbers = 0
         # (moment, leaf) of those dead without a known status.
@@ -93,6 +86,7 @@ class Forest:
     def close(self) -> None:
         """Kills everything; `empty` once it is gone."""
         self._closing = True
+        self._stocker.close()
         for leaf in self._leaves.values():
             leaf.kill()
         self.nursery.close()
@@ -111,9 +105,7 @@ class Forest:
     def moments(self) -> "list[float]":
         """When `on_time` wants to be called."""
         moments = [moment for moment, _leaf in self._undecided] + self.nursery.moments()
-        for moment in (self._refill_moment, self._shrink_moment):
-            if moment is not None:
-                moments.append(moment)
+        moments += self._stocker.moments()
         if self._unforked:
             moments.append(next(iter(self._unforked.values()))[0])
         return moments
@@ -128,8 +120,7 @@ class Forest:
             if since <= now:
                 self._lose_patience(leaf.zygote)
         self.nursery.on_time(now)
-        if self._shrink_moment is not None and self._shrink_moment <= now:
-            self._shrink(now)
+        self._stocker.on_time(now)
 
     # Making leaves
 
@@ -152,49 +143,15 @@ class Forest:
         return self.nursery.root(network) if identity is None else self.nursery.serving(identity, network)
 
     def want_refill(self, zygote: Zygote, network: str) -> None:
-        """Has leaves forked, in a moment, for those that were taken."""
-        self._to_refill.add((zygote, network))
-        if self._refill_moment is None:
-            self._refill_moment = time.monotonic() + _REFILL_DELAY_SEC
+        self._stocker.want(zygote, network)
 
     def refill(self) -> None:
-        if self._refill_moment is None or time.monotonic() < self._refill_moment:
-            return
-        self._refill_moment = None
-        wanted, self._to_refill = self._to_refill, set()
-        if self._closing:
-            return
-        for zygote, network in wanted:
-            try:
-                if network == "outbound":
-                    self._soil.outbound.ensure()
-                self._fill(zygote, network)
-            except (OSError, Refused) as error:
-                # The request that needs one will meet the same error, and its caller is told.
-                self._worker.log("warn", f"no process could be made ready in advance: {error}")
+        self._stocker.refill()
 
-    def _fill(self, zygote: Zygote, network: str) -> None:
-        stock = zygote.stock(network)
-        # One that is still importing serves who cannot wait, and nobody in advance.
-        while zygote.serves and len(stock.waiting) < self._wanted(stock, time.monotonic()):
-            leaf = self._ask_for_leaf(zygote, network)
-            stock.waiting.append(leaf)
-            self._worker.leaf_waits(leaf)
-        if len(stock.waiting) > self._soil.prepared and self._shrink_moment is None:
-            self._shrink_moment = time.monotonic() + _SHRINK_SEC
-
-    def _wanted(self, stock: Stock, now: float) -> int:
-        soil = self._soil
-        return 0 if soil.prepared == 0 else demand.wanted(stock.takes, now, soil.prepared, soil.most_prepared)
-
-    def _shrink(self, now: float) -> None:
-        """Ends leaves that no burst of late would have needed."""
-        self._shrink_moment = None
-        for stock in [stock for zygote in self.nursery for stock in zygote.stocks.values()]:
-            for _ in range(len(stock.waiting) - self._wanted(stock, now)):
-                stock.waiting.popleft().kill()
-            if len(stock.waiting) > self._soil.prepared:
-                self._shrink_moment = now + _SHRINK_SEC
+    def _fork_one_to_wait(self, zygote: Zygote, network: str) -> None:
+        leaf = self._ask_for_leaf(zygote, network)
+        zygote.stock(network).waiting.append(leaf)
+        self._worker.leaf_waits(leaf)
 
     def _prepare(self, zygote: Zygote, network: str) -> Leaf:
         """Asks a zygote for a leaf; a root that has just died is replaced once."""
