@@ -43,6 +43,7 @@ const makeEngine = (
     logDir: config.lambdaLogDir,
     ...(identity !== undefined && { worker: { uid: identity.uid, gid: identity.gid } }),
     networks: [config.network],
+    scratch: config.scratch,
     downsizePaused: config.downsizePausedMem,
     ...(config.enableSeccomp ? {} : { weaken: ["seccomp"] as const }),
     logger,

@@ -90,7 +90,7 @@ export const LIMIT_KEYS: readonly LimitKey[] = [
     minimum: 1,
     maximum: TIB_IN_MIB,
     default: 256,
-    about: "The largest file that a sandbox may write, in MiB. All its files together are not limited yet.",
+    about: "What a sandbox may have in all files in /host together, in MiB, and the largest single file.",
   },
 ];
 

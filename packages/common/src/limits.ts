@@ -16,7 +16,7 @@ export interface SandboxLimits {
   readonly cpuPercent: number;
   /** stdout and stderr together, in MiB; older output is cut off. */
   readonly logMb: number;
-  /** The largest file that a sandbox may write, in MiB. All files together are not limited yet. */
+  /** What a sandbox may have in all files in its scratch directory, in MiB, and the largest single file. */
   readonly scratchMb: number;
 }
 

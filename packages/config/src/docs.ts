@@ -39,7 +39,6 @@ const LATER_VALUE_WORDS: Readonly<Record<string, string>> = {
   sandbox: '`"docker"`',
   registry: '`"remote"` and URLs',
   import_cache: '`"tree"`, `"auto"`',
-  "storage.scratch": '`"memory"`',
 };
 
 const laterValueLines = (): string[] =>

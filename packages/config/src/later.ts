@@ -21,5 +21,4 @@ export const LATER_VALUES: Readonly<Record<string, RegExp>> = {
   sandbox: /^docker$/u,
   registry: /^(?:remote|(?:file|s3|https?):\/\/.*)$/u,
   import_cache: /^(?:tree|auto)$/u,
-  "storage.scratch": /^memory$/u,
 };

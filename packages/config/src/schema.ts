@@ -181,9 +181,10 @@ export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
   storage: section("Where sandboxes keep what they write.", {
     scratch: {
       type: "string",
-      enum: [""],
-      expects: '""',
-      description: 'The scratch directory of a sandbox, /host in it: `""` is a directory below `worker_dir`.',
+      enum: ["", "memory"],
+      expects: '"" or "memory"',
+      description:
+        'What a sandbox\'s /host is: `""` is a directory below `worker_dir`, measured once a second; `"memory"` a file system in memory that holds exactly `limits.scratch_mb`, and counts to `limits.mem_mb`.',
       default: "",
     },
   }),

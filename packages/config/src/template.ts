@@ -17,7 +17,7 @@ export interface WorkerTemplate {
   readonly limits?: Readonly<Record<string, number>>;
   readonly import_cache?: "off";
   readonly features?: { readonly downsize_paused_mem?: boolean; readonly enable_seccomp?: boolean };
-  readonly storage?: { readonly scratch?: "" };
+  readonly storage?: { readonly scratch?: "" | "memory" };
   readonly trusted_proxies?: readonly string[];
   readonly log_output?: string;
 }

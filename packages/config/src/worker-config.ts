@@ -47,7 +47,7 @@ export interface WorkerConfig {
   readonly limits: LambdaLimits;
   readonly importCache: "off";
   readonly enableSeccomp: boolean;
-  readonly scratch: "";
+  readonly scratch: "directory" | "memory";
   readonly trustedProxies: readonly string[];
   /** "" is standard output, "stderr" standard error, anything else an absolute path. */
   readonly logOutput: string;
@@ -146,7 +146,7 @@ const fill = (template: WorkerTemplate, place: Place): WorkerConfig => {
     limits: limitsOf(template),
     importCache: template.import_cache ?? "off",
     enableSeccomp,
-    scratch: template.storage?.scratch ?? "",
+    scratch: template.storage?.scratch === "memory" ? "memory" : "directory",
     trustedProxies: template.trusted_proxies ?? [],
     warnings: warningsOf(workerUrl, enableSeccomp),
   };

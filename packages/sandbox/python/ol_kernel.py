@@ -18,6 +18,9 @@ _NUMBERS = {
     "seccomp": 317,
     "open_tree": 428,
     "move_mount": 429,
+    "fsopen": 430,
+    "fsconfig": 431,
+    "fsmount": 432,
     "close_range": 436,
     "openat2": 437,
     "mount_setattr": 442,
@@ -54,6 +57,11 @@ AT_RECURSIVE = 0x8000
 OPEN_TREE_CLONE = 1
 OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 MOVE_MOUNT_F_EMPTY_PATH = 0x4
+
+FSOPEN_CLOEXEC = 1
+FSCONFIG_SET_STRING = 1
+FSCONFIG_CMD_CREATE = 6
+FSMOUNT_CLOEXEC = 1
 
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
@@ -172,6 +180,22 @@ def move_mount(tree_fd: int, target: str) -> None:
         target.encode(),
         ctypes.c_uint(MOVE_MOUNT_F_EMPTY_PATH),
     )
+
+
+def new_mount(kind: str, options: "dict[str, str]", attributes: int) -> int:
+    """A detached mount of a new file system, which is gone when nobody has it any more, attached or open."""
+    context = _call("fsopen", kind.encode(), ctypes.c_uint(FSOPEN_CLOEXEC))
+    try:
+        for name, value in options.items():
+            _configure(context, FSCONFIG_SET_STRING, name.encode(), value.encode())
+        _configure(context, FSCONFIG_CMD_CREATE, None, None)
+        return _call("fsmount", ctypes.c_int(context), ctypes.c_uint(FSMOUNT_CLOEXEC), ctypes.c_uint(attributes))
+    finally:
+        os.close(context)
+
+
+def _configure(context: int, command: int, name: "bytes | None", value: "bytes | None") -> None:
+    _call("fsconfig", ctypes.c_int(context), ctypes.c_uint(command), name, value, ctypes.c_int(0))
 
 
 def mount_setattr(fd: int, path: str, set_flags: int, recursive: bool) -> None:

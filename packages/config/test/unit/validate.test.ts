@@ -51,7 +51,6 @@ describe("a worker's configuration", () => {
     ["registry", "s3://bucket", '"local"'],
     ["import_cache", "tree", '"off"'],
     ["import_cache", "auto", '"off"'],
-    ["storage.scratch", "memory", '""'],
   ])("%s %j is refused as not available in this version", (key, value, instead) => {
     const line = `${key}: ${JSON.stringify(value)} is not available in this version yet; use ${instead}`;
     expect(problemsIn(nested(key, value))).toEqual([line]);

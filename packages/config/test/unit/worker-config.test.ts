@@ -57,10 +57,18 @@ describe("a worker's configuration", () => {
         logMb: 8,
       },
       enableSeccomp: true,
+      scratch: "directory",
       trustedProxies: [],
       logOutput: "",
       warnings: [],
     });
+  });
+
+  test.each([
+    ["", "directory"],
+    ["memory", "memory"],
+  ])("with storage.scratch %j has sandboxes write to a %s", async (written, scratch) => {
+    expect(await load({ storage: { scratch: written } })).toMatchObject({ scratch });
   });
 
   test("takes relative paths from the cluster directory and absolute ones as they are", async () => {

@@ -2,7 +2,7 @@
 
 `prepare` needs nothing of the lambda: cgroup, namespaces, mounts, signals, fresh random numbers, and a rehearsal of
 the first call. Then the leaf waits on its channel for {"op": "assign", ...} with five descriptors: the handler's
-tree, the scratch directory's tree, the listening socket, stdout, stderr, and perhaps a sixth, a resolv.conf of its
+tree, the tree of its scratch, the listening socket, stdout, stderr, and perhaps a sixth, a resolv.conf of its
 own. `confine` takes the rest away for good; only then is the lambda's code looked at.
 
 On the channel the leaf sends {"op": "failed", "error": "step: reason"} if it must; closing it is the good news.

@@ -14,22 +14,16 @@ import sys
 import time
 import typing
 
-import ol_kernel as kernel
 from ol_guest import messages
 
-from ol_host import cgroups, hierarchies, host, limits, processes
+from ol_host import ground, limits, processes
 from ol_host.desk import ZygoteDesk
-from ol_host.files import InUse, Workspace
 from ol_host.forest import Forest
 from ol_host.leaves import Leaf
 from ol_host.meter import ScratchMeter
-from ol_host.obstacles import explain, obstacles, require_seccomp
-from ol_host.outbound import Outbound
+from ol_host.obstacles import explain
 from ol_host.pausing import Pauser
 from ol_host.places import Places
-from ol_host.resolv import Resolver
-from ol_host.soil import Soil
-from ol_host.tree import Base
 from ol_host.waiting import WaitingReport
 from ol_host.watcher import MemoryWatcher
 from ol_host.wire import FRAME_BYTES, Refused, Wire, WireError
@@ -38,12 +32,8 @@ from ol_host.zygotes import Zygote
 # How often output files are measured; between two looks a sandbox can write as much as its disk lets it.
 _LOG_CHECK_SEC = 1.0
 _CLOSE_SEC = 10.0
-# What tests leave out of the control groups.
-_LEFT_OUT = {"cgroups": ("memory", "pids", "cpu", hierarchies.FREEZE), "cgroup-freeze": (hierarchies.FREEZE,)}
 # Leaves that turn out to be dead when they are taken, before it is taken for a failure.
 _MOST_DEAD_LEAVES = 10
-# What an earlier broker left is removed before the first sandbox is made: a million files take about this long.
-_SWEEP_SEC = 40.0
 
 
 class Broker:
@@ -83,7 +73,7 @@ class Broker:
             moments.append(self._report.moment)
         if self._sandboxes:
             moments.append(self._next_log_check)
-            measuring = self._meter.moment()
+            measuring = None if self._meter is None else self._meter.moment()
             if measuring is not None:
                 moments.append(measuring)
             if self._watcher is not None:
@@ -103,7 +93,8 @@ class Broker:
                 if leaf.scratch is not None:
                     leaf.scratch.cut_output(leaf.log_mb)
         if self._sandboxes:
-            self._meter.look(self._sandboxes.values(), now)
+            if self._meter is not None:
+                self._meter.look(self._sandboxes.values(), now)
             if self._watcher is not None:
                 self._watcher.look(self._sandboxes.values(), now)
         if self._close_deadline is not None:
@@ -172,106 +163,30 @@ class Broker:
             raise Refused("OL_SANDBOX_HOST_UNFIT", f"the sandbox engine cannot start: {reason}") from error
 
     def _set_up(self, request: "dict[str, typing.Any]") -> "dict[str, object]":
-        with open("/proc/self/uid_map", encoding="ascii") as uid_map:
-            self._rootless = not host.has_root_rights(os.geteuid(), uid_map.read())
-        if "seccomp" not in request["weaken"]:
-            require_seccomp()
-        os.umask(0o022)
-        most_leaves = host.allow_many_descriptors()
-        found, notes = hierarchies.discover(as_root=not self._rootless)
-        # Tests look at hosts that have less than this one.
-        left_out = {name: names for name, names in _LEFT_OUT.items() if name in request["weaken"]}
-        found = hierarchies.without(found, frozenset().union(*left_out.values()))
-        if self._rootless:
-            self._enter_own_namespace()
-        base = Base(request["runtimeDir"], request.get("packagesDir"))
-        try:
-            self._files = Workspace(
-                request["workDir"], request["codeDir"], request.get("logDir"), self._worker_ids(request)
-            )
-        except InUse as error:
-            message = f"{request['workDir']} is in use by another worker; stop that one, or choose another directory"
-            raise Refused("OL_SANDBOX_DIRECTORY_IN_USE", message) from error
-        self._first_uid, self._uid_claim = (0, None) if self._rootless else host.claim_uid_block()
-        self._places = Places(self._files, None if self._rootless else self._first_uid, self._selector, self.log)
-        self._groups = cgroups.GroupStock(request["groupPrefix"], found)
-        self._open_groups(notes)
-        swept = self._files.sweep()
-        stuck = self._files.trash.wait_until_empty(_SWEEP_SEC)
-        if stuck:
-            notes.append(f"{len(stuck)} things in {request['workDir']}/trash could not be removed; look at them")
-        if not kernel.knows_landlock_scopes():
-            notes.append(
-                "sandboxes with network host reach this machine's abstract unix sockets: only Linux 6.12 and newer, "
-                "with Landlock, can keep them off; use network none where that matters"
-            )
-        self._files.say_serving(True)
-        self._resolver = Resolver(self._files.run_fd)
-        self._outbound = Outbound(
-            request["groupPrefix"],
-            None if self._rootless else self._first_uid,
-            self._resolver.nameservers,
-            self._selector,
-            self._on_outbound_lost,
-        )
-        soil = Soil(
-            base=base,
-            groups=self._groups,
-            outbound=self._outbound,
-            rootless=self._rootless,
-            first_uid=self._first_uid,
-            weaken=request["weaken"],
-            preload=request["preload"],
-            prepared=request["prepared"],
-            most_prepared=request["mostPrepared"],
-            most_leaves=most_leaves,
-        )
+        self._rootless = ground.is_rootless()
+        self._ground = taken = ground.take(request, self._rootless, self._selector, self._on_outbound_lost)
+        in_memory = request["scratchInMemory"]
+        soil = taken.soil
+        self._places = Places(taken.files, taken.first_uid, in_memory, self._selector, self.log)
         self._forest = Forest(soil, self._selector, self)
         self._report = WaitingReport(self._forest, self._wire.send)
         self._desk = ZygoteDesk(self._wire, self._forest.nursery)
         for network in request["networks"]:
             self._forest.nursery.root(network).stock(network)
         self._pauser = Pauser(request["downsizePaused"], self._answer_later, self._refuse_later)
-        self._meter = ScratchMeter(self._selector, self._on_out_of_disk)
-        self._watcher = None if "memory" in self._groups.controllers else MemoryWatcher()
+        by_group = "memory" in soil.groups.controllers
+        # Files without a name are to be looked for where no group counts the memory that they take.
+        self._meter = None if in_memory and by_group else ScratchMeter(self._selector, self._on_out_of_disk)
+        self._watcher = None if by_group else MemoryWatcher()
         self._started = True
         return {
             "pid": os.getpid(),
-            "swept": swept,
-            "rootless": self._rootless,
+            "swept": taken.swept,
+            "rootless": soil.rootless,
             "python": ".".join(str(part) for part in sys.version_info[:3]),
-            **limits.in_force(self._groups, self._rootless),
-            "notes": notes,
+            **limits.in_force(soil.groups, soil.rootless, in_memory),
+            "notes": taken.notes,
         }
-
-    def _worker_ids(self, request: "dict[str, typing.Any]") -> "tuple[int, int] | None":
-        worker = request.get("worker")
-        if worker is None:
-            return None
-        if self._rootless:
-            raise Refused("OL_SANDBOX_BAD_OPTIONS", "only a worker started by root can become another user")
-        return worker["uid"], worker["gid"]
-
-    def _enter_own_namespace(self) -> None:
-        try:
-            host.enter_own_namespace()
-        except OSError as error:
-            reasons = "; ".join(obstacles(error.errno, True)) or "run as root, or let the administrator allow it"
-            message = f"an ordinary user may not make a user namespace here ({error.strerror}); {reasons}"
-            raise Refused("OL_SANDBOX_HOST_UNFIT", message) from error
-
-    def _open_groups(self, notes: "list[str]") -> None:
-        try:
-            self._groups.open()
-        except cgroups.GroupsInUse as error:
-            message = (
-                f"another worker has the cgroup {error}, so it has this cluster's id and this worker's name; if the "
-                "cluster directory is a copy, make a new cluster instead"
-            )
-            raise Refused("OL_SANDBOX_DIRECTORY_IN_USE", message) from error
-        except OSError as error:
-            notes.append(f"no limits by cgroup: {error.filename or 'cgroup'}: {error.strerror}")
-            self._groups = cgroups.GroupStock("", [])
 
     def _create(self, request: "dict[str, typing.Any]") -> "dict[str, object]":
         if self._close_deadline is not None:
@@ -300,25 +215,26 @@ class Broker:
 
     def _assign(self, leaf: Leaf, request: "dict[str, typing.Any]") -> None:
         """Tells the leaf what to become. What fails here takes the leaf along."""
+        soil = self._ground.soil
         descriptors: "list[int]" = []
         resolver: "list[int]" = []
         try:
             if leaf.group is not None:
                 limits.apply(leaf.group, request["limits"])
-            code = self._files.open_code(request["code"])
+            code = self._ground.files.open_code(request["code"])
             descriptors.append(code)
-            descriptors.extend(self._places.take(leaf, request["name"], request["sandbox"]))
-            if leaf.network == "outbound":
-                resolver = self._resolver.detached()
             leaf.log_mb = request["limits"]["logMb"]
             leaf.memory_mb = request["limits"]["memoryMb"]
             leaf.scratch_mb = request["limits"]["scratchMb"]
+            descriptors.extend(self._places.take(leaf, request["name"], request["sandbox"]))
+            if leaf.network == "outbound":
+                resolver = self._ground.resolver.detached()
             message = {
                 "op": "assign",
                 "environment": request["environment"],
                 "packages": request["packages"],
                 "tmpMb": request["limits"]["memoryMb"],
-                **limits.for_leaf(request["limits"], self._groups.controllers, self._rootless),
+                **limits.for_leaf(request["limits"], soil.groups.controllers, soil.rootless),
             }
             if leaf.channel is None:
                 raise BrokenPipeError(errno.EPIPE, f"the prepared process is gone: {leaf.setup_error}")
@@ -424,7 +340,7 @@ class Broker:
             self._finished = True
             return
         self._close_request = answer_to
-        self._files.say_serving(False)
+        self._ground.files.say_serving(False)
         self._close_deadline = time.monotonic() + _CLOSE_SEC
         self._forest.close()
 
@@ -434,9 +350,7 @@ class Broker:
         empty = self._forest.empty and self._places.empty_trash()
         if not empty and now < self._close_deadline:
             return
-        self._groups.close()
-        self._outbound.close()
-        self._resolver.close()
+        self._ground.close()
         if self._close_request is not None:
             self._wire.connection.setblocking(True)
             self._wire.send({"v": 1, "id": self._close_request, "ok": {}})

@@ -42,7 +42,7 @@ class Scratch:
         # In run/.
         self.socket_name = f"{sandbox}.sock"
         self.directory_fd = directory_fd
-        # A detached mount of the directory, which becomes the sandbox's /host; then -1.
+        # A detached mount of the directory, which becomes the sandbox's /host; then, and with scratch in memory, -1.
         self.tree_fd = tree_fd
         # The socket on which the sandbox awaits the worker; -1 before it is made, and when it was handed over.
         self.listener_fd = -1
@@ -147,8 +147,9 @@ class Workspace:
         )
         return tree
 
-    def make_scratch(self, name: str, sandbox: str, owner: "int | None") -> Scratch:
-        """`owner` is the host's uid of the sandbox, None where it is our own."""
+    def make_scratch(self, name: str, sandbox: str, owner: "int | None", in_memory: bool) -> Scratch:
+        """`owner` is the host's uid of the sandbox, None where it is our own. `in_memory`: the sandbox's /host is
+        something else, and the directory is for people only."""
         parent = self._directory_of(name)
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, parent)
@@ -167,12 +168,16 @@ class Workspace:
                 # By the sandbox's own mount: one of the host's would show it the host's path in /proc/self/fd.
                 outputs.append(os.open(stream, flags, 0o640, dir_fd=tree))
                 undo_on_failure.callback(os.close, outputs[-1])
-            if owner is not None:
+            if owner is not None and not in_memory:
                 os.fchown(directory, owner, owner)
             scratch = Scratch(name, sandbox, directory, tree, outputs)
             undo_on_failure.callback(_unlink_if_there, scratch.socket_name, self.run_fd)
             scratch.listener_fd = self._listen(scratch)
             undo_on_failure.pop_all()
+        if in_memory:
+            # The output files, which are open, keep what they need of it.
+            os.close(scratch.tree_fd)
+            scratch.tree_fd = -1
         return scratch
 
     def rename_scratch(self, scratch: Scratch, name: str, sandbox: str) -> None:

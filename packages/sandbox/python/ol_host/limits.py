@@ -42,12 +42,12 @@ def counts_processes(rootless: bool) -> bool:
     return not rootless or host.kernel_at_least(5, 14)
 
 
-def in_force(groups: GroupStock, rootless: bool) -> "dict[str, object]":
+def in_force(groups: GroupStock, rootless: bool, scratch_in_memory: bool) -> "dict[str, object]":
     by_group = f"cgroup-v{groups.version}"
     return {
         "memory": by_group if "memory" in groups.controllers else "rlimit",
         "procs": by_group if "pids" in groups.controllers else ("rlimit" if counts_processes(rootless) else "none"),
         "cpu": by_group if "cpu" in groups.controllers else "none",
         "pause": "cgroup-v2" if FREEZE in groups.controllers else "signals",
-        "scratch": "measured",
+        "scratch": "quota" if scratch_in_memory else "measured",
     }

@@ -8,6 +8,7 @@ import os
 import selectors
 import typing
 
+from ol_host import memory_scratch
 from ol_host.files import Scratch, Workspace
 from ol_host.leaves import Leaf
 
@@ -16,17 +17,20 @@ _WAITING = ".waiting"
 
 
 class Places:
-    """`first_uid` is the host's id of what is 0 for leaves; None where all are our own."""
+    """`first_uid` is the host's id of what is 0 for leaves; None where all are our own. `in_memory`: what a sandbox
+    writes to /host never comes to its directory."""
 
     def __init__(
         self,
         files: Workspace,
         first_uid: "int | None",
+        in_memory: bool,
         selector: selectors.BaseSelector,
         log: "typing.Callable[[str, str], None]",
     ) -> None:
         self._files = files
         self._first_uid = first_uid
+        self._in_memory = in_memory
         self._selector = selector
         self._log = log
 
@@ -38,13 +42,17 @@ class Places:
             self._log("warn", f"no directory could be made in advance: {error}")
 
     def take(self, leaf: Leaf, name: str, sandbox: str) -> "list[int]":
-        """Gives the leaf its scratch. Returns the scratch directory's mount and the listening socket, which are the
-        caller's from now on, and the two output files."""
+        """Gives the leaf, whose limits are known, its scratch. Returns the mount that becomes /host and the listening
+        socket, which are the caller's from now on, and the two output files."""
         place, leaf.place = leaf.place, None
         scratch = None if place is None else self._renamed(place, name, sandbox)
         if scratch is None:
             scratch = self._make(leaf, name, sandbox)
         leaf.scratch = scratch
+        if self._in_memory:
+            # Only now is it known how large it is to be.
+            scratch.tree_fd = memory_scratch.detached(leaf.scratch_mb, self._owner(leaf) or 0)
+            leaf.scratch_in_memory = True
         return [*scratch.hand_over(), *scratch.output_fds]
 
     def _renamed(self, place: Scratch, name: str, sandbox: str) -> "Scratch | None":
@@ -82,8 +90,10 @@ class Places:
         return empty
 
     def _make(self, leaf: Leaf, name: str, sandbox: str) -> Scratch:
-        owner = None if self._first_uid is None else self._first_uid + leaf.uid
-        return self._files.make_scratch(name, sandbox, owner)
+        return self._files.make_scratch(name, sandbox, self._owner(leaf), self._in_memory)
+
+    def _owner(self, leaf: Leaf) -> "int | None":
+        return None if self._first_uid is None else self._first_uid + leaf.uid
 
     def _watch_trash(self, pid: int) -> None:
         """What is put into the trash while rm is at work waits for its end."""

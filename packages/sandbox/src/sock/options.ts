@@ -45,6 +45,11 @@ export interface SockEngineOptions {
   readonly preload?: "stdlib" | "none" | readonly string[];
   /** Network classes whose zygote is started at once and not on first use; default `["host"]`. */
   readonly networks?: readonly NetworkClass[];
+  /**
+   * What a sandbox's /host is: a directory below `workDir`, measured once a second, or a file system in memory of exactly
+   * `limits.scratchMb`, which counts to the sandbox's memory; default "directory".
+   */
+  readonly scratch?: "directory" | "memory";
   readonly logger?: Logger;
   /** Whether a paused sandbox's memory limit is lowered to what it holds; default true. */
   readonly downsizePaused?: boolean;
