@@ -61,6 +61,16 @@ class Leaf:
     def assigned(self) -> bool:
         return self.scratch is not None
 
+    def owns_its_number(self) -> bool:
+        """Whether `pid` is still it, and no stranger to whom the kernel gave the number after its end."""
+        if self.pidfd is None:
+            return False
+        try:
+            signal.pidfd_send_signal(self.pidfd, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
     def kill(self) -> None:
         """Ends every process of it: they share a pid namespace, and this is its pid 1."""
         if self.dead:

@@ -95,6 +95,9 @@ def _signal(leaf: Leaf, pids: "typing.Iterable[int]", number: int) -> "list[int]
                 opened.callback(os.close, pidfds[pid])
         # Whoever has the number now and is ours, is the one that was opened; or that one is gone.
         ours = of_leaf(leaf)
+        if leaf.group is None and not leaf.owns_its_number():
+            # They were found from a number that is no longer the sandbox's.
+            return []
         done = []
         for pid, pidfd in pidfds.items():
             if pid in ours:
