@@ -44,7 +44,7 @@ def warm() -> None:
 def fresh_process() -> None:
     """Call once, in the child, before the handler is loaded. A TZ that is set later needs another time.tzset()."""
     _reset_signals()
-    _reseed()
+    reseed()
     _forget()
     sys.argv[:] = [""]
     gc.enable()
@@ -59,7 +59,9 @@ def _reset_signals() -> None:
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
-def _reseed() -> None:
+def reseed() -> None:
+    """What was drawn before the fork is drawn by no sibling again. Call in child zygotes too: what their packages draw
+    while they are imported, another's import code could otherwise draw for itself."""
     loaded = sys.modules
     # OpenSSL notices a fork by the pid alone, and two leaves can be pid 1 of two namespaces.
     if "_ssl" in loaded:

@@ -15,7 +15,7 @@ import typing
 
 import ol_kernel as kernel
 
-from ol_guest import messages, packages, seccomp
+from ol_guest import hygiene, messages, packages, seccomp
 
 if typing.TYPE_CHECKING:
     from ol_guest.zygote import Settings
@@ -155,6 +155,7 @@ def _become_zygote(
         # Before the filter, under which these stay as they are.
         packages.limit(message["dataMb"])
         _shut_in(settings)
+        hygiene.reseed()
         packages.load(message["packages"], message["modules"])
         serve(control, settings)
     except packages.CannotServe as error:

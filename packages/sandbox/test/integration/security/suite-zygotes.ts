@@ -49,6 +49,22 @@ export const describeZygotes = (mode: Mode): void => {
       expect(sizes).toEqual(Object.fromEntries(sources.map((source) => [source, LEAVES])));
     }, 240_000);
 
+    it("draws nothing while it imports that its sibling draws too, also if their parent used every generator", async () => {
+      const spec = { packages: ["random"], modules: ["ol_drawer"], parent: "used" };
+      expect(
+        await engine.createZygote("used", { packages: ["random"], modules: ["ol_random"] }),
+      ).toBeUndefined();
+      const drawn: Record<string, unknown>[] = [];
+      for (const id of ["drawer-1", "drawer-2"]) {
+        expect(await engine.createZygote(id, spec)).toBeUndefined();
+        const values = { module: "ol_drawer", attribute: "VALUES" };
+        drawn.push((await attributeOf(engine, id, values)) as Record<string, unknown>);
+      }
+      const [first = {}, second = {}] = drawn;
+      expect(Object.keys(first)).toEqual(["random", "ssl", "uuid1", "tempfile"]);
+      expect(Object.keys(first).filter((source) => first[source] === second[source])).toEqual([]);
+    });
+
     it.each([
       ["ol_thread", /1 more thread \(a-thread-of-its-own\)/],
       ["ol_socket", /open socket:/],

@@ -1,0 +1,13 @@
+"""Keeps what it drew while it was imported, as packages do that make a key or a token then."""
+
+import random
+import ssl
+import tempfile
+import uuid
+
+VALUES = {
+    "random": random.random(),
+    "ssl": ssl.RAND_bytes(16).hex(),
+    "uuid1": str(uuid.uuid1()),
+    "tempfile": next(tempfile._get_candidate_names()),
+}
