@@ -90,6 +90,7 @@ def _become_init(
         _take_ids(settings)
         kernel.unshare(kernel.CLONE_NEWCGROUP)
         _enter_own_root(settings)
+        _skip_process_numbers(settings.depth)
         pid = os.fork()
         if pid == 0:
             _become_zygote(request.message, settings, serve)
@@ -103,6 +104,16 @@ def _become_init(
         _say(f"a zygote could not be set up: {type(error).__name__}: {error}\n")
     finally:
         os._exit(_EXIT_FAILED)
+
+
+def _skip_process_numbers(count: int) -> None:
+    """So that no zygote has the number that one above it has in its own namespace: a library with a generator of its
+    own, such as cryptography's OpenSSL, tells a fork by nothing else, and would make the same keys in siblings."""
+    for _ in range(count):
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
 
 
 def _take_ids(settings: "Settings") -> None:

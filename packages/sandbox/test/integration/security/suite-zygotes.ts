@@ -65,6 +65,19 @@ export const describeZygotes = (mode: Mode): void => {
       expect(Object.keys(first).filter((source) => first[source] === second[source])).toEqual([]);
     });
 
+    it("has another process number than those above it: some generators tell a fork by nothing else", async () => {
+      const spec = { packages: ["random"], modules: ["ol_random"] };
+      expect(await engine.createZygote("above", spec)).toBeUndefined();
+      const below = { ...spec, modules: ["ol_drawer"], parent: "above" };
+      expect(await engine.createZygote("below", below)).toBeUndefined();
+      const numbers = [
+        await attributeOf(engine, "above", { module: "ol_random", attribute: "PID" }),
+        await attributeOf(engine, "below", { module: "ol_drawer", attribute: "PID" }),
+      ];
+      // 1 is an init's, and a leaf's.
+      expect(numbers).toEqual([3, 4]);
+    });
+
     it.each([
       ["ol_thread", /1 more thread \(a-thread-of-its-own\)/],
       ["ol_socket", /open socket:/],

@@ -1,11 +1,13 @@
 """Uses every generator of the standard library while it is imported, as some packages do."""
 
+import os
 import random
 import secrets
 import ssl
 import tempfile
 import uuid
 
+PID = os.getpid()
 USED = (
     random.random(),
     ssl.RAND_bytes(16),
