@@ -30,7 +30,8 @@ _MOST_LANDLOCK_DOMAINS = 14
 
 
 class Request(typing.NamedTuple):
-    """What the broker asked for. The descriptors that came along: the control channel, the log, cgroup.procs files."""
+    """What the broker asked for. The descriptors that came along: the control channel, the log, and cgroup.procs files,
+    first the init's (`initGroups` of them), then the zygote's."""
 
     message: "dict[str, typing.Any]"
     descriptors: "list[int]"
@@ -81,21 +82,23 @@ def _become_init(
         if not os.read(mapped_fd, 1):
             os._exit(_EXIT_FAILED)
         control, log, *procs = request.descriptors
-        # Before anything is written here: only the memory that the import takes is to be the zygote's.
-        for descriptor in procs:
-            os.write(descriptor, b"0")
+        count = request.message["initGroups"]
+        # Neither the parent's group nor the zygote's: running out of memory in one of those must not end this process,
+        # and with it all that lives here.
+        _join(procs[:count])
         os.dup2(log, 2)
         os.dup2(control, _CONTROL_FD)
-        kernel.close_range(_CONTROL_FD + 1)
+        _close_all_but(procs[count:])
         _take_ids(settings)
-        kernel.unshare(kernel.CLONE_NEWCGROUP)
         _enter_own_root(settings)
         _skip_process_numbers(settings.depth)
         pid = os.fork()
         if pid == 0:
+            _join(procs[count:])
+            kernel.unshare(kernel.CLONE_NEWCGROUP)
             _become_zygote(request.message, settings, serve)
         os.dup2(1, 2)
-        os.close(_CONTROL_FD)
+        kernel.close_range(_CONTROL_FD)
         kernel.set_capabilities(())
         # The zygote has our user id and none of our limits' scope: it must not get at this process's memory.
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
@@ -114,6 +117,23 @@ def _skip_process_numbers(count: int) -> None:
         if pid == 0:
             os._exit(0)
         os.waitpid(pid, 0)
+
+
+def _join(procs: "list[int]") -> None:
+    for descriptor in procs:
+        # "0" is the writer itself. The right to do this is that of the broker, which opened the file.
+        os.write(descriptor, b"0")
+        os.close(descriptor)
+
+
+def _close_all_but(kept: "list[int]") -> None:
+    """Of the descriptors above the control channel's."""
+    first = _CONTROL_FD + 1
+    for descriptor in sorted(kept):
+        if descriptor > first:
+            kernel.close_range(first, descriptor - 1)
+        first = descriptor + 1
+    kernel.close_range(first)
 
 
 def _take_ids(settings: "Settings") -> None:

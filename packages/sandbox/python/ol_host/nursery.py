@@ -14,6 +14,7 @@ import typing
 from ol_guest import messages
 
 from ol_host import tree as trees
+from ol_host import zygote_groups
 from ol_host.cgroups import GroupStock
 from ol_host.channels import receive
 from ol_host.leaves import kill_process
@@ -28,8 +29,6 @@ from ol_host.zygotes import Violation, Zygote, number_of, text_of
 # The kernel nests 32 user namespaces, and as many PID namespaces; the broker's, a container's and a leaf's count too.
 MOST_DEPTH = 25
 _IMPORT_SEC = 30.0
-# Its init, itself, and what it forks for a moment before that has joined a group of its own.
-_FORKING_PROCS = 24
 # What a dead zygote may still have to say.
 _LAST_MESSAGES = 64
 # From a zygote's end to the news of how.
@@ -162,41 +161,41 @@ class Nursery:
         soil, limits = self._soil, request["limits"]
         base_uid = self._free_uid_above(parent.base_uid)
         with contextlib.ExitStack() as sent, contextlib.ExitStack() as undo:
-            group = soil.groups.make(kill_together=False) if soil.groups.controllers else None
+            groups = zygote_groups.make(soil.groups, limits, undo) if soil.groups.controllers else None
+            init_procs: "list[int]" = []
             procs: "list[int]" = []
-            if group is not None:
-                undo.callback(soil.groups.discard, group)
-                procs_limit = limits["procs"] + _FORKING_PROCS
-                group.set_limits(limits["memoryMb"], limits["swappiness"], procs_limit, limits["cpuPercent"])
-                group.start_use()
-                procs = group.open_procs()
+            for group, opened in zip(groups or (), (init_procs, procs)):
+                opened += group.open_procs()
+                for descriptor in opened:
+                    sent.callback(os.close, descriptor)
             ours, theirs = messages.pair()
             undo.callback(ours.close)
             sent.callback(theirs.close)
             log_read, log_write = os.pipe()
             undo.callback(os.close, log_read)
-            for descriptor in (log_write, *procs):
-                sent.callback(os.close, descriptor)
+            sent.callback(os.close, log_write)
             message = {
                 "op": "beget",
                 "zygote": self._numbers,
+                "initGroups": len(init_procs),
                 "uidMap": "0 0 1" if soil.rootless else _uid_map(request["network"], parent.base_uid, base_uid),
                 "packages": request["packages"],
                 "modules": request["modules"],
                 "tmpMb": limits["memoryMb"],
                 "dataMb": None if "memory" in soil.groups.controllers else limits["memoryMb"],
             }
-            messages.send(parent.control, message, [theirs.fileno(), log_write, *procs])
+            messages.send(parent.control, message, [theirs.fileno(), log_write, *init_procs, *procs])
             undo.pop_all()
-        groups = OwnGroups(soil.groups)
-        zygote = self._admit(request["zygote"], request["network"], parent, base_uid, ours, log_read, groups)
-        zygote.group = group
+        own = OwnGroups(soil.groups)
+        zygote = self._admit(request["zygote"], request["network"], parent, base_uid, ours, log_read, own)
+        if groups is not None:
+            zygote.init_group, zygote.group = groups
         # One leaf will wait from the start.
         zygote.stock(zygote.network)
         zygote.create_request = request["id"]
         zygote.deadline = time.monotonic() + _IMPORT_SEC
-        if group is not None and group.memory_event_fd >= 0:
-            event = group.memory_event_fd
+        if zygote.group is not None and zygote.group.memory_event_fd >= 0:
+            event = zygote.group.memory_event_fd
             self._selector.register(event, selectors.EVENT_READ, lambda: self._on_out_of_memory(zygote))
 
     def _free_uid_above(self, base_uid: int) -> int:
@@ -382,6 +381,8 @@ class Nursery:
     def _forget(self, zygote: Zygote) -> None:
         """Nothing of it is left."""
         zygote.log.close()
+        if zygote.init_group is not None:
+            self._soil.groups.discard(zygote.init_group)
         if zygote.group is not None:
             if zygote.group.memory_event_fd >= 0 and zygote.group.memory_event_fd in self._selector.get_map():
                 self._selector.unregister(zygote.group.memory_event_fd)

@@ -67,6 +67,8 @@ class Zygote:
         self.groups = groups
         # Its own; None for a root, and where there are no groups.
         self.group: "Group | None" = None
+        # Its init's, for a child zygote where there are groups.
+        self.init_group: "Group | None" = None
         self.pid: "int | None" = None
         self.pidfd: "int | None" = None
         # Pid 1 of its namespace, which lives as long as anything in there does.

@@ -1,10 +1,31 @@
+import { readFileSync } from "node:fs";
+
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { descendantsOf, pidNumbers, statFields } from "../../support/leftovers.ts";
 import { type Engine, Host, type Mode } from "./host.ts";
 import { FAILED, attributeOf, expectUnharmed, makePlain } from "./zygote-kit.ts";
 
 const LEAVES = process.env["OL_TEST_SOAK"] === "1" ? 1000 : 40;
 const AT_ONCE = 10;
+
+/** The control groups that a process is in. */
+const groupOf = (pid: number): string => readFileSync(`/proc/${pid}/cgroup`, "latin1");
+
+const depthOf = (pid: number): number => pidNumbers(pid).length;
+
+/** [init, zygote] of each zygote with packages: an init has a PID namespace of its own, with its zygote in it. */
+const childZygotes = (brokerPid: number): [number, number][] => {
+  const below = descendantsOf(brokerPid);
+  const [root] = below;
+  return below.flatMap((init): [number, number][] => {
+    if (init === root || pidNumbers(init).at(-1) !== 1) return [];
+    const zygote = below.find(
+      (pid) => Number(statFields(pid)?.[1]) === init && depthOf(pid) === depthOf(init),
+    );
+    return zygote === undefined ? [] : [[init, zygote]];
+  });
+};
 
 /** Zygotes with packages, such as people write them. */
 export const describeZygotes = (mode: Mode): void => {
@@ -96,6 +117,20 @@ export const describeZygotes = (mode: Mode): void => {
       const error = await engine.createZygote("unfit", { packages: ["unfit"], modules: [module] });
       expect(error).toEqual({ code: FAILED, message: expect.stringMatching(reason) });
       await expectUnharmed(engine);
+    });
+
+    it("is in a control group of its own, and its init in neither that nor its parent's", async () => {
+      const own = await host.engine();
+      for (const [id, parent] of [["one"], ["two", "one"], ["three", "two"]] as const) {
+        const spec = { packages: ["plain"], modules: ["ol_plain"], ...(parent !== undefined && { parent }) };
+        expect(await own.createZygote(id, spec)).toBeUndefined();
+      }
+      const groups = childZygotes(own.brokerPid).flatMap((pair) => pair.map(groupOf));
+      expect(groups).toHaveLength(6);
+      const { memory, procs, cpu, pause } = own.enforcement;
+      const grouped = [memory, procs, cpu, pause].some((means) => means.startsWith("cgroup"));
+      expect(new Set(groups).size).toBe(grouped ? 6 : 1);
+      await own[Symbol.asyncDispose]();
     });
 
     it("may import what has ended its threads, files and children itself", async () => {
