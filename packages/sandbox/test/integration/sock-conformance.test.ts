@@ -35,6 +35,7 @@ const makeEngine = (): Promise<SockEngine> =>
     codeDir: CONFORMANCE_HANDLERS_DIR,
     packagesDir: CONFORMANCE_PACKAGES_DIR,
     networks: ["none"],
+    ...(process.env["OL_TEST_SCRATCH"] === "memory" && { scratch: "memory" as const }),
   });
 
 describeEngineConformance("sock", makeEngine, { describe, it }, { zygotes: true, slowness: SLOWNESS });
