@@ -78,4 +78,7 @@ ol-admin kill -cluster=my-cluster
 rest=$(leftovers "$id")
 [ -z "$rest" ] || fail "left over: $rest"
 rm -r my-cluster
+# There is no cluster left to end.
+trap - EXIT
+cd / && rm -rf "$work"
 echo "ok"
