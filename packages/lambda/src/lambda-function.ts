@@ -113,7 +113,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       // Those that live go on; nobody is told, so it is logged.
       this.#logger.warn("could not start a sandbox", { lambda: this.name, error: messageOf(error) });
     }
-    this.#growth.soon();
+    // Another one is tried at the growth's pace: two that fail at once would ask for each other without end.
     this.pump(nowMs);
   }
 

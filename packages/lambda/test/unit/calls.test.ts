@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 
 import { LIMITS, makeRig, resultOf } from "../harness.ts";
 
@@ -29,6 +29,23 @@ describe("calls", () => {
   });
 
   // Whether one suffices shows in run times, and a machine that holds this process up makes them long.
+  it("are all answered when no sandbox can be made any more while several are being made", async () => {
+    let open = true;
+    const beforeCreate = (_id: string, _spec: unknown, signal?: AbortSignal): Promise<void> | undefined =>
+      open
+        ? undefined
+        : new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
+    const call = (): Promise<string> => new Promise((resolve) => setTimeout(() => resolve("slow"), 100));
+    const rig = makeRig({ code: { slow: { call } }, engine: { beforeCreate } });
+    expect(await rig.result("slow")).toBe('"slow"');
+    open = false;
+    const results = Array.from({ length: 8 }, () => rig.result("slow"));
+    await vi.waitFor(() => expect(rig.pool.stats().creating).toBeGreaterThan(1));
+    rig.engine.lose();
+    const codes = new Set(await Promise.all(results));
+    expect([...codes].every((code) => /^OL_SANDBOX_(CLOSED|DESTROYED|BROKER_LOST)$/.test(code))).toBe(true);
+  });
+
   it("of a cold function, many at once, share one sandbox when one suffices", { retry: 3 }, async () => {
     const rig = makeRig({ code: { quick: { call: () => 1 } } });
     const results = await Promise.all(Array.from({ length: 16 }, () => rig.result("quick")));

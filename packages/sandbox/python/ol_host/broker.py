@@ -351,6 +351,8 @@ class Broker:
         if not empty and now < self._close_deadline:
             return
         self._ground.close()
+        if self._meter is not None:
+            self._meter.close()
         if self._close_request is not None:
             self._wire.connection.setblocking(True)
             self._wire.send({"v": 1, "id": self._close_request, "ok": {}})

@@ -103,6 +103,14 @@ class ScratchMeter:
         # The child at work: its id, the pipe it tells by, what it has told, and the sandboxes it was sent to.
         self._child: "tuple[int, int, bytearray, dict[int, Leaf]] | None" = None
 
+    def close(self) -> None:
+        """Ends the child at work: it has our locks, and would outlive us for a moment."""
+        if self._child is not None:
+            pid, _reading, _told, _leaves = self._child
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            self._child = None
+
     def moment(self) -> "float | None":
         """When `look` wants to be called, as long as there is a sandbox; None while the child is at work."""
         return None if self._child is not None else self._next_look
@@ -123,9 +131,10 @@ class ScratchMeter:
     def _start(self, leaves: "dict[int, Leaf]") -> None:
         reading, writing = os.pipe()
         try:
+            broker = os.getpid()
             pid = os.fork()
             if pid == 0:
-                _work(writing, leaves.values())
+                _work(broker, writing, leaves.values())
         except OSError:
             os.close(reading)
             raise
@@ -159,10 +168,13 @@ class ScratchMeter:
         self._next_look = max(self._next_look, now + spent * _SHARE_OF_ALL)
 
 
-def _work(writing: int, leaves: "typing.Iterable[Leaf]") -> typing.NoReturn:
+def _work(broker: int, writing: int, leaves: "typing.Iterable[Leaf]") -> typing.NoReturn:
     """The child: one line for each sandbox. It touches nothing of the broker's but open directories."""
     try:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != broker:
+            # It died before its death could be a signal to us; and we have its locks.
+            os._exit(0)
         os.nice(_NICE)
         resource.setrlimit(resource.RLIMIT_CPU, (_MOST_CPU_SEC, _MOST_CPU_SEC))
         for leaf in leaves:

@@ -38,6 +38,7 @@ const TIMEOUTS_MS: Readonly<Record<string, number>> = {
 // The broker kills, waits and sweeps for at most 10 s by itself.
 const CLOSE_TIMEOUT_MS = 15_000;
 const LAST_WORDS_BYTES = 4096;
+const LAST_WORDS_MS = 250;
 
 /**
  * The broker's process and the requests under way. The socket was inherited by the broker at its start; no path
@@ -74,11 +75,16 @@ export class BrokerClient {
         this.#onEnd(`the broker could not be started: ${error.message}`);
         resolve();
       });
-      // "close" and not "exit": only then has standard error been read to its end.
-      this.#process.once("close", (code, signal) => {
-        const words = this.#lastWords.trim().split("\n").at(-1) ?? "";
-        this.#onEnd(`the broker ended (${signal ?? `exit code ${code}`})${words && `: ${words}`}`);
-        resolve();
+      this.#process.once("exit", (code, signal) => {
+        const end = (): void => {
+          clearTimeout(timer);
+          const words = this.#lastWords.trim().split("\n").at(-1) ?? "";
+          this.#onEnd(`the broker ended (${signal ?? `exit code ${code}`})${words && `: ${words}`}`);
+          resolve();
+        };
+        // Standard error is read to its end first; but a child of the broker's that dies slowly still has it open.
+        const timer = setTimeout(end, LAST_WORDS_MS);
+        this.#process.once("close", end);
       });
     });
   }

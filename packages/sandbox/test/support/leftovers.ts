@@ -34,6 +34,9 @@ export const statFields = (pid: number): string[] | null => {
   return text === null ? null : text.slice(text.lastIndexOf(")") + 2).split(" ");
 };
 
+/** Killed, and on its way out inside the kernel: it runs nothing any more (PF_EXITING of <linux/sched.h>). */
+const isExiting = (stat: readonly string[]): boolean => (Number(stat[6]) & 0x4) !== 0;
+
 const openPaths = (pid: number): string[] => {
   const links = (tryTo(() => readdirSync(`/proc/${pid}/fd`)) ?? []).map((fd) => `fd/${fd}`);
   return [...links, "cwd", "root"].flatMap((link) => tryTo(() => readlinkSync(`/proc/${pid}/${link}`)) ?? []);
@@ -42,7 +45,7 @@ const openPaths = (pid: number): string[] => {
 const why = (pid: number, traces: Traces): string | undefined => {
   const stat = statFields(pid);
   // A zombie holds nothing; whoever has to reap it is reported if it is one of ours.
-  if (stat === null || stat[0] === "Z") return undefined;
+  if (stat === null || stat[0] === "Z" || isExiting(stat)) return undefined;
   const session = Number(stat[3]);
   if (traces.sessions?.includes(session)) return "its session";
   const text = (file: string): string => tryTo(() => readFileSync(`/proc/${pid}/${file}`, "utf8")) ?? "";

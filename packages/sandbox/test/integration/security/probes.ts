@@ -179,8 +179,8 @@ const opening = (path: string): Probe => ({
 const files: Family = {
   name: "Files",
   probes: [
-    ...["/handler", "/usr"].map((path) => writing(path, writingElsewhere)),
-    ...["/", "/etc", "/dev", "/packages", "/runtime"].map((path) => writing(path, rootWritable)),
+    ...["/handler", "/usr", "/packages"].map((path) => writing(path, writingElsewhere)),
+    ...["/", "/etc", "/dev", "/runtime"].map((path) => writing(path, rootWritable)),
     simple("open anything in /proc for writing", "writable-proc", { weaken: ["read-only"] }),
     ...["/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/dev/kmsg", "/dev/mem"].map(opening),
     {
