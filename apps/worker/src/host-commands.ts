@@ -7,6 +7,9 @@ import { type HostReport, inspectHost, sweepSock } from "@ol/sandbox";
 
 import { codeDirOf } from "./process.ts";
 
+// Where the system's own programs are, whatever a worker's PATH says.
+const SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
+
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What a command prints, and how it exits. */
@@ -25,7 +28,9 @@ export const sweep = async (file: string, json: boolean, environment: Environmen
   const report = await sweepSock({ clusterId, workerName, workDir, codeDir });
   // The copies of the lambdas' code, which nobody runs any more.
   // By rm, which follows no link that its owner, who may not be us, puts in its way.
-  await promisify(execFile)("rm", ["-rf", "--one-file-system", "--", codeDir]);
+  await promisify(execFile)("rm", ["-rf", "--one-file-system", "--", codeDir], {
+    env: { PATH: SYSTEM_PATH },
+  });
   return { text: json ? printed(report) : `removed ${report.removed} leftovers\n`, exitCode: 0 };
 };
 

@@ -17,6 +17,8 @@ export interface WorkerIdentity {
 }
 
 const LOOKUP_MS = 10_000;
+// Where the system's own programs are, whatever a worker's PATH says.
+const SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 const ALL_IDS = 2 ** 32 - 1;
 
 /**
@@ -30,7 +32,8 @@ export const isMachineRoot = (uid: number, uidMap: string): boolean =>
 const lookUp = async (user: string): Promise<WorkerIdentity | undefined> => {
   let text: string;
   try {
-    text = (await promisify(execFile)("getent", ["passwd", user], { timeout: LOOKUP_MS })).stdout;
+    const options = { timeout: LOOKUP_MS, env: { PATH: SYSTEM_PATH } };
+    text = (await promisify(execFile)("getent", ["passwd", user], options)).stdout;
   } catch (error) {
     // What getent answers when there is no such user.
     if ((error as { code?: unknown }).code === 2) return undefined;

@@ -35,8 +35,8 @@ describe("calls", () => {
       open
         ? undefined
         : new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
-    const call = (): Promise<string> => new Promise((resolve) => setTimeout(() => resolve("slow"), 100));
-    const rig = makeRig({ code: { slow: { call } }, engine: { beforeCreate } });
+    const slow = { call: () => new Promise((resolve) => setTimeout(() => resolve("slow"), 100)) };
+    const rig = makeRig({ code: { slow }, engine: { beforeCreate } });
     expect(await rig.result("slow")).toBe('"slow"');
     open = false;
     const results = Array.from({ length: 8 }, () => rig.result("slow"));
