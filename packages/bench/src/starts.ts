@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
 import type { ForkFloor } from "./fork-floor.ts";
 import type { BenchPool } from "./pool.ts";
 import { measurePythonStart } from "./python.ts";
@@ -25,6 +27,8 @@ export interface StartLimit {
   readonly limit: number;
 }
 
+/** The kernel takes the others' namespaces and groups apart after they have ended; nobody should be measured meanwhile. */
+const SETTLE_MS = 50;
 const floorName = "fork only, no isolation (floor)";
 const pythonName = "python3 -c pass";
 export const httpName = "first call of a new lambda over HTTP";
@@ -41,7 +45,6 @@ export const measureStarts = async (
   const measures = new Map<string, (round: number) => Promise<number>>([
     [floorName, () => parts.floor.measure()],
     [pythonName, () => measurePythonStart(parts.cleanPython)],
-    ...parts.others,
     ...[...parts.pools].map(([name, pool]) => [name, () => pool.measureColdStart()] as const),
     [
       httpName,
@@ -51,13 +54,16 @@ export const measureStarts = async (
         return parts.worker.call(name);
       },
     ],
+    ...parts.others,
   ]);
   const values = new Map<string, number[]>([...measures.keys()].map((name) => [name, []]));
-  for (let round = 0; round < rounds + warmupRounds; round += 1)
+  for (let round = 0; round < rounds + warmupRounds; round += 1) {
     for (const [name, measure] of measures) {
       const value = await measure(round);
       if (round >= warmupRounds) values.get(name)?.push(value);
     }
+    await sleep(parts.others.size === 0 ? 0 : SETTLE_MS);
+  }
   const floor = values.get(floorName) ?? [];
   const python = values.get(pythonName) ?? [];
   const rows = [...values].map(([name, series]): Row => {
