@@ -245,7 +245,8 @@ export class Host implements AsyncDisposable {
     const logDir = path.join(home, `logs-${this.#engines}`);
     const opened = (await this.#driver.request("openEngine", {
       clusterId: this.#clusterId,
-      workerName: `${this.mode}-${this.#engines}`,
+      // As the directory, so that the next engine in it finds the groups of one that was killed.
+      workerName: `${this.mode}-${path.basename(workDir)}`,
       workDir,
       logDir,
       codeDir: path.join(this.directory, "code"),
