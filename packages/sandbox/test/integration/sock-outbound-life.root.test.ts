@@ -93,6 +93,11 @@ describe("the packet filter of network outbound", () => {
     expect(await tables()).toHaveLength(1);
     process.kill(engine.brokerPid, "SIGKILL");
     await expect.poll(tables, { timeout: 10_000 }).toEqual([]);
+    await engine[Symbol.asyncDispose]();
+    // Removes what the dead one could not.
+    await using next = await host.engine([], [], engine.workDir);
+    expect(await tables()).toEqual([]);
+    expect(next.brokerPid).not.toBe(engine.brokerPid);
   });
 
   it("ends the sandboxes that depend on it when it is lost, no others, and is there again for the next", async () => {
