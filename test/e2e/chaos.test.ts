@@ -4,7 +4,13 @@ import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 
 import { eventually } from "../../packages/sandbox/test/support/cluster.ts";
-import { identityLives, leafRunning, treeOf } from "../../packages/sandbox/test/support/leftovers.ts";
+import {
+  descendantsOf,
+  identityLives,
+  leafRunning,
+  treeOf,
+  treesOf,
+} from "../../packages/sandbox/test/support/leftovers.ts";
 import { Random } from "../../packages/sandbox/test/support/random.ts";
 import { scaled } from "../../packages/sandbox/test/support/scale.ts";
 import {
@@ -105,6 +111,8 @@ describe.each(MODES)("a cluster as $name", (mode) => {
         const stop = new AbortController();
         const load = underLoad(worker, stop.signal);
         await delay(random.between(50, LONGEST_MS));
+        // The one that was killed in the last round may not have a successor yet.
+        assert.ok(await eventually(() => descendantsOf(worker.pid).some((pid) => treesOf(pid).length === 1)));
         process.kill(VICTIMS.zygote(worker), "SIGKILL");
         // One that has no sandbox yet, so that one has to be forked.
         cluster.add("hello", `fresh-${round}`);
