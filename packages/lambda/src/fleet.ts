@@ -52,14 +52,22 @@ export class Fleet {
     return undefined;
   }
 
-  /** A busy instance that may be handed one more call. */
-  pipelined(version: CodeVersion, meanRunMs: number | undefined, sinceCrashMs: number): Instance | undefined {
+  /** The busy instance that may be handed one more call and has the fewest. */
+  pipelined(
+    version: CodeVersion,
+    nowMs: number,
+    meanRunMs: number | undefined,
+    sinceCrashMs: number,
+  ): Instance | undefined {
+    let best: Instance | undefined;
     for (const instance of this.#all) {
       if (instance.state !== "busy" || instance.version !== version || !instance.usable) continue;
-      const { inFlight, proven } = instance;
-      if (mayPipeline({ inFlight, proven, meanRunMs, sinceCrashMs })) return instance;
+      const { inFlight, proven, streams } = instance;
+      if (best !== undefined && best.inFlight <= inFlight) continue;
+      const runningMs = instance.runningMs(nowMs);
+      if (mayPipeline({ inFlight, streams, proven, runningMs, meanRunMs, sinceCrashMs })) best = instance;
     }
-    return undefined;
+    return best;
   }
 
   /** An instance of the version that has no sandbox. */

@@ -19,7 +19,7 @@ export interface InstanceOwner {
   callDone(instance: Instance, runMs: number | undefined): void;
   /** A call was cut short, because the sandbox ended or has to. */
   callCut(instance: Instance, error: OlError): void;
-  /** A call comes back: its sandbox ended, and certainly nobody read a byte of it. */
+  /** A call comes back that certainly has not begun: its sandbox ended, or is busy with another one. */
   callReturned(instance: Instance, call: PendingCall, error: OlError): void;
   /** The sandbox ended; the instance is empty. */
   sandboxLost(instance: Instance): void;
@@ -43,6 +43,7 @@ const NOT_THE_SANDBOX: ReadonlySet<string> = new Set([
   "OL_SANDBOX_BAD_OPTIONS",
   "OL_SANDBOX_HEADERS_TOO_LARGE",
   "OL_SANDBOX_NO_MEMORY",
+  "OL_SANDBOX_RECALLED",
 ] satisfies SandboxErrorCode[]);
 
 /** A virtual sandbox: backed by none or one real one, for one version of the code. */
@@ -58,7 +59,7 @@ export class Instance implements CallRunner {
   #readyMs: number | undefined;
   #answered = 0;
   #askedMs = 0;
-  /** Oldest first; at most two, so that an array is the quickest. */
+  /** Oldest first; so few that an array is the quickest. */
   readonly #calls: PendingCall[] = [];
   #starting: AbortController | undefined;
   readonly #owner: InstanceOwner;
@@ -83,6 +84,11 @@ export class Instance implements CallRunner {
   /** Whether it has a sandbox that still takes calls; it may have ended a moment ago. */
   get usable(): boolean {
     return this.#sandbox !== undefined && this.#sandbox.ended === undefined;
+  }
+
+  /** How many calls its sandbox takes at once. */
+  get streams(): number {
+    return this.#sandbox?.streams ?? 1;
   }
 
   /** Whether its sandbox has answered a call. */
@@ -165,9 +171,10 @@ export class Instance implements CallRunner {
 
   callReturned(call: PendingCall, error: OlError): void {
     this.#remove(call, performance.now());
-    if (this.#state === "busy") this.#state = "ending";
+    const alive = NOT_THE_SANDBOX.has(error.code);
+    if (!alive && this.#state === "busy") this.#state = "ending";
     this.#owner.callReturned(this, call, error);
-    this.#dropSandbox();
+    if (!alive) this.#dropSandbox();
     this.#endIfOver();
   }
 
@@ -184,8 +191,11 @@ export class Instance implements CallRunner {
   }
 
   #remove(call: PendingCall, nowMs: number): void {
-    if (this.#calls[0] === call) this.#calls.shift();
-    else this.#calls.splice(this.#calls.indexOf(call), 1);
+    if (this.#calls[0] !== call) {
+      this.#calls.splice(this.#calls.indexOf(call), 1);
+      return;
+    }
+    this.#calls.shift();
     const next = this.#calls[0];
     if (next !== undefined) next.runningSinceMs = nowMs;
   }

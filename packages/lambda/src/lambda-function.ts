@@ -76,7 +76,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.counter.answered += 1;
     this.#host.counter.answered += 1;
     if (runMs !== undefined) this.#growth.noteRun(runMs);
-    this.#slotReleased(instance);
+    this.#callLeft(instance);
   }
 
   callCut(instance: Instance, error: OlError): void {
@@ -84,17 +84,19 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#host.counter.cut += 1;
     if (error.code === "OL_SANDBOX_IMPORT_FAILED") this.importFailed(instance, error);
     else if (instance.state !== "idle" && instance.state !== "busy") this.#crashedMs = performance.now();
-    this.#slotReleased(instance);
+    this.#callLeft(instance);
   }
 
   callReturned(instance: Instance, call: PendingCall, error: OlError): void {
-    this.#logger.warn("a sandbox ended before its call began; the call goes to another one", {
-      lambda: this.name,
-      invocation: call.invocationId,
-      error: error.message,
-    });
+    // That a sandbox is busy for longer than usual is everyday life.
+    if (error.code !== "OL_SANDBOX_RECALLED")
+      this.#logger.warn("a sandbox ended before its call began; the call goes to another one", {
+        lambda: this.name,
+        invocation: call.invocationId,
+        error: error.message,
+      });
     this.#queue.addFirst(call);
-    this.#slotReleased(instance);
+    this.#callLeft(instance);
   }
 
   sandboxLost(instance: Instance): void {
@@ -227,12 +229,16 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     const { timeoutMs } = this.#profileOf(version);
     while (this.#queue.size > 0) {
       const idle = this.#fleet.idle();
-      const taker = idle ?? this.#fleet.pipelined(version, this.#growth.meanRunMs, nowMs - this.#crashedMs);
+      const taker =
+        idle ?? this.#fleet.pipelined(version, nowMs, this.#growth.meanRunMs, nowMs - this.#crashedMs);
       if (taker === undefined) return;
-      if (slots.free === 0) return slots.wait(this);
-      if (idle !== undefined) this.#fleet.noteNotIdle(idle);
+      // What waits behind another call gets that one's slot later, unless somebody else stands in line for it.
+      if (idle === undefined ? slots.wanted : slots.free === 0) return slots.wait(this);
+      if (idle !== undefined) {
+        this.#fleet.noteNotIdle(idle);
+        slots.take();
+      }
       const call = this.#queue.next();
-      slots.take();
       this.#running += 1;
       taker.run(call, timeoutMs, nowMs);
     }
@@ -249,11 +255,12 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     instance.release();
   }
 
-  #slotReleased(instance: Instance): void {
+  #callLeft(instance: Instance): void {
+    const free = instance.inFlight === 0;
     if (instance.state === "idle") this.#becameIdle(instance);
     this.#running -= 1;
     // Whoever stands in line for a slot comes before this function's next call.
-    this.#host.slots.release();
+    if (free) this.#host.slots.release();
     this.pump(performance.now());
     instance.release();
     this.#host.callOver();

@@ -1,5 +1,12 @@
 import type { OlError } from "@ol/common";
-import { type Call, type CallFailure, type CallHandle, isNotStarted, type ReplySink } from "@ol/sandbox";
+import {
+  type Call,
+  type CallFailure,
+  type CallHandle,
+  isNotStarted,
+  type ReplySink,
+  wasBehind,
+} from "@ol/sandbox";
 
 import { lambdaError } from "./errors.ts";
 
@@ -23,6 +30,12 @@ export interface Invocation {
   cancel(): void;
 }
 
+/**
+ * Only calls of well under a millisecond are handed to a sandbox that is busy. After this the one before is no such call, or
+ * the machine has more to do than it can, and what waits behind it may be better off elsewhere.
+ */
+const WAIT_MS = 10;
+
 /** Who is told what becomes of a waiting call. */
 export interface CallOwner {
   callDropped(call: PendingCall): void;
@@ -34,7 +47,7 @@ export interface CallRunner {
   callEnded(call: PendingCall): void;
   /** The call is over and so is the sandbox, or it has to be. */
   callFailed(call: PendingCall, error: OlError): void;
-  /** The sandbox is over and nobody read a byte of the call: it waits again. Once in a call's life. */
+  /** The call certainly has not begun, and waits again: its sandbox is over (once in a call's life), or busy. */
   callReturned(call: PendingCall, error: OlError): void;
 }
 
@@ -53,6 +66,7 @@ export class PendingCall implements Call, ReplySink, Invocation {
   readonly body: Buffer;
   readonly traceparent: string;
   readonly rawHeaders: readonly string[];
+  readonly waitMs: number = WAIT_MS;
   /** Set when the call is handed to a sandbox. */
   timeoutMs = 0;
   /** When it is refused if it still waits; on the clock of performance.now(). */
@@ -138,16 +152,23 @@ export class PendingCall implements Call, ReplySink, Invocation {
 
   fail(error: OlError): void {
     const unread = isNotStarted(error);
-    if (unread && isLost(error) && !this.#returned && this.state === "running") return this.#return(error);
+    if (this.state === "running" && this.#mayRunElsewhere(error, unread)) return this.#return(error);
     const wanted = this.#end();
     this.#runner?.callFailed(this, error);
     if (unread) this.#runner = undefined;
     if (wanted) this.#sink.fail(unread && isLost(error) ? neverStarted(error) : error);
   }
 
+  /** Where the sandbox ended it is tried once more; asked back from one that is busy it may be as often as that happens. */
+  #mayRunElsewhere(error: OlError, unread: boolean): boolean {
+    if (error.code === "OL_SANDBOX_RECALLED") return true;
+    if (this.#returned || !(wasBehind(error) || (unread && isLost(error)))) return false;
+    this.#returned = true;
+    return true;
+  }
+
   #return(error: OlError): void {
     const runner = this.#runner;
-    this.#returned = true;
     this.state = "queued";
     this.#runner = undefined;
     this.#handle = undefined;

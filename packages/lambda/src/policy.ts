@@ -55,8 +55,12 @@ export const desiredInstances = (s: ScaleSnapshot): number => {
 
 /** What decides whether a busy sandbox may be handed one more call. */
 export interface PipelineSnapshot {
-  /** Calls the sandbox has: the running one, and perhaps one that waits in it. */
+  /** Calls the sandbox has: the running one, and those that wait in it. */
   readonly inFlight: number;
+  /** How many it takes at once. */
+  readonly streams: number;
+  /** How long the first of them has run. */
+  readonly runningMs: number;
   /** Whether the sandbox has answered a call already. */
   readonly proven: boolean;
   readonly meanRunMs: number | undefined;
@@ -64,18 +68,24 @@ export interface PipelineSnapshot {
   readonly sinceCrashMs: number;
 }
 
-/** A waiting call shares the fate of the running one, so a function that crashes gets its calls one by one. */
+/** What waits when a sandbox crashes is run again, in another one: a function that crashes gets its calls one by one. */
 const PIPELINE_AFTER_CRASH_MS = 10_000;
 
+/** Calls that wait in a sandbox wait no longer than this, if they take as long as usual. */
+const PIPELINE_MS = 1;
+
 /**
- * Whether a second call may wait in the sandbox while one runs there. It saves the guest the pause in which the
- * worker reads a reply and hands over the next call; a slower call would wait longer than that pause.
+ * Whether one more call may wait in a busy sandbox. It saves the guest the pause in which the worker reads a reply and
+ * hands over the next call, and both of them most of the wake-ups: several calls, and several replies, are read at once.
+ * A slower call would wait longer than that is worth, and behind one that takes unusually long nobody should wait.
  */
 export const mayPipeline = (s: PipelineSnapshot): boolean =>
-  s.inFlight === 1 &&
+  s.inFlight < s.streams &&
   s.proven &&
   s.meanRunMs !== undefined &&
   s.meanRunMs < QUICK_MS &&
+  s.inFlight <= Math.max(1, PIPELINE_MS / s.meanRunMs) &&
+  s.runningMs < QUICK_MS &&
   s.sinceCrashMs >= PIPELINE_AFTER_CRASH_MS;
 
 /**

@@ -3,7 +3,7 @@ export interface SlotWaiter {
   slotFree(): void;
 }
 
-/** How many calls run at once on this worker. Whoever waits is served in turn, one slot each. */
+/** How many calls run at once on this worker: each sandbox that is busy has one. Whoever waits is served in turn, one slot each. */
 export class Slots {
   readonly total: number;
   #busy = 0;
@@ -19,6 +19,11 @@ export class Slots {
 
   get free(): number {
     return this.total - this.#busy;
+  }
+
+  /** Whether somebody stands in line. */
+  get wanted(): boolean {
+    return this.#waiting.size > 0;
   }
 
   /** Only while `free` is not 0. */

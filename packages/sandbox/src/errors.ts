@@ -56,6 +56,12 @@ export const SANDBOX_ERRORS = {
     status: 500,
     about: "The sandbox wants more memory than the whole budget; lower its limits or raise mem_pool_mb.",
   },
+  OL_SANDBOX_RECALLED: {
+    causedBy: "system",
+    status: 503,
+    about:
+      "The call waited in a sandbox behind one that took its time, and was given back before it began; it can be run by another sandbox.",
+  },
   OL_SANDBOX_DESTROYED: {
     causedBy: "user",
     status: 502,

@@ -10,7 +10,7 @@ export {
 } from "./evictor.ts";
 export type * from "./frames/call.ts";
 export { type ConnectionTimers, DEFAULT_CONNECTION_TIMERS } from "./frames/connection-options.ts";
-export { isNotStarted } from "./not-started.ts";
+export { isNotStarted, wasBehind } from "./not-started.ts";
 export * from "./pool.ts";
 export type * from "./pool-types.ts";
 export { type Reply, Sandbox, type SandboxState } from "./sandbox.ts";

@@ -121,6 +121,11 @@ export class Sandbox implements AsyncDisposable {
     return this.#connection.inFlight + this.#held.size;
   }
 
+  /** How many calls it takes at once: one runs, the others wait in it. 1 until it has greeted. */
+  get streams(): number {
+    return this.#connection.streams;
+  }
+
   /** Whether its owner said that nobody needs it now, and no call came since. */
   get idle(): boolean {
     return this.#idle && this.inFlight === 0;

@@ -75,15 +75,30 @@ describe("how many instances a function should have", () => {
 const may = (changes: Partial<PipelineSnapshot>): boolean =>
   mayPipeline({
     inFlight: 1,
+    streams: 16,
+    runningMs: 0,
     proven: true,
     meanRunMs: 0.3,
     sinceCrashMs: Number.POSITIVE_INFINITY,
     ...changes,
   });
 
-describe("whether a second call may wait in a busy sandbox", () => {
+describe("whether one more call may wait in a busy sandbox", () => {
   it("is so for quick calls of a sandbox that has answered before", () => expect(may({})).toBe(true));
-  it("is not so behind two calls", () => expect(may({ inFlight: 2 })).toBe(false));
+  it("is so as long as it waits for a millisecond at most", () => {
+    expect(may({ inFlight: 3 })).toBe(true);
+    expect(may({ inFlight: 4 })).toBe(false);
+    expect(may({ inFlight: 10, meanRunMs: 0.1 })).toBe(true);
+    expect(may({ inFlight: 11, meanRunMs: 0.1 })).toBe(false);
+    expect(may({ inFlight: 1, meanRunMs: 0.99 })).toBe(true);
+    expect(may({ inFlight: 2, meanRunMs: 0.99 })).toBe(false);
+  });
+  it("is not so beyond what the sandbox takes at once", () => {
+    expect(may({ inFlight: 15, meanRunMs: 0.01 })).toBe(true);
+    expect(may({ inFlight: 16, meanRunMs: 0.01 })).toBe(false);
+    expect(may({ streams: 1 })).toBe(false);
+  });
+  it("is not so behind a call that takes longer than usual", () => expect(may({ runningMs: 1 })).toBe(false));
   it("is not so from 1 ms of mean run time on", () => expect(may({ meanRunMs: 1 })).toBe(false));
   it("is not so while the run time is unknown", () => expect(may({ meanRunMs: undefined })).toBe(false));
   it("is not so in a new sandbox", () => expect(may({ proven: false })).toBe(false));

@@ -237,6 +237,9 @@ class Connection:
         code = _number(body)
         self._require_opened(stream)
         if stream in (self.running, self._answering):
+            if code == wire.RESET_REFUSED:
+                # It was asked back, and has begun: the reply says so.
+                return
             # Answered by the loop, when the function has ended.
             self.cancelled = code or wire.RESET_CANCELLED
             return

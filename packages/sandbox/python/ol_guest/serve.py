@@ -21,7 +21,7 @@ from ol_guest.output import Output
 from ol_guest.reaper import Reaper
 
 # One runs, one waits: more would only make those behind them late.
-_STREAMS = 2
+_STREAMS = 16
 _EXIT_IMPORT_FAILED = 1
 # The worker closes as soon as it has read why; one that does not is not waited for any longer.
 _LINGER_SECONDS = 1.0

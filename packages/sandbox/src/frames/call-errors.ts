@@ -18,6 +18,12 @@ export const overrunError = (cause: OlError): OlError =>
     cause,
   });
 
+/** What a call hears that was asked back from behind another, and had not begun. */
+export const recalledError = (): OlError =>
+  sandboxError("OL_SANDBOX_RECALLED", "The sandbox gave the call back before it began.", {
+    details: { behind: true },
+  });
+
 /** What a call hears whose stream the guest reset. */
 export const resetError = (code: number): OlError =>
   sandboxError("OL_SANDBOX_PROTOCOL", `The sandbox gave up on the call (reset ${code}).`, {

@@ -15,6 +15,7 @@ export type Consumed = (stream: CallStream, bytes: number) => void;
 export class CallStream implements CallHandle {
   readonly id: number;
   readonly timeoutMs: number;
+  readonly waitMs: number;
   next: CallStream | undefined;
   previous: CallStream | undefined;
   /** What the guest has sent: nothing, the beginning of a reply, its last frame. */
@@ -23,6 +24,10 @@ export class CallStream implements CallHandle {
   startedAtMs: number;
   /** When we sent RESET; 0 if we did not. */
   resetAtMs = 0;
+  /** Whether its event is in the frame that opened it. */
+  inOneFrame = false;
+  /** Whether the guest was asked to give it back if it has not begun. */
+  recalled = false;
 
   /** What of the event is not written yet, for want of credit. */
   unsent: Buffer = EMPTY;
@@ -42,13 +47,14 @@ export class CallStream implements CallHandle {
 
   constructor(
     id: number,
-    call: { readonly timeoutMs: number },
+    call: { readonly timeoutMs: number; readonly waitMs?: number },
     sink: ReplySink,
     windows: { readonly send: number; readonly receive: number },
     consumed: Consumed,
   ) {
     this.id = id;
     this.timeoutMs = call.timeoutMs;
+    this.waitMs = call.waitMs ?? Number.POSITIVE_INFINITY;
     this.startedAtMs = performance.now();
     this.sendCredit = windows.send;
     this.receiveCredit = windows.receive;

@@ -7,6 +7,11 @@ export interface Call {
   readonly body: Buffer;
   /** How long the call may run, in ms, from the moment the guest's code is loaded. */
   readonly timeoutMs: number;
+  /**
+   * How long it may wait in the sandbox behind other calls, in ms. Then it is asked back, and fails with
+   * OL_SANDBOX_RECALLED if it has not begun. It waits as long as it takes by default.
+   */
+  readonly waitMs?: number;
   /** W3C trace context, passed on as it is. */
   readonly traceparent?: string;
   /** The client's header fields as node:http's rawHeaders lists them: name, value, name, value ... */
@@ -28,8 +33,9 @@ export interface ReplySink {
   chunk(data: Buffer): boolean;
   end(): void;
   /**
-   * OL_SANDBOX_EXITED, _OUT_OF_MEMORY, _TIMEOUT, _IMPORT_FAILED, _PROTOCOL, _DESTROYED or _CANCELLED, and what resuming
-   * a paused sandbox may fail with. `isNotStarted` says whether it may be run elsewhere without being run twice.
+   * OL_SANDBOX_EXITED, _OUT_OF_MEMORY, _TIMEOUT, _IMPORT_FAILED, _PROTOCOL, _DESTROYED, _CANCELLED or _RECALLED, and what
+   * resuming a paused sandbox may fail with. `isNotStarted` and `wasBehind` say whether it may be run elsewhere without
+   * being run twice.
    */
   fail(error: OlError): void;
 }

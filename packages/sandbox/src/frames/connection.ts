@@ -3,8 +3,8 @@ import type { Duplex } from "node:stream";
 import type { OlError } from "@ol/common";
 
 import { sandboxError } from "../errors.ts";
-import { asNotStarted } from "../not-started.ts";
-import { overrunError, resetError, timeLimitError } from "./call-errors.ts";
+import { asBehind, asNotStarted } from "../not-started.ts";
+import { overrunError, recalledError, resetError, timeLimitError } from "./call-errors.ts";
 import { CallStream } from "./call-stream.ts";
 import type { Call, CallHandle, ReplySink } from "./call.ts";
 import {
@@ -32,6 +32,7 @@ import { Pings } from "./pings.ts";
 import { type FrameHandler, FrameReader } from "./reader.ts";
 import { StreamList } from "./stream-list.ts";
 import { Throttle } from "./throttle.ts";
+import { isBehind, recallWaiting } from "./waiting-streams.ts";
 import { Watchdog } from "./watchdog.ts";
 
 const MAX_STREAM_ID = 0xffff_ffff;
@@ -91,6 +92,11 @@ export class GuestConnection implements FrameHandler {
     return this.#streams.size;
   }
 
+  /** How many calls the guest takes at once: one runs, the others wait in it. */
+  get streams(): number {
+    return this.#hello?.streams ?? 1;
+  }
+
   /** What the guest said of itself; undefined before its HELLO. Information only. */
   get hello(): GuestHello | undefined {
     return this.#hello;
@@ -109,16 +115,20 @@ export class GuestConnection implements FrameHandler {
       return stream;
     }
     this.#nextId += 2;
+    // The guest is busy and reads nothing now: what comes in this turn may as well reach it at once.
+    if (this.#streams.size > 0) this.#outgoing.gather();
     this.#streams.add(stream);
     const room = MAX_FRAME_BYTES - meta.length;
     if (call.body.length <= room) {
+      stream.inOneFrame = true;
       stream.writtenAt = this.#outgoing.write(FRAME.call, END, stream.id, meta, call.body);
     } else {
       this.#outgoing.write(FRAME.call, 0, stream.id, meta, call.body.subarray(0, room));
       stream.unsent = call.body.subarray(room);
       stream.pump(this.#outgoing);
     }
-    this.#watchdog.at(stream.startedAtMs + stream.timeoutMs, stream.startedAtMs);
+    const patienceMs = stream.previous === undefined ? stream.timeoutMs : stream.waitMs;
+    this.#watchdog.at(stream.startedAtMs + patienceMs, stream.startedAtMs);
     return stream;
   }
 
@@ -161,8 +171,12 @@ export class GuestConnection implements FrameHandler {
     this.#stop();
     this.#socket.destroy();
     this.#pings.fail(error);
-    for (let stream = this.#streams.shift(); stream !== undefined; stream = this.#streams.shift())
-      stream.fail(error);
+    // The last first: whoever puts them in front of others again has them in their order.
+    for (let stream = this.#streams.last; stream !== undefined; stream = this.#streams.last) {
+      const behind = isBehind(stream);
+      this.#streams.remove(stream);
+      stream.fail(behind ? asBehind(error) : error);
+    }
   }
 
   // What follows up to `more` runs inside the reader: FrameViolation ends the connection.
@@ -253,8 +267,9 @@ export class GuestConnection implements FrameHandler {
 
   #reset(stream: CallStream, body: Buffer): void {
     const code = readResetCode(body);
+    const recalled = stream.recalled && code === RESET_CODE.refused;
     this.#close(stream);
-    stream.fail(resetError(code));
+    stream.fail(recalled ? recalledError() : resetError(code));
   }
 
   #event(name: string, body: Buffer): void {
@@ -362,9 +377,20 @@ export class GuestConnection implements FrameHandler {
       return Number.POSITIVE_INFINITY;
     }
     const dueMs = running.startedAtMs + running.timeoutMs;
-    if (nowMs < dueMs) return dueMs;
+    if (nowMs < dueMs) return Math.min(dueMs, this.#checkWaiting(running.next, nowMs));
     this.#expire(running, nowMs);
     return nowMs + this.#timers.resetMs;
+  }
+
+  /** Once the next call in line has waited for too long, all that wait are asked back; returns when to look again. */
+  #checkWaiting(next: CallStream | undefined, nowMs: number): number {
+    if (next === undefined) return Number.POSITIVE_INFINITY;
+    const dueMs = next.startedAtMs + next.waitMs;
+    if (nowMs < dueMs) return dueMs;
+    recallWaiting(this.#streams, (stream, code) =>
+      this.#outgoing.write(FRAME.reset, 0, stream.id, "", encodeUint32(code)),
+    );
+    return nowMs + next.waitMs;
   }
 
   #expire(stream: CallStream, nowMs: number): void {

@@ -11,6 +11,7 @@ export class Outgoing {
   #written = 0;
   #flushedBefore = 0;
   #stalledSinceMs = 0;
+  #gathering = false;
 
   constructor(socket: Duplex, watchdog: Watchdog, stallMs: number) {
     this.#socket = socket;
@@ -29,6 +30,19 @@ export class Outgoing {
     if (!writeFrame(this.#socket, type, flags, stream, meta, body)) this.#watch();
     return this.#written;
   }
+
+  /** What is written from here until the end of this turn of the event loop goes out together. */
+  gather(): void {
+    if (this.#gathering) return;
+    this.#gathering = true;
+    this.#socket.cork();
+    setImmediate(this.#release);
+  }
+
+  readonly #release = (): void => {
+    this.#gathering = false;
+    this.#socket.uncork();
+  };
 
   #watch(): void {
     const nowMs = performance.now();

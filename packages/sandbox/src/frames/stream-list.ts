@@ -6,29 +6,30 @@ import type { CallStream } from "./call-stream.ts";
  */
 export class StreamList {
   first: CallStream | undefined;
+  last: CallStream | undefined;
   size = 0;
-  #last: CallStream | undefined;
 
   add(stream: CallStream): void {
-    stream.previous = this.#last;
-    if (this.#last === undefined) this.first = stream;
-    else this.#last.next = stream;
-    this.#last = stream;
+    stream.previous = this.last;
+    if (this.last === undefined) this.first = stream;
+    else this.last.next = stream;
+    this.last = stream;
     this.size += 1;
   }
 
   remove(stream: CallStream): void {
     if (stream.previous === undefined) this.first = stream.next;
     else stream.previous.next = stream.next;
-    if (stream.next === undefined) this.#last = stream.previous;
+    if (stream.next === undefined) this.last = stream.previous;
     else stream.next.previous = stream.previous;
     stream.next = undefined;
     stream.previous = undefined;
     this.size -= 1;
   }
 
-  shift(): CallStream | undefined {
-    const stream = this.first;
+  /** Takes out the one opened last. */
+  pop(): CallStream | undefined {
+    const stream = this.last;
     if (stream !== undefined) this.remove(stream);
     return stream;
   }

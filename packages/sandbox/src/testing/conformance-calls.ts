@@ -121,6 +121,37 @@ export const CALL_CASES: readonly ConformanceCase[] = [
     },
   },
   {
+    title: "gives back calls that wait too long behind another, and does not run them",
+    run: async (pool) => {
+      const sandbox = await pool.acquire(specOf("sleep"));
+      await sandbox.ready;
+      assert.ok(sandbox.streams > 2, `it takes ${sandbox.streams} calls at once`);
+      const first = sandbox.call(callOf(1));
+      const behind = [1, 2].map(() =>
+        failsWith(sandbox.call({ ...callOf(30), waitMs: 20 }), "OL_SANDBOX_RECALLED"),
+      );
+      for (const { details } of await Promise.all(behind)) assert.equal(details["behind"], true);
+      assert.equal(sandbox.inFlight, 1);
+      assert.equal((await first).failure, undefined);
+      // Neither runs now.
+      assert.equal((await sandbox.call(callOf(0, 5_000))).failure, undefined);
+    },
+  },
+  {
+    title: "says of calls that wait behind one that ends the sandbox that they have not begun",
+    run: async (pool) => {
+      const sandbox = await pool.acquire(specOf("exit"));
+      await sandbox.ready;
+      const calls = [1, 2, 3].map((code) => failsWith(sandbox.call(callOf(code)), "OL_SANDBOX_EXITED"));
+      const told = (await Promise.all(calls)).map(({ details }) => [details["code"], details["behind"]]);
+      assert.deepEqual(told, [
+        [1, undefined],
+        [1, true],
+        [1, true],
+      ]);
+    },
+  },
+  {
     title: "drops the reply of an abandoned call and takes the next one",
     run: async (pool) => {
       const sandbox = await pool.acquire(specOf("make"));

@@ -94,7 +94,7 @@ export class FakeGuest implements FrameHandler {
     connection.on("data", (chunk: Buffer) => this.#reader.push(chunk));
     connection.on("error", () => undefined);
     connection.on("close", () => this.stop());
-    this.#write(FRAME.hello, 0, 0, `:v\x001\0:window\0${DEFAULT_WINDOW}\0:streams\x002\0:runtime\0fake`);
+    this.#write(FRAME.hello, 0, 0, `:v\x001\0:window\0${DEFAULT_WINDOW}\0:streams\x0016\0:runtime\0fake`);
     void this.#load();
   }
 
@@ -129,7 +129,8 @@ export class FakeGuest implements FrameHandler {
       this.#credit.set(id, (this.#credit.get(id) ?? 0) + body.readUInt32BE());
       for (const wake of this.#credited.splice(0)) wake();
     } else if (type === FRAME.reset) {
-      this.#calls.get(id)?.stop.abort();
+      if (body.readUInt32BE() === RESET_CODE.refused) this.#giveBack(id);
+      else this.#calls.get(id)?.stop.abort();
     } else if (type === FRAME.ping) {
       this.#write(FRAME.ping, END, 0, "", body);
     }
@@ -151,6 +152,14 @@ export class FakeGuest implements FrameHandler {
     if (!call.complete && data.length > 0)
       this.#write(FRAME.window, 0, call.id, "", encodeUint32(data.length));
     void this.#next();
+  }
+
+  /** The first one that is complete runs, or is about to. */
+  #giveBack(id: number): void {
+    const [first] = this.#calls.keys();
+    if (id === first || !this.#calls.delete(id)) return;
+    this.#credit.delete(id);
+    this.#write(FRAME.reset, 0, id, "", encodeUint32(RESET_CODE.refused));
   }
 
   async #load(): Promise<void> {

@@ -85,7 +85,7 @@ describe("the guest runtime and the worker's end of frames", () => {
     const guest = await startGuest("def f(event): return event * 2");
     const replies = await Promise.all(["1", '"a"', "[3]"].map((body) => call(guest, body)));
     expect(replies.map((reply) => reply.body.toString())).toEqual(["2", '"aa"', "[3,3]"]);
-    expect(guest.connection.hello).toMatchObject({ streams: 2 });
+    expect(guest.connection.hello).toMatchObject({ streams: 16 });
   });
 
   it("carry bodies of several windows both ways", async () => {

@@ -13,7 +13,7 @@ class Calls(GuestCase):
             {
                 ":v": "1",
                 ":window": "262144",
-                ":streams": "2",
+                ":streams": "16",
                 ":kinds": "call",
                 ":runtime": f"python{sys.version_info[0]}.{sys.version_info[1]}",
             },

@@ -4,7 +4,7 @@ import unittest
 
 from guest import DATA, REPLY, RESET, WINDOW, GuestCase, call_frame, pack
 
-CANCELLED, DEADLINE = 1, 2
+CANCELLED, DEADLINE, REFUSED = 1, 2, 5
 
 
 def reset(stream, code):
@@ -95,6 +95,20 @@ class Cancelling(GuestCase):
         self.assert_reset(guest, 3, CANCELLED)
         self.assertEqual(guest.receive().stream, 1)
         self.assertFalse((guest.handler / "on1").exists())
+
+    def test_calls_that_are_asked_back_are_given_back_unless_they_have_begun(self):
+        guest = self.guest(
+            "import time\ndef f(event):\n open('on%d' % event, 'w').close()\n time.sleep(0.5)\n return event\n"
+        ).ready()
+        guest.send(call_frame(1, 0), call_frame(3, 1), call_frame(5, 2))
+        guest.wait_for("on0")
+        guest.send(reset(5, REFUSED), reset(3, REFUSED), reset(1, REFUSED))
+        self.assert_reset(guest, 5, REFUSED)
+        self.assert_reset(guest, 3, REFUSED)
+        self.assertEqual(guest.receive().json, 0)
+        guest.send(call_frame(7, 3))
+        self.assertEqual(guest.receive().json, 3)
+        self.assertEqual([(guest.handler / f"on{name}").exists() for name in range(4)], [True, False, False, True])
 
     def test_a_call_cancelled_in_the_same_write_never_runs(self):
         guest = self.guest("def f(event):\n open('on', 'w').close()\n return 1").ready()

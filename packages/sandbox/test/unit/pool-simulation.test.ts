@@ -65,6 +65,8 @@ class Simulation {
   async run(): Promise<World> {
     await Promise.all(Array.from({ length: CLIENTS }, () => this.#client()));
     await Promise.all(this.#pool.sandboxes().map((sandbox) => sandbox.destroy()));
+    // Who gives up does not wait for what the engine has begun: that is made, and destroyed, without him.
+    await sleep(10 * ENGINE_MS);
     const { promisedMb, sandboxes, creating, waiting } = this.#pool.stats();
     const left = { promisedMb, sandboxes, creating, waiting, held: this.#heldMb.size };
     if (Object.values(left).some((count) => count !== 0)) this.#fault(`left over: ${JSON.stringify(left)}`);

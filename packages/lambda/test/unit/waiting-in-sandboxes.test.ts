@@ -1,0 +1,75 @@
+import type { FakeCode } from "@ol/sandbox/testing";
+import { describe, expect, it } from "vitest";
+
+import { type Rig, makeRig } from "../harness.ts";
+
+/** A quick function, which takes its time if the event is a number of ms, and ends its process if it is "exit". */
+const quick = () => {
+  const ran = new Map<string, number>();
+  const code: FakeCode = {
+    call: (event, { exit }) => {
+      const what: unknown = JSON.parse(event.toString());
+      ran.set(String(what), (ran.get(String(what)) ?? 0) + 1);
+      if (what === "exit") exit({ reason: "exit", code: 3 });
+      if (what === "exit") return new Promise(() => undefined);
+      return typeof what === "number"
+        ? new Promise((resolve) => setTimeout(() => resolve(what), what))
+        : what;
+    },
+  };
+  return { code, ran };
+};
+
+/** Calls until everybody knows that the function is quick. */
+const warmUp = async (rig: Rig): Promise<void> => {
+  for (let count = 0; count < 200; count += 1) await rig.result("quick", "warm");
+  expect(rig.manager.stats().functions[0]?.meanRunMs).toBeLessThan(0.5);
+};
+
+const NAMES = ["a", "b", "c", "d", "e", "f"];
+const ONCE = NAMES.map((name) => [name, 1]);
+
+describe("calls that wait in a sandbox", () => {
+  it("behind one that takes its time go to another, and each is run once", async () => {
+    const { code, ran } = quick();
+    const rig = makeRig({ code: { quick: code } });
+    await warmUp(rig);
+    const order: unknown[] = [];
+    const calls = [1_000, ...NAMES].map(async (event) => {
+      order.push(await rig.result("quick", event));
+    });
+    // They were handed over: none is left in the queue.
+    expect(rig.manager.load()).toMatchObject({ queue: 0, busy: 1 });
+    await Promise.all(calls);
+    expect(order.pop()).toBe("1000");
+    expect(new Set(order)).toEqual(new Set(NAMES.map((name) => JSON.stringify(name))));
+    expect(NAMES.map((name) => [name, ran.get(name)])).toEqual(ONCE);
+    expect(rig.created()).toBe(2);
+    expect(rig.manager.load()).toMatchObject({ queue: 0, busy: 0 });
+  });
+
+  it("behind one that ends it are run by another, each once and in their order", async () => {
+    const { code, ran } = quick();
+    const rig = makeRig({ code: { quick: code } });
+    await warmUp(rig);
+    const results = await Promise.all(["exit", ...NAMES].map((event) => rig.result("quick", event)));
+    expect(results).toEqual(["OL_SANDBOX_EXITED", ...NAMES.map((name) => JSON.stringify(name))]);
+    expect(NAMES.map((name) => [name, ran.get(name)])).toEqual(ONCE);
+    expect([...ran.keys()].slice(-NAMES.length)).toEqual(NAMES);
+    expect(rig.manager.load()).toMatchObject({ queue: 0, busy: 0 });
+  });
+
+  it("take nobody's slot: a function that stands in line gets the next one", async () => {
+    const { code } = quick();
+    const rig = makeRig({ code: { quick: code, other: { call: () => "other" } }, slots: 1 });
+    await warmUp(rig);
+    const over = new AbortController();
+    const load = Array.from({ length: 12 }, async () => {
+      while (!over.signal.aborted) await rig.result("quick", "busy");
+    });
+    for (let count = 0; count < 20; count += 1) expect(await rig.result("other")).toBe('"other"');
+    over.abort();
+    await Promise.all(load);
+    expect(rig.manager.load()).toMatchObject({ queue: 0, busy: 0 });
+  });
+});
