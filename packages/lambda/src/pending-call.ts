@@ -79,6 +79,8 @@ export class PendingCall implements Call, ReplySink, Invocation {
   #runner: CallRunner | undefined;
   #handle: CallHandle | undefined;
   #returned = false;
+  /** Whether a sandbox has read it that did not begin it. */
+  #wasRead = false;
 
   constructor(request: LambdaRequest, sink: ReplySink, owner: CallOwner, deadlineMs: number) {
     this.invocationId = request.invocationId;
@@ -91,7 +93,7 @@ export class PendingCall implements Call, ReplySink, Invocation {
   }
 
   get started(): boolean {
-    return this.#runner !== undefined;
+    return this.#runner !== undefined || this.#wasRead;
   }
 
   /** From here on the call may have reached a sandbox; it is handed to another only if it certainly did not. */
@@ -169,6 +171,7 @@ export class PendingCall implements Call, ReplySink, Invocation {
 
   #return(error: OlError): void {
     const runner = this.#runner;
+    this.#wasRead ||= wasBehind(error);
     this.state = "queued";
     this.#runner = undefined;
     this.#handle = undefined;
