@@ -20,6 +20,8 @@ const project = (name: string, include: string[], timeoutMs: number) => ({
     exclude: ["**/node_modules/**", "**/dist/**", notForThisUser],
     testTimeout: timeoutMs * slowness,
     hookTimeout: timeoutMs * slowness,
+    // Vitest's own default is a second.
+    expect: { poll: { timeout: 1_000 * slowness } },
   },
 });
 

@@ -25,20 +25,35 @@ guest() {
 }
 
 what='uname -sr; grep PRETTY /etc/os-release; systemctl --version | head -n 1; node --version; python3 --version; id -un; cat /proc/self/cgroup'
-vitest='node_modules/.bin/vitest run --no-color --project integration'
+# Told one by one: a run that is ended early has said what it knows.
+vitest='node_modules/.bin/vitest run --no-color --reporter=verbose --project integration'
 engine="$tests/sock-conformance.test.ts $tests/sock-pause.test.ts $tests/sock-security-effects"
 
 # both SEQUENCE TESTS: the second also if the first failed.
 both() { echo "$what; code=0; scripts/vm/sequence.sh $1 || code=1; $vitest $2 || code=1; exit \$code"; }
 
+# The newest Node of a line, as the npm package `node` brings it; it is copied into the guest.
+node_of() {
+  node --input-type=module -e "
+    import { findNode } from './scripts/lib/interpreters.mjs';
+    const { path, why } = await findNode($1);
+    if (path === undefined) throw new Error(why);
+    console.log(path);
+  "
+}
+
 kind() {
-  local disk
+  local disk node
   case "$1" in
     root) guest "$1" -- "$(both cgroup-v2 "$engine")" ;;
     delegate) guest "$1" --as=delegate -- "$(both cgroup-v2 "$engine")" ;;
     linger) guest "$1" --as=linger -- "$what; scripts/vm/sequence.sh cgroup-v2" ;;
     user) guest "$1" --as=user -- "$what; scripts/vm/sequence.sh rlimit" ;;
     v1) guest "$1" --cgroup=v1 -- "$(both cgroup-v1 $tests/sock-conformance.test.ts)" ;;
+    node22 | node24)
+      node=$(node_of "${1#node}")
+      PATH="$(dirname "$node"):$PATH" guest "$1" -- "$what; $vitest $tests/sock-conformance.test.ts"
+      ;;
     new) guest "$1" --suite=trixie -- "$(both cgroup-v2 $tests/sock-conformance.test.ts)" ;;
     new-user) guest "$1" --suite=trixie --as=linger -- "$what; scripts/vm/sequence.sh cgroup-v2" ;;
     # 5.10 lacks mount_setattr: one line says so.
@@ -66,7 +81,7 @@ kind() {
   esac
 }
 
-[ $# -gt 0 ] || set -- root delegate linger user v1 power power-user no-namespaces new new-user old
+[ $# -gt 0 ] || set -- root delegate linger user v1 power power-user no-namespaces node22 node24 new new-user old
 for each in "$@"; do kind "$each"; done
 echo "guest: $((${#failed[@]})) failed${failed[*]:+: ${failed[*]}}"
 [ "${#failed[@]}" = 0 ]

@@ -21,14 +21,16 @@ root_disk() {
 }
 
 make_root_disk() {
-  local suite=$1 directory=$2 setup=$3 space log
+  local suite=$1 directory=$2 setup=$3 space log source=()
   command -v mmdebstrap >/dev/null || complain "mmdebstrap is missing (Debian: apt-get install mmdebstrap)"
   echo "vm.sh: making Debian $suite in $directory; this happens once and takes a minute or two" >&2
   space=$(mktemp -d -p "$work")
   log=$work/root.log
+  # The index of its security archive names packages that the archive has lost. The guest has no network to be attacked by.
+  [ "$suite" != bullseye ] || source=("deb http://deb.debian.org/debian bullseye main")
   # As a tar, which an ordinary user can make too.
   mmdebstrap --variant=minbase --include="$root_packages" --customize-hook="copy-in $setup /" \
-    --customize-hook='chroot "$1" sh /guest-setup.sh' "$suite" "$space/root.tar" >"$log" 2>&1 9>&- ||
+    --customize-hook='chroot "$1" sh /guest-setup.sh' "$suite" "$space/root.tar" "${source[@]}" >"$log" 2>&1 9>&- ||
     { tail -n 15 "$log" >&2 && complain "mmdebstrap failed"; }
   mkdir "$space/root"
   # Root of a namespace may make files root's; /dev is the kernel's own in the guest.

@@ -39,9 +39,36 @@ leftovers() {
   grep -F "$work" /proc/mounts || true
 }
 
+# spin NAME PERCENT: a lambda that wants a whole CPU and may have so much of it; how much it got, in per cent.
+spin() {
+  local directory=my-cluster/registry/$1
+  mkdir "$directory"
+  printf 'limits:\n  cpu_percent: %s\n' "$2" >"$directory/ol.yaml"
+  cat >"$directory/f.py" <<'PYTHON'
+import time
+
+
+def f(event):
+    began, used = time.monotonic(), time.process_time()
+    while time.monotonic() - began < 3:
+        pass
+    return round(100 * (time.process_time() - used) / (time.monotonic() - began))
+PYTHON
+  curl -sS --max-time 120 -X POST "localhost:8080/runLambda/$1" -d '{}' || fail "curl $1"
+}
+
+# What the kernel says to have stopped: the cluster's frozen groups, or sandboxes' processes.
+stopped() {
+  case "$(enforced pause)" in
+    cgroup-v2) find /sys/fs/cgroup -path "*/ol-$id*" -name cgroup.events -exec grep -l 'frozen 1' {} + 2>/dev/null ;;
+    *) ps -eo stat=,args= | grep '^T.*ol_guest' ;;
+  esac || true
+}
+
 say doctor
 report=$(ol-admin doctor --json 2>/dev/null) || { echo "$report" && fail "doctor found something"; }
-memory=$(node -e 'console.log(JSON.parse(process.argv[1]).enforcement.memory)' "$report")
+enforced() { node -p 'JSON.parse(process.argv[1]).enforcement[process.argv[2]]' "$report" "$1"; }
+memory=$(enforced memory)
 node -e 'console.log(JSON.stringify(JSON.parse(process.argv[1]).enforcement, null, 1))' "$report"
 [ -z "$expected" ] || [ "$memory" = "$expected" ] || fail "memory is limited by $memory, and not by $expected"
 
@@ -71,6 +98,22 @@ case "$memory" in
 esac
 call hello '{"name": "Bob"}' 200 '"Hello, Bob!"'
 ol-admin logs limits -cluster=my-cluster >/dev/null
+got=$(spin thrifty 10) && free=$(spin greedy 100)
+echo "CPU limited by $(enforced cpu): a lambda that may have 10 % got $got %, one that may have 100 % got $free %"
+[ "$free" -gt 50 ] || fail "too little CPU without a limit to say anything about one"
+case "$(enforced cpu)" in
+  none) [ "$got" -gt 50 ] || fail "something limits CPU time that doctor does not know of" ;;
+  *) [ "$got" -lt 30 ] || fail "the limit on CPU time does not hold" ;;
+esac
+
+say "paused when idle, and called again"
+for _ in $(seq 30); do
+  [ -z "$(stopped)" ] || break
+  sleep 1
+done
+[ -n "$(stopped)" ] || fail "the kernel has stopped nothing"
+echo "stopped by $(enforced pause): $(stopped | wc -l)"
+call hello '{"name": "Carol"}' 200 '"Hello, Carol!"'
 
 say kill
 ol-admin kill -cluster=my-cluster

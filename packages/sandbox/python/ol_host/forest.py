@@ -25,7 +25,8 @@ from ol_host.zygotes import Violation, Zygote, number_of, text_of
 # be a second; where nobody wants to know, or nobody is left to tell, it is not waited for as long.
 _STATUS_GRACE_SEC = 5.0
 _SHORT_GRACE_SEC = 0.1
-# A zygote forks in a millisecond; one that takes this long was stopped, or hangs, and will not come back.
+# A zygote forks in a millisecond; one that owes a leaf and says nothing for this long was stopped, or hangs, and will not
+# come back. The time goes from its last answer: with much to do, or few CPUs, the last of many leaves waits longer.
 _FORK_SEC = 8.0
 # Leaves that one package zygote may owe us: what waits for it is held in memory, and it may never answer.
 _MOST_UNFORKED = 64
@@ -61,8 +62,6 @@ class Forest:
         self._numbers = 0
         # (moment, leaf) of those dead without a known status.
         self._undecided: "list[tuple[float, Leaf]]" = []
-        # Leaves that a zygote was asked to fork, the longest waiting first, with the moment when patience ends.
-        self._unforked: "dict[int, tuple[float, Leaf]]" = {}
         self._closing = False
 
     @property
@@ -106,21 +105,22 @@ class Forest:
         """When `on_time` wants to be called."""
         moments = [moment for moment, _leaf in self._undecided] + self.nursery.moments()
         moments += self._stocker.moments()
-        if self._unforked:
-            moments.append(next(iter(self._unforked.values()))[0])
-        return moments
+        return moments + [zygote.silent_since + _FORK_SEC for zygote in self._owing()]
 
     def on_time(self, now: float) -> None:
         overdue = [leaf for moment, leaf in self._undecided if moment <= now]
         self._undecided = [entry for entry in self._undecided if entry[0] > now]
         for leaf in overdue:
             self._finish(leaf)
-        if self._unforked:
-            since, leaf = next(iter(self._unforked.values()))
-            if since <= now:
-                self._lose_patience(leaf.zygote)
+        for zygote in self._owing():
+            if zygote.silent_since + _FORK_SEC <= now:
+                self.nursery.give_up_on(zygote, f"it has not answered for {_FORK_SEC:.0f} s")
         self.nursery.on_time(now)
         self._stocker.on_time(now)
+
+    def _owing(self) -> "list[Zygote]":
+        """Zygotes that have leaves to fork. One that is not ready yet imports as well, which the nursery has patience with."""
+        return [zygote for zygote in self.nursery if zygote.ready and zygote.alive and zygote.unforked]
 
     # Making leaves
 
@@ -189,14 +189,16 @@ class Forest:
             undo.pop_all()
         self._numbers += 1
         self._leaves[leaf.number] = leaf
+        if not zygote.unforked:
+            zygote.silent_since = time.monotonic()
         zygote.unforked.add(leaf.number)
-        self._unforked[leaf.number] = (time.monotonic() + _FORK_SEC, leaf)
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_leaf(leaf))
         return leaf
 
     # News of zygotes
 
     def zygote_ready(self, zygote: Zygote) -> None:
+        zygote.silent_since = time.monotonic()
         self._worker.zygote_ready(zygote)
         for network in zygote.stocks:
             self.want_refill(zygote, network)
@@ -231,10 +233,6 @@ class Forest:
             if leaf.dead:
                 self._finish(leaf)
 
-    def _lose_patience(self, zygote: Zygote) -> None:
-        self.nursery.give_up_on(zygote, f"it has not answered for {_FORK_SEC:.0f} s")
-        self._unforked = {number: entry for number, entry in self._unforked.items() if entry[1].zygote is not zygote}
-
     def leaf_said(self, zygote: Zygote, message: "dict[str, typing.Any]", descriptors: "list[int]") -> None:
         number, operation = number_of(message, "leaf"), message.get("op")
         leaf = self._leaves.get(number)
@@ -256,8 +254,8 @@ class Forest:
         zygote = leaf.zygote
         leaf.pid = zygote.believe_leaf(descriptors[-1]) or 0
         leaf.pidfd = descriptors.pop()
-        self._unforked.pop(leaf.number, None)
         zygote.unforked.discard(leaf.number)
+        zygote.silent_since = time.monotonic()
         zygote.telling.add(leaf.number)
         self._selector.register(leaf.pidfd, selectors.EVENT_READ, lambda: self._on_leaf_death(leaf))
         if leaf.group is not None and leaf.group.memory_event_fd >= 0:
@@ -326,8 +324,8 @@ class Forest:
     def _fail_unforked(self, leaf: Leaf, error: str) -> None:
         leaf.setup_error = error
         leaf.dead = True
-        self._unforked.pop(leaf.number, None)
         leaf.zygote.unforked.discard(leaf.number)
+        leaf.zygote.silent_since = time.monotonic()
         if leaf.assigned and leaf.channel is not None:
             # Its end of the channel lay in the zygote's, and is closed a moment after it: that says what was read.
             self._undecided.append((time.monotonic() + _STATUS_GRACE_SEC, leaf))
@@ -339,7 +337,6 @@ class Forest:
         if self._leaves.pop(leaf.number, None) is None:
             return
         self._undecided = [entry for entry in self._undecided if entry[1] is not leaf]
-        self._unforked.pop(leaf.number, None)
         if leaf.pidfd is not None:
             # A zygote that runs packages may have told what is not so; and the init, which reaps a dead zygote's leaves,
             # tells nobody.

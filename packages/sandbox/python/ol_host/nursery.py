@@ -121,6 +121,8 @@ class Nursery:
         tree = trees.spawn(soil.base, wanted, soil.rootless, soil.first_uid, soil.weaken, soil.preload)
         zygote = self._admit(None, wanted, None, 0, tree.control, tree.log_fd, soil.groups)
         zygote.init_pid, zygote.init_pidfd = tree.pid, tree.pidfd
+        # It imports as well: what every lambda may want of the standard library.
+        zygote.deadline = time.monotonic() + _IMPORT_SEC
         self._selector.register(tree.pidfd, selectors.EVENT_READ, lambda: self._on_init_death(zygote))
         return zygote
 

@@ -93,6 +93,8 @@ class Zygote:
         self.stocks: "dict[str, Stock]" = {}
         # Leaves that it was asked for and has not announced.
         self.unforked: "set[int]" = set()
+        # Since when it has announced none of them.
+        self.silent_since = 0.0
         # Leaves whose exit it may still tell.
         self.telling: "set[int]" = set()
 

@@ -26,8 +26,24 @@ export const specOf = (code: string, environment: Readonly<Record<string, string
   },
 });
 
+/** An innocent call of the suite, the loading of its code included, takes a thousandth of this. */
+const CALL_TIMEOUT_MS = 20_000;
+/** For memory that another sandbox of the case gives back. */
+const MEMORY_WAIT_MS = 10_000;
+
+// A fact about the machine, and so the same for every case.
+let slowness = 1;
+
+/** How many times longer calls, and waits for memory, may take from now on. */
+export const allowSlowness = (times: number): void => {
+  slowness = times;
+};
+
+/** How long a sandbox or zygote waits for memory that it is sure to get. */
+export const memoryWait = (): { readonly deadlineMs: number } => ({ deadlineMs: MEMORY_WAIT_MS * slowness });
+
 /** A call with a JSON event. */
-export const callOf = (event: unknown, timeoutMs = 20_000): Call => ({
+export const callOf = (event: unknown, timeoutMs: number = CALL_TIMEOUT_MS * slowness): Call => ({
   invocationId: "01HZY0000000000000000000AA",
   body: Buffer.from(JSON.stringify(event)),
   timeoutMs,

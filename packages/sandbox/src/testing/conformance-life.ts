@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 
-import { SANDBOX_MB, callOf, failsWith, resultOf, specOf } from "./conformance-kit.ts";
+import { SANDBOX_MB, callOf, failsWith, memoryWait, resultOf, specOf } from "./conformance-kit.ts";
 import type { ConformanceCase } from "./conformance.ts";
 import type { SandboxPool } from "../pool.ts";
 
 /** Makes and destroys sandboxes one after the other. */
-const churn = async (pool: SandboxPool, rounds: number): Promise<void> => {
+export const churn = async (pool: SandboxPool, rounds: number): Promise<void> => {
   for (let round = 0; round < rounds; round += 1) {
-    const sandbox = await pool.acquire(specOf("echo"));
+    const sandbox = await pool.acquire(specOf("echo"), memoryWait());
     assert.equal(await resultOf(sandbox, round), round);
     await sandbox.destroy();
   }
@@ -98,7 +98,7 @@ export const LIFE_CASES: readonly ConformanceCase[] = [
     memoryMb: SANDBOX_MB,
     run: async (pool) => {
       const first = await pool.acquire(specOf("exit"));
-      const second = pool.acquire(specOf("echo"));
+      const second = pool.acquire(specOf("echo"), memoryWait());
       await failsWith(first.call(callOf(1)), "OL_SANDBOX_EXITED");
       await (await second).destroy();
       assert.equal(await resultOf(await pool.acquire(specOf("echo")), "third"), "third");

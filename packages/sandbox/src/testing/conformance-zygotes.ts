@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { EngineZygote, ZygoteSpec } from "../engine.ts";
 import type { SandboxPool } from "../pool.ts";
 import type { Sandbox } from "../sandbox.ts";
-import { SANDBOX_MB, failsWith, resultOf, specOf } from "./conformance-kit.ts";
+import { SANDBOX_MB, failsWith, memoryWait, resultOf, specOf } from "./conformance-kit.ts";
 import type { ConformanceCase } from "./conformance.ts";
 
 const PACKAGES = ["conformance"];
@@ -20,7 +20,7 @@ const forked = (pool: SandboxPool, zygote: string): Promise<Sandbox> =>
   pool.acquire({ ...specOf("echo"), zygote, packages: PACKAGES });
 
 const make = (pool: SandboxPool, id: string, more?: Partial<ZygoteSpec>): Promise<EngineZygote> =>
-  pool.createZygote(id, zygoteSpec(more));
+  pool.createZygote(id, zygoteSpec(more), memoryWait());
 
 /** How zygotes begin and end, for engines that have them. */
 export const ZYGOTE_CASES: readonly ConformanceCase[] = [

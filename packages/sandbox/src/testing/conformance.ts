@@ -6,6 +6,7 @@ import { type ConnectionTimers, DEFAULT_CONNECTION_TIMERS } from "../frames/conn
 import { SandboxPool } from "../pool.ts";
 import type { Sandbox } from "../sandbox.ts";
 import { CALL_CASES } from "./conformance-calls.ts";
+import { allowSlowness } from "./conformance-kit.ts";
 import { LIFE_CASES } from "./conformance-life.ts";
 import { PAUSE_CASES } from "./conformance-pause.ts";
 import { ZYGOTE_CASES } from "./conformance-zygotes.ts";
@@ -41,6 +42,8 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [...CALL_CASES, ...
 export const CONFORMANCE_ZYGOTE_CASES: readonly ConformanceCase[] = ZYGOTE_CASES;
 
 const CASE_TIMEOUT_MS = 60_000;
+/** For the engine to make a sandbox, and for a paused one to get its memory back. */
+const MAKE_MS = 10_000;
 
 /** How the suite is run. */
 export interface ConformanceOptions {
@@ -76,9 +79,15 @@ export const runConformanceCase = async (
   makeEngine: () => SandboxEngine | Promise<SandboxEngine>,
   slowness = 1,
 ): Promise<void> => {
+  allowSlowness(slowness);
   await using engine = await makeEngine();
-  const memoryMb = each.memoryMb ?? 1_000;
-  await using pool = SandboxPool.create({ engine, memoryMb, timers: slowerTimers(slowness) });
+  await using pool = SandboxPool.create({
+    engine,
+    memoryMb: each.memoryMb ?? 1_000,
+    timers: slowerTimers(slowness),
+    createMs: MAKE_MS * slowness,
+    resumeMs: MAKE_MS * slowness,
+  });
   const events = recordEvents(pool);
   await each.run(pool, engine);
   await pool.close();

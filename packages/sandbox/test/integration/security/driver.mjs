@@ -2,7 +2,16 @@
 // id in a child process, which has neither TypeScript nor the right to read the working copy (see child.mjs).
 
 const LIMITS = { memoryMb: 64, swappiness: 0, procs: 10, cpuPercent: 200, logMb: 1, scratchMb: 4 };
-const CALL_TIMEOUT_MS = 30_000;
+// As test/support/scale.ts, which is not to be had here.
+const SLOWNESS = Number(process.env["OL_TEST_SLOWNESS"] ?? "1");
+const CALL_TIMEOUT_MS = 30_000 * SLOWNESS;
+const WAIT_MS = 10_000 * SLOWNESS;
+const TIMERS = {
+  helloMs: WAIT_MS,
+  partialFrameMs: 2_000 * SLOWNESS,
+  writeStallMs: 2_000 * SLOWNESS,
+  resetMs: 1_000 * SLOWNESS,
+};
 const POOL_MB = 4096;
 
 const failure = (error) => ({ error: { code: error.code ?? "?", message: String(error.message) } });
@@ -16,7 +25,8 @@ export const createDriver = ({ SockEngine, SandboxPool }) => {
   const methods = {
     async openEngine(options) {
       const engine = await SockEngine.create({ prepared: 0, networks: [], ...options });
-      const pool = SandboxPool.create({ engine, memoryMb: POOL_MB });
+      const waits = { createMs: WAIT_MS, resumeMs: WAIT_MS, timers: TIMERS };
+      const pool = SandboxPool.create({ engine, memoryMb: POOL_MB, ...waits });
       const number = ++last;
       engines.set(number, { engine, pool, zygotes: new Map() });
       return {
@@ -38,7 +48,7 @@ export const createDriver = ({ SockEngine, SandboxPool }) => {
         environment: environment ?? {},
         limits: { ...LIMITS, ...limits },
       };
-      const sandbox = await pool.acquire(spec);
+      const sandbox = await pool.acquire(spec, { deadlineMs: WAIT_MS });
       await sandbox.ready;
       const number = ++last;
       sandboxes.set(number, sandbox);

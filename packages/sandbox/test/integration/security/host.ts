@@ -16,6 +16,7 @@ import {
   SockEngine,
   type ZygoteSpec,
 } from "../../../src/index.ts";
+import { SLOWNESS } from "../../support/scale.ts";
 import { type Driver, createDriver } from "./driver.mjs";
 
 /** Whom the engine runs as. */
@@ -38,7 +39,7 @@ const PACKAGE_DIR = fileURLToPath(new URL("../../../", import.meta.url));
 const PROBES_DIR = fileURLToPath(new URL("../../handlers/probes/", import.meta.url));
 const FORKED_DIR = fileURLToPath(new URL("../../handlers/forked/", import.meta.url));
 const PACKAGES_DIR = fileURLToPath(new URL("../../packages/", import.meta.url));
-const READY_TIMEOUT_MS = 20_000;
+const READY_TIMEOUT_MS = 20_000 * SLOWNESS;
 
 const isSource = (file: string): boolean => !file.includes("__pycache__");
 
@@ -318,7 +319,11 @@ const startChild = async (
     stdio: ["ignore", "inherit", "inherit", "ipc"],
     ...ids,
     cwd: directory,
-    env: { PATH: process.env["PATH"] ?? "/usr/bin:/bin", HOME: path.join(directory, "home") },
+    env: {
+      PATH: process.env["PATH"] ?? "/usr/bin:/bin",
+      HOME: path.join(directory, "home"),
+      OL_TEST_SLOWNESS: String(SLOWNESS),
+    },
   });
   await new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error("the child did not start")), READY_TIMEOUT_MS);

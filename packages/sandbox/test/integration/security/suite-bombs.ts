@@ -4,11 +4,12 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import type { SandboxExit } from "../../../src/index.ts";
+import { SLOWNESS } from "../../support/scale.ts";
 import { type Engine, Host, type Mode, type Outcome, type ProbeEvent } from "./host.ts";
 
 const MIB = 1024 * 1024;
 // The check for output comes once a second; a busy machine takes its time.
-const CHECK_TIMEOUT_MS = 10_000;
+const CHECK_TIMEOUT_MS = 10_000 * SLOWNESS;
 
 /** What a probe says, and how its sandbox ended. */
 const endOf = async (

@@ -3,10 +3,11 @@ import path from "node:path";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { SLOWNESS } from "../../support/scale.ts";
 import { type Engine, Host, type Mode } from "./host.ts";
 
 // The rest is removed behind the sandbox's end.
-const REMOVAL_TIMEOUT_MS = 30_000;
+const REMOVAL_TIMEOUT_MS = 30_000 * SLOWNESS;
 const SOAK = process.env["OL_TEST_SOAK"] === "1";
 const FILES = SOAK ? 100_000 : 20_000;
 const POLL = { timeout: REMOVAL_TIMEOUT_MS };

@@ -2,6 +2,7 @@ import { readdir, readlink } from "node:fs/promises";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { SLOWNESS } from "../../support/scale.ts";
 import { type Engine, Host, type Mode } from "./host.ts";
 import { type HostProcess, childrenOf, listProcesses } from "./processes.ts";
 
@@ -95,26 +96,30 @@ export const describeTree = (mode: Mode): void => {
       await sandbox.destroy();
     });
 
-    it(`gives ${LEAVES} leaves of one zygote different random values`, async () => {
-      await using own = await host.engine();
-      const seen = new Map<string, Set<unknown>>();
-      const zygotes = new Set<number>();
-      const one = async (): Promise<void> => {
-        const sandbox = await own.sandbox("none");
-        const { detail } = await sandbox.probe({ probe: "first-random-values" });
-        await sandbox.destroy();
-        for (const [source, value] of Object.entries(detail as Record<string, unknown>))
-          seen.set(source, (seen.get(source) ?? new Set()).add(value));
-      };
-      for (let made = 0; made < LEAVES; made += AT_ONCE) {
-        await Promise.all(Array.from({ length: AT_ONCE }, one));
-        if (made === 0 || made + AT_ONCE >= LEAVES) zygotes.add(await zygoteOf(own));
-      }
-      expect(zygotes.size).toBe(1);
-      const sizes = Object.fromEntries([...seen].map(([source, values]) => [source, values.size]));
-      const sources = ["random", "ssl", "uuid1", "uuid4", "secrets", "tempfile", "urandom"];
-      expect(sizes).toEqual(Object.fromEntries(sources.map((source) => [source, LEAVES])));
-    }, 240_000);
+    it(
+      `gives ${LEAVES} leaves of one zygote different random values`,
+      async () => {
+        await using own = await host.engine();
+        const seen = new Map<string, Set<unknown>>();
+        const zygotes = new Set<number>();
+        const one = async (): Promise<void> => {
+          const sandbox = await own.sandbox("none");
+          const { detail } = await sandbox.probe({ probe: "first-random-values" });
+          await sandbox.destroy();
+          for (const [source, value] of Object.entries(detail as Record<string, unknown>))
+            seen.set(source, (seen.get(source) ?? new Set()).add(value));
+        };
+        for (let made = 0; made < LEAVES; made += AT_ONCE) {
+          await Promise.all(Array.from({ length: AT_ONCE }, one));
+          if (made === 0 || made + AT_ONCE >= LEAVES) zygotes.add(await zygoteOf(own));
+        }
+        expect(zygotes.size).toBe(1);
+        const sizes = Object.fromEntries([...seen].map(([source, values]) => [source, values.size]));
+        const sources = ["random", "ssl", "uuid1", "uuid4", "secrets", "tempfile", "urandom"];
+        expect(sizes).toEqual(Object.fromEntries(sources.map((source) => [source, LEAVES])));
+      },
+      240_000 * SLOWNESS,
+    );
   });
 };
 
