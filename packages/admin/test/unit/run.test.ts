@@ -271,4 +271,13 @@ describe("doctor", () => {
     const json = JSON.parse((await admin(["doctor", "--json"], { cwd })).stdout) as { checks: unknown[] };
     expect(json.checks.length).toBeGreaterThan(2);
   });
+
+  test("of a cluster that has no worker yet looks at what its workers will be made from", async () => {
+    const { cwd, cluster } = await newCluster();
+    const { stdout } = await admin(["doctor", "--cluster=c"], { cwd });
+    expect(stdout).toMatch(/^ok {4}configuration +[^\n]*\/c\/config\/template\.json$/mu);
+    writeFileSync(join(cluster, "config/worker-0.json"), "{}");
+    const later = await admin(["doctor", "--cluster=c"], { cwd });
+    expect(later.stdout).toMatch(/^ok {4}configuration +[^\n]*\/c\/config\/worker-0\.json$/mu);
+  });
 });
