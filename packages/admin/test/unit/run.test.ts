@@ -59,7 +59,8 @@ describe("ol-admin", () => {
     [["worker-exec", "--config=nowhere.json"], /there is no file/u],
     [["new"], /needs --cluster=DIR/u],
     [["status", "c"], /^status does not take "c"; did you mean --cluster=c\?$/mu],
-    [["new", "--cluster=c", "--base=docker:x"], /not available in this version/u],
+    [["new", "--cluster=c", "--base=docker:x"], /comes with the docker engine/u],
+    [["new", "--cluster=c", "--base=debootstrap:../x"], /the name of a release, not "\.\.\/x"$/mu],
     [["setconf", "{"], /^setconf: not valid JSON/mu],
     [["setconf", "[]"], /^setconf: must be a JSON object/mu],
     [
