@@ -18,7 +18,7 @@ _WORDS_BYTES = 64 * 1024
 def python_of(base: Base, rootless: bool, first_uid: int, weaken: "list[str]") -> str:
     """The version of the base's Python. Raises Refused."""
     assert base.path is not None
-    tree = spawn(base, "none", rootless, first_uid, weaken, "none")
+    tree = spawn(base, "net", rootless, first_uid, weaken, "none")
     try:
         try:
             version = _version_said(tree)
