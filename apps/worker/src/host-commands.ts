@@ -2,8 +2,8 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 
 import { isOlError } from "@ol/common";
-import { loadWorkerConfig, type WorkerIdentity, workerIdentity } from "@ol/config";
-import { type HostReport, inspectHost, sweepSock } from "@ol/sandbox";
+import { loadWorkerConfig, type WorkerConfig, type WorkerIdentity, workerIdentity } from "@ol/config";
+import { type HostCheck, type HostReport, inspectHost, sweepSock } from "@ol/sandbox";
 
 import { codeDirOf } from "./process.ts";
 
@@ -39,20 +39,18 @@ const userDetail = ({ name, uid }: WorkerIdentity): string =>
     ? "root: a worker started by root keeps root's rights, since the cluster directory is root's; give the directory to another user, or set worker_user"
     : `a worker started by root becomes ${name}, and only the sandbox engine keeps root`;
 
-const withConfig = async (
-  report: HostReport,
-  file: string | undefined,
+/** What the configuration says, or why it cannot be read. */
+const checkConfig = async (
+  file: string,
   environment: Environment,
-): Promise<HostReport> => {
-  if (file === undefined) return report;
+): Promise<{ readonly config?: WorkerConfig; readonly checks: readonly HostCheck[] }> => {
   try {
     const config = await loadWorkerConfig(file, environment);
     const user = { name: "worker_user", ok: true, detail: userDetail(await workerIdentity(config)) };
-    return { ...report, checks: [...report.checks, { name: "configuration", ok: true, detail: file }, user] };
+    return { config, checks: [{ name: "configuration", ok: true, detail: file }, user] };
   } catch (error) {
     if (!isOlError(error)) throw error;
-    const check = { name: "configuration", ok: false, detail: error.message };
-    return { ...report, checks: [...report.checks, check] };
+    return { checks: [{ name: "configuration", ok: false, detail: error.message }] };
   }
 };
 
@@ -76,7 +74,10 @@ export const doctor = async (
   json: boolean,
   environment: Environment,
 ): Promise<Outcome> => {
-  const report = await withConfig(await inspectHost(), file, environment);
+  const { config, checks } = file === undefined ? { checks: [] } : await checkConfig(file, environment);
+  const baseDir = config?.basePath;
+  const found = await inspectHost(baseDir === undefined ? {} : { baseDir });
+  const report = { ...found, checks: [...found.checks, ...checks] };
   const exitCode = report.checks.every((check) => check.ok) ? 0 : 1;
   return { text: json ? printed(report) : asText(report), exitCode };
 };

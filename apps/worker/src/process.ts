@@ -42,6 +42,7 @@ const makeEngine = (
     codeDir: codeDirOf(config),
     logDir: config.lambdaLogDir,
     ...(identity !== undefined && { worker: { uid: identity.uid, gid: identity.gid } }),
+    ...(config.basePath !== undefined && { baseDir: config.basePath }),
     networks: [config.network],
     scratch: config.scratch,
     downsizePaused: config.downsizePausedMem,

@@ -24,6 +24,12 @@ export const ADMIN_ERRORS = {
     status: 409,
     about: "`new` was given a path that exists, or whose parent directory does not.",
   },
+  OL_ADMIN_BASE: {
+    causedBy: "user",
+    status: 400,
+    about:
+      "The base that `new` was told cannot be used or made; the message says why: there is no such directory or nothing in it, mmdebstrap is missing or failed.",
+  },
   OL_ADMIN_BUSY: {
     causedBy: "user",
     status: 409,

@@ -10,7 +10,6 @@ export const LATER_KEYS: readonly string[] = [
   "pip_mirror",
   "import_cache_tree",
   "startup_pkgs",
-  "sock_base_path",
   "docker",
   "installer_limits",
   "trace",

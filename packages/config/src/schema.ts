@@ -122,6 +122,10 @@ export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
       "The sandbox engine. `sock` forks sandboxes from a zygote process, isolated by namespaces, cgroups and seccomp.",
     default: "sock",
   },
+  sock_base_path: path(
+    "The root file system that sandboxes see, read-only, instead of this machine's own `/usr`: a directory that `debootstrap`, `docker export` or the like has filled, with a Python 3.9 or newer in it, on which lambdas run.",
+    { defaultText: "`base` in the cluster directory if there is anything in it, else this machine's own" },
+  ),
   network: {
     type: "string",
     enum: ["host", "outbound", "none"],

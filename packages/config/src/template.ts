@@ -9,6 +9,7 @@ export interface WorkerTemplate {
   readonly pause_linger_ms?: number;
   readonly cluster_name?: string;
   readonly sandbox?: "sock";
+  readonly sock_base_path?: string;
   readonly network?: "host" | "outbound" | "none";
   readonly registry?: "local";
   readonly registry_dir?: string;

@@ -1,3 +1,4 @@
+import { readdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 
@@ -40,6 +41,8 @@ export interface WorkerConfig {
   readonly pauseLingerMs: number;
   readonly downsizePausedMem: boolean;
   readonly sandbox: "sock";
+  /** The root file system that sandboxes see; absent: this machine's own. */
+  readonly basePath?: string;
   readonly network: NetworkClass;
   readonly registry: "local";
   readonly registryCacheMs: number;
@@ -116,7 +119,21 @@ const pathsOf = (
   };
 };
 
-const fill = (template: WorkerTemplate, place: Place): WorkerConfig => {
+/** `base` of the cluster directory as long as nobody has put anything there is this machine's own. */
+const basePathOf = async (template: WorkerTemplate, place: Place): Promise<string | undefined> => {
+  if (template.sock_base_path !== undefined) return resolve(place.root, template.sock_base_path);
+  if (place.clusterDir === undefined) return undefined;
+  const directory = join(place.clusterDir, "base");
+  try {
+    return (await readdir(directory)).length === 0 ? undefined : directory;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    // Something is there: whoever uses it says what is wrong with it.
+    return directory;
+  }
+};
+
+const fill = (template: WorkerTemplate, place: Place, basePath: string | undefined): WorkerConfig => {
   const paths = pathsOf(template, place);
   const workerUrl = template.worker_url ?? "localhost";
   const enableSeccomp = template.features?.enable_seccomp ?? true;
@@ -139,6 +156,7 @@ const fill = (template: WorkerTemplate, place: Place): WorkerConfig => {
     pauseLingerMs: template.pause_linger_ms ?? 1000,
     downsizePausedMem: template.features?.downsize_paused_mem ?? true,
     sandbox: template.sandbox ?? "sock",
+    ...(basePath === undefined ? {} : { basePath }),
     network: template.network ?? "host",
     registry: template.registry ?? "local",
     registryCacheMs: template.registry_cache_ms ?? 5000,
@@ -164,5 +182,6 @@ export const loadWorkerConfig = async (
   const fromFile = validateTemplate(await readJsonObject(file), file);
   const overrides = templateFromEnvironment(environment);
   const template = merged({ ...fromFile }, { ...overrides }) as WorkerTemplate;
-  return fill(template, await placeOf(file));
+  const place = await placeOf(file);
+  return fill(template, place, await basePathOf(template, place));
 };

@@ -66,6 +66,8 @@ FSMOUNT_CLOEXEC = 1
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
+RESOLVE_IN_ROOT = 0x10
+RESOLVE_STRICTLY = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -167,7 +169,7 @@ def open_tree(path: str, dir_fd: int = AT_FDCWD, recursive: bool = False) -> int
     """A detached copy of the mount at `path` (with an empty path: of `dir_fd` itself)."""
     flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (AT_RECURSIVE if recursive else 0)
     flags |= 0 if path else AT_EMPTY_PATH
-    return _call("open_tree", ctypes.c_int(dir_fd), path.encode(), ctypes.c_uint(flags))
+    return _call("open_tree", ctypes.c_int(dir_fd), os.fsencode(path), ctypes.c_uint(flags))
 
 
 def move_mount(tree_fd: int, target: str) -> None:
@@ -177,7 +179,7 @@ def move_mount(tree_fd: int, target: str) -> None:
         ctypes.c_int(tree_fd),
         b"",
         ctypes.c_int(AT_FDCWD),
-        target.encode(),
+        os.fsencode(target),
         ctypes.c_uint(MOVE_MOUNT_F_EMPTY_PATH),
     )
 
@@ -213,11 +215,9 @@ def mount_setattr(fd: int, path: str, set_flags: int, recursive: bool) -> None:
     )
 
 
-def openat2(dir_fd: int, path: str, flags: int, mode: int = 0) -> int:
-    """Opens a path that stays beneath `dir_fd` and has no symbolic link in it."""
-    how = struct.pack(
-        "QQQ", flags | os.O_CLOEXEC, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
-    )
+def openat2(dir_fd: int, path: str, flags: int, mode: int = 0, resolve: int = RESOLVE_STRICTLY) -> int:
+    """Opens a path that, unless `resolve` says otherwise, stays beneath `dir_fd` and has no symbolic link in it."""
+    how = struct.pack("QQQ", flags | os.O_CLOEXEC, mode, resolve)
     # EAGAIN: a rename raced with the walk; the kernel asks for another try.
     for _ in range(8):
         try:

@@ -14,6 +14,12 @@ export const SANDBOX_ERRORS = {
     about:
       "This machine lacks something that sandboxes need (Python, a kernel feature, a permission); `ol-admin doctor` says what and how to mend it.",
   },
+  OL_SANDBOX_BAD_BASE: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "The root file system that sandboxes were to see cannot be used; the message says why: there is no such directory, nothing in it, no Python 3.9 or newer, or one that does not start here.",
+  },
   OL_SANDBOX_DIRECTORY_IN_USE: {
     causedBy: "user",
     status: 500,

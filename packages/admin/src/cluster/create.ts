@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { lstat, mkdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
-import { CleanupStack, systemReason } from "@ol/common";
+import { CleanupStack, isOlError, systemReason } from "@ol/common";
 import { type ClusterIdentity, newClusterId, writeJsonFile } from "@ol/config";
 
 import { adminError, errnoOf } from "../errors.ts";
@@ -15,6 +15,10 @@ export interface NewCluster {
   readonly directory: string;
   /** How many workers are planned. */
   readonly workers: number;
+  /** Absolute; what sandboxes see if it is not this machine's own. */
+  readonly baseDirectory?: string;
+  /** Fills the cluster's own base, an empty directory. */
+  readonly fillBase?: (directory: string) => Promise<void>;
 }
 
 const DIRECTORIES = ["config", "logs", "logs/lambdas", "base", "packages", "registry", "workers"];
@@ -42,32 +46,36 @@ const isDirectory = async (path: string): Promise<boolean> => {
 };
 
 /** What a new template says. Nothing but choices that a reader should see; the rest are defaults. */
-const templateOf = (name: string): Record<string, unknown> => ({
+const templateOf = (name: string, baseDirectory: string | undefined): Record<string, unknown> => ({
   ...(/^[A-Za-z0-9._-]{1,64}$/u.test(name) ? { cluster_name: name } : {}),
   worker_url: "localhost",
   worker_port: 8080,
   sandbox: "sock",
+  ...(baseDirectory === undefined ? {} : { sock_base_path: baseDirectory }),
   network: "host",
   registry: "local",
 });
 
-const fill = async (root: string, name: string, workers: number): Promise<void> => {
+const fill = async (root: string, name: string, cluster: NewCluster): Promise<void> => {
   const paths = clusterPaths(root);
   for (const directory of DIRECTORIES) await mkdir(join(root, directory), DIRECTORY_MODE);
-  await writeJsonFile(paths.template, templateOf(name));
+  await writeJsonFile(paths.template, templateOf(name, cluster.baseDirectory));
   const identity: ClusterIdentity = {
     id: newClusterId(),
     token: randomBytes(32).toString("hex"),
-    plan: { workers },
+    plan: { workers: cluster.workers },
   };
   await writeJsonFile(paths.identity, identity, OWNER_ONLY);
+  await cluster.fillBase?.(join(root, "base"));
 };
 
 /**
  * Makes a cluster directory. It is made under another name and renamed when it is whole, so that a failure at
- * any moment leaves nothing that looks like a cluster. Fails with OL_ADMIN_CLUSTER_EXISTS or OL_ADMIN_FILE.
+ * any moment leaves nothing that looks like a cluster. Fails with OL_ADMIN_CLUSTER_EXISTS, OL_ADMIN_FILE, and as
+ * `fillBase` does.
  */
-export const createCluster = async ({ directory, workers }: NewCluster): Promise<void> => {
+export const createCluster = async (cluster: NewCluster): Promise<void> => {
+  const { directory } = cluster;
   const parent = dirname(directory);
   const name = basename(directory);
   if (await exists(directory))
@@ -85,9 +93,10 @@ export const createCluster = async ({ directory, workers }: NewCluster): Promise
   undo.add(() => rm(temporary, { recursive: true, force: true }));
   try {
     await mkdir(temporary, DIRECTORY_MODE);
-    await fill(temporary, name, workers);
+    await fill(temporary, name, cluster);
     await rename(temporary, directory);
   } catch (error) {
+    if (isOlError(error)) throw error;
     throw adminError("OL_ADMIN_FILE", `cannot make ${shown(directory)}: ${systemReason(error)}`, {
       cause: error,
     });

@@ -59,11 +59,11 @@ const enforcementIn = (report: unknown): Enforcement => {
   };
 };
 
-/** The first worker's configuration, if a cluster is named or found: it may name another Python. */
+/** The first worker's configuration, or what it will be made from, if a cluster is named or found: it names the base. */
 const configFileOf = (args: Arguments, context: Context): string | undefined => {
   try {
-    const file = clusterPaths(findClusterDirectory(args, context)).workerConfig(0);
-    return existsSync(file) ? file : undefined;
+    const paths = clusterPaths(findClusterDirectory(args, context));
+    return [paths.workerConfig(0), paths.template].find((file) => existsSync(file));
   } catch (error) {
     // doctor looks at the machine, and is of use before there is a cluster.
     if (isOlError(error, "OL_ADMIN_NO_CLUSTER") && args.text("cluster") === undefined) return undefined;

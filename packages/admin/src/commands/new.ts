@@ -1,8 +1,9 @@
 import { resolve } from "node:path";
 
 import { type Arguments, usageError } from "../cli/arguments.ts";
-import type { Command } from "../cli/command.ts";
-import { createCluster } from "../cluster/create.ts";
+import type { Command, Context } from "../cli/command.ts";
+import { assertBaseDirectory, bootstrapBase } from "../cluster/base.ts";
+import { type NewCluster, createCluster } from "../cluster/create.ts";
 import { adminError } from "../errors.ts";
 import { asClusterFlag, shown } from "../text.ts";
 
@@ -11,11 +12,35 @@ const MOST_WORKERS = 1000;
 const later = (what: string): Error =>
   adminError("OL_ADMIN_LATER", `${what} is not available in this version yet; leave it out`);
 
+const BOOTSTRAP = "debootstrap:";
+// As distributions name their releases.
+const SUITE = /^[a-z0-9][a-z0-9._-]{0,63}$/iu;
+
 const refuseLater = (args: Arguments): void => {
-  const base = args.text("base");
-  if (base !== undefined && base !== "host") throw later(`--base=${shown(base)}`);
   if (args.flag("registry")) throw later("--registry");
   if (args.flag("load-balancer")) throw later("--load-balancer");
+};
+
+const asBase = async (
+  args: Arguments,
+  context: Context,
+): Promise<Pick<NewCluster, "baseDirectory" | "fillBase">> => {
+  const base = args.text("base") ?? "host";
+  if (base === "host") return {};
+  if (base.startsWith("docker:"))
+    throw adminError(
+      "OL_ADMIN_LATER",
+      `--base=${shown(base)} comes with the docker engine, in a later version; a directory filled by "docker export" is one`,
+    );
+  if (base.startsWith(BOOTSTRAP)) {
+    const suite = base.slice(BOOTSTRAP.length);
+    if (!SUITE.test(suite))
+      throw usageError(`--base=debootstrap:SUITE needs the name of a release, not ${shown(suite)}`);
+    return { fillBase: (directory) => bootstrapBase(suite, directory, context) };
+  }
+  const baseDirectory = resolve(context.cwd, base);
+  await assertBaseDirectory(baseDirectory);
+  return { baseDirectory };
 };
 
 export const newCommand: Command = {
@@ -29,8 +54,9 @@ export const newCommand: Command = {
     },
     base: {
       kind: "text",
-      value: "host",
-      about: "what sandboxes see as their root file system; `host` is this machine's",
+      value: "BASE",
+      about:
+        "what sandboxes see as their root file system: host (this machine's /usr, the default), the directory of one, or debootstrap:SUITE, made by mmdebstrap or debootstrap",
     },
     "num-workers": { kind: "text", value: "N", about: "how many workers the cluster is planned for" },
     registry: { kind: "flag", about: "(not available yet) plan a registry" },
@@ -42,7 +68,7 @@ export const newCommand: Command = {
     refuseLater(args);
     const workers = args.wholeNumber("num-workers", 1, MOST_WORKERS) ?? 1;
     const directory = resolve(context.cwd, named);
-    await createCluster({ directory, workers });
+    await createCluster({ directory, workers, ...(await asBase(args, context)) });
     context.output.result(directory);
     context.output.message(`cluster made; start a worker with: npx ol-admin workers ${asClusterFlag(named)}`);
     return 0;

@@ -23,6 +23,7 @@ if (verb === "sweep") {
     { name: "python", ok: behaviour !== "no-python", detail: "3.11 at /usr/bin/python3" },
     { name: "sandbox", ok: true, detail: "one was made\u001b[31m" },
   ];
+  if (process.argv.includes("--config")) checks.push({ name: "configuration", ok: true, detail: file });
   const optional = [{ name: "network outbound", ok: false, detail: "there is no nft" }];
   process.stdout.write(
     JSON.stringify({ checks, optional, enforcement: { memory: "cgroup-v1", notes: ["a note"] } }),

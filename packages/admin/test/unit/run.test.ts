@@ -59,7 +59,8 @@ describe("ol-admin", () => {
     [["worker-exec", "--config=nowhere.json"], /there is no file/u],
     [["new"], /needs --cluster=DIR/u],
     [["status", "c"], /^status does not take "c"; did you mean --cluster=c\?$/mu],
-    [["new", "--cluster=c", "--base=docker:x"], /not available in this version/u],
+    [["new", "--cluster=c", "--base=docker:x"], /comes with the docker engine/u],
+    [["new", "--cluster=c", "--base=debootstrap:../x"], /the name of a release, not "\.\.\/x"$/mu],
     [["setconf", "{"], /^setconf: not valid JSON/mu],
     [["setconf", "[]"], /^setconf: must be a JSON object/mu],
     [
@@ -270,5 +271,14 @@ describe("doctor", () => {
     expect(bad.stdout).toMatch(/^FAIL {2}python/mu);
     const json = JSON.parse((await admin(["doctor", "--json"], { cwd })).stdout) as { checks: unknown[] };
     expect(json.checks.length).toBeGreaterThan(2);
+  });
+
+  test("of a cluster that has no worker yet looks at what its workers will be made from", async () => {
+    const { cwd, cluster } = await newCluster();
+    const { stdout } = await admin(["doctor", "--cluster=c"], { cwd });
+    expect(stdout).toMatch(/^ok {4}configuration +[^\n]*\/c\/config\/template\.json$/mu);
+    writeFileSync(join(cluster, "config/worker-0.json"), "{}");
+    const later = await admin(["doctor", "--cluster=c"], { cwd });
+    expect(later.stdout).toMatch(/^ok {4}configuration +[^\n]*\/c\/config\/worker-0\.json$/mu);
   });
 });

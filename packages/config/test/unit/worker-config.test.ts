@@ -71,6 +71,16 @@ describe("a worker's configuration", () => {
     expect(await load({ storage: { scratch: written } })).toMatchObject({ scratch });
   });
 
+  test("has sandboxes see the cluster's base as soon as there is anything in it", async () => {
+    expect(await load({})).not.toHaveProperty("basePath");
+    mkdirSync(join(cluster, "base"));
+    expect(await load({})).not.toHaveProperty("basePath");
+    mkdirSync(join(cluster, "base/usr"));
+    expect(await load({})).toMatchObject({ basePath: join(cluster, "base") });
+    expect(await load({ sock_base_path: "other" })).toMatchObject({ basePath: join(cluster, "other") });
+    expect(await load({ sock_base_path: "/srv/base" })).toMatchObject({ basePath: "/srv/base" });
+  });
+
   test("takes relative paths from the cluster directory and absolute ones as they are", async () => {
     const config = await load({
       worker_dir: "w/one",

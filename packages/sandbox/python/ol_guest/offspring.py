@@ -203,7 +203,7 @@ def _become_zygote(
 def announce(control: socket.socket, pids: "list[int]") -> None:
     """Before any import, so that the broker can end a zygote whatever the import does."""
     pidfds = [os.pidfd_open(pid) for pid in pids]
-    messages.send(control, {"op": "here"}, pidfds)
+    messages.send(control, {"op": "here", "python": "%d.%d.%d" % sys.version_info[:3]}, pidfds)
     for pidfd in pidfds:
         os.close(pidfd)
 

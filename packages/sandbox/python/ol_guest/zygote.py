@@ -1,7 +1,7 @@
 """A zygote: a Python process with everything loaded, which forks leaves when the broker asks.
 
 Protocol (messages.py), broker to zygote: {"op": "prepare", "leaf": N, "uid": U, "tmpMb": M} with the leaf's channel
-and the open cgroup.procs files; {"op": "beget", "zygote": N, ...} (see offspring.py). Zygote to broker: {"op": "here"} with a pidfd of itself,
+and the open cgroup.procs files; {"op": "beget", "zygote": N, ...} (see offspring.py). Zygote to broker: {"op": "here", "python": version} with a pidfd of itself,
 and if it is a child zygote one of its init, before it imports anything; {"op": "ready"} when it has, or {"op":
 "unfit", "error": text}; {"op": "forked", "leaf": N} with a pidfd; {"op": "failed", "leaf" or "zygote": N, "error":
 text}; {"op": "exit", "leaf" or "zygote": N, "status": S} as waitpid gives it.

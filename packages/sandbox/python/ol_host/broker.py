@@ -10,7 +10,6 @@ import errno
 import os
 import selectors
 import socket
-import sys
 import time
 import typing
 
@@ -183,7 +182,7 @@ class Broker:
             "pid": os.getpid(),
             "swept": taken.swept,
             "rootless": soil.rootless,
-            "python": ".".join(str(part) for part in sys.version_info[:3]),
+            "python": taken.python,
             **limits.in_force(soil.groups, soil.rootless, in_memory),
             "notes": taken.notes,
         }

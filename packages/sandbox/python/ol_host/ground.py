@@ -3,17 +3,18 @@
 import dataclasses
 import os
 import selectors
+import sys
 import typing
 
 import ol_kernel as kernel
 
-from ol_host import cgroups, hierarchies, host
+from ol_host import cgroups, hierarchies, host, trial
+from ol_host.base import Base
 from ol_host.files import InUse, Workspace
 from ol_host.obstacles import obstacles, require_seccomp
 from ol_host.outbound import Outbound
 from ol_host.resolv import Resolver
 from ol_host.soil import Soil
-from ol_host.tree import Base
 from ol_host.wire import Refused
 
 # What tests leave out of the control groups.
@@ -29,6 +30,8 @@ class Ground:
     soil: Soil
     # Keeps others from our user ids as long as it is open; None where all are our own.
     uid_claim: "int | None"
+    # The version that sandboxes run on.
+    python: str
     # How many things of an earlier broker were removed.
     swept: int
     # Sentences about what is not as it should be.
@@ -67,9 +70,12 @@ def take(
     found = hierarchies.without(found, frozenset().union(*left_out.values()))
     if rootless:
         _enter_own_namespace()
-    base = Base(request["runtimeDir"], request.get("packagesDir"))
+    base = Base(request["runtimeDir"], request.get("packagesDir"), request.get("base"))
     files = _open_files(request, rootless)
     first_uid, uid_claim = (0, None) if rootless else host.claim_uid_block()
+    weaken = request["weaken"]
+    # Before anything is made that would have to be removed again.
+    python = _own_python() if base.path is None else trial.python_of(base, rootless, first_uid, weaken)
     groups = _open_groups(request["groupPrefix"], found, notes)
     swept = files.sweep()
     stuck = files.trash.wait_until_empty(_SWEEP_SEC)
@@ -90,13 +96,17 @@ def take(
         outbound=outbound,
         rootless=rootless,
         first_uid=first_uid,
-        weaken=request["weaken"],
+        weaken=weaken,
         preload=request["preload"],
         prepared=request["prepared"],
         most_prepared=request["mostPrepared"],
         most_leaves=most_leaves,
     )
-    return Ground(files, resolver, soil, uid_claim, swept, notes)
+    return Ground(files, resolver, soil, uid_claim, python, swept, notes)
+
+
+def _own_python() -> str:
+    return ".".join(map(str, sys.version_info[:3]))
 
 
 def _enter_own_namespace() -> None:

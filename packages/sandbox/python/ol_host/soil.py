@@ -2,14 +2,14 @@
 
 import dataclasses
 
-from ol_host import tree as trees
+from ol_host.base import Base
 from ol_host.cgroups import GroupStock
 from ol_host.outbound import Outbound
 
 
 @dataclasses.dataclass(frozen=True)
 class Soil:
-    base: trees.Base
+    base: Base
     groups: GroupStock
     outbound: Outbound
     rootless: bool

@@ -8,18 +8,19 @@ nothing of the broker's memory comes along.
 """
 
 import contextlib
+import errno
 import json
 import os
 import select
 import signal
 import socket
-import sys
 import typing
 
 import ol_kernel as kernel
 from ol_guest import init, messages
 
-from ol_host.files import real_directory, write_all
+from ol_host.base import SKELETON, Base, Source
+from ol_host.files import write_all
 from ol_host.uids import UID_BLOCK
 
 _NAMESPACES = (
@@ -30,91 +31,19 @@ _NAMESPACES = (
     | kernel.CLONE_NEWUTS
     | kernel.CLONE_NEWCGROUP
 )
-_SYSTEM_DIRECTORIES = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
-# What programs look up outside /usr: certificates, linked alternatives, the loader's cache, the time zone.
-_ETC_TREES = ("ssl", "pki", "ca-certificates", "alternatives")
-_ETC_FILES = ("resolv.conf", "ld.so.cache", "localtime", "mime.types", "nsswitch.conf", "services", "protocols", "hosts")
-_DEVICES = ("null", "zero", "full", "random", "urandom")
-_SKELETON = ("dev", "dev/shm", "etc", "handler", "host", "packages", "proc", "runtime", "tmp")
-_PASSWD = "root:x:0:0:root:/:/bin/false\nsandbox:x:1000:1000:sandbox:/host:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n"
-_GROUP = "root:x:0:\nsandbox:x:1000:\nnogroup:x:65534:\n"
 
-
-class Source(typing.NamedTuple):
-    """Something of the host that every tree sees read-only."""
-
-    # Path inside, without the leading slash.
-    target: str
-    # An O_PATH descriptor, held from the start, so that a later exchange of the path changes nothing.
-    descriptor: int
-    is_directory: bool
-
-
-class Base:
-    """What the inside of every tree is made of; looked up once."""
-
-    def __init__(self, runtime_directory: str, packages_directory: "str | None") -> None:
-        self.links: "dict[str, str]" = {}
-        self.sources: "list[Source]" = []
-        self.files = {"etc/passwd": _PASSWD.encode(), "etc/group": _GROUP.encode()}
-        for name in _SYSTEM_DIRECTORIES:
-            self._add_system_directory(name)
-        self.interpreter = os.path.realpath(sys.executable)
-        for prefix in {sys.base_prefix, sys.base_exec_prefix}:
-            self._add_prefix(os.path.realpath(prefix))
-        for name in _ETC_TREES:
-            if real_directory(f"/etc/{name}"):
-                self._add(f"etc/{name}", f"/etc/{name}")
-        for name in _ETC_FILES:
-            self._add_file(name)
-        for name in _DEVICES:
-            self._add(f"dev/{name}", f"/dev/{name}")
-        for name in ("ol_guest", "ol_kernel.py"):
-            self._add(f"runtime/{name}", os.path.join(runtime_directory, name))
-        if packages_directory is not None:
-            self._add("packages", packages_directory)
-
-    def _add_system_directory(self, name: str) -> None:
-        path = f"/{name}"
-        if os.path.islink(path):
-            self.links[name] = os.readlink(path)
-        elif real_directory(path):
-            self._add(name, path)
-
-    def _add_prefix(self, prefix: str) -> None:
-        # The interpreter knows itself by its path on the host, so it is found at the same path inside.
-        if not prefix.startswith("/usr/") and prefix != "/usr":
-            self._add(prefix.lstrip("/"), prefix)
-
-    def _add_file(self, name: str) -> None:
-        try:
-            with open(f"/etc/{name}", "rb") as file:
-                self.files[f"etc/{name}"] = file.read()
-        except FileNotFoundError:
-            # Not every distribution has each of them, and none is indispensable.
-            return
-
-    def _add(self, target: str, path: str) -> None:
-        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        self.sources.append(Source(target, descriptor, os.path.isdir(path)))
-
-    def detached(self) -> "typing.Iterator[tuple[Source, int]]":
-        for source in self.sources:
-            yield source, _detached_read_only(source)
-
-
-def _detached_read_only(source: Source) -> int:
-    tree = kernel.open_tree("", source.descriptor, recursive=source.is_directory)
-    flags = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_RDONLY
-    # Device files must stay devices; everything else must not become one.
-    if not source.target.startswith("dev/"):
-        flags |= kernel.MOUNT_ATTR_NODEV
-    try:
-        kernel.mount_setattr(tree, "", flags, recursive=source.is_directory)
-    except OSError:
-        os.close(tree)
-        raise
-    return tree
+# Looks at the version before it imports what an older Python does not understand.
+START = (
+    "import sys; sys.version_info < (3, 9) and sys.exit("
+    "'sandboxes need Python 3.9 or newer, and this one is %d.%d' % sys.version_info[:2]); "
+    "sys.path.insert(0, '/runtime'); from ol_guest.init import main; main()"
+)
+# Of a base that is not this machine's own; the kernel's own words would send people elsewhere.
+_EXEC_REASONS = {
+    errno.ENOEXEC: f"it is no program for this machine ({kernel.MACHINE})",
+    errno.ENOENT: "it is a link that leads nowhere, or its loader (ld-linux) is not there",
+    errno.EACCES: "everybody must be able to read and execute it (chmod -R a+rX), on a file system without noexec",
+}
 
 
 def tree_class(network: str) -> str:
@@ -161,7 +90,7 @@ def spawn(
             os.dup2(log_write, 2)
             os.close(mapped_write)
             _become_init(base, trees, theirs, mapped_read, settings)
-        undo.callback(_end, pidfd)
+        undo.callback(end, pidfd)
         _map_ids(pid, rootless, first_uid)
         if not rootless:
             _prefer_for_oom_kill(pid)
@@ -170,7 +99,8 @@ def spawn(
     return Tree(pid, pidfd, ours, log_read)
 
 
-def _end(pidfd: int) -> None:
+def end(pidfd: int) -> None:
+    """Of a tree's init, and with it of everything in the tree."""
     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
     os.close(pidfd)
@@ -220,12 +150,19 @@ def _become_init(
         if _broker_is_gone():
             # It died before its death could be a signal to us.
             os._exit(1)
-        start = "import sys; sys.path.insert(0, '/runtime'); from ol_guest.init import main; main()"
-        arguments = [base.interpreter, "-I", "-S", "-B", "-X", "utf8", "-c", start, settings]
-        os.execve(base.interpreter, arguments, {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/host"})
+        arguments = [base.interpreter, "-I", "-S", "-B", "-X", "utf8", "-c", START, settings]
+        _execute(base.interpreter, arguments)
     except BaseException as error:  # noqa: BLE001 - a forked broker must never run on as a second one
-        write_all(2, f"sandbox tree: {error}\n")
+        write_all(2, f"{error}\n")
         os._exit(1)
+
+
+def _execute(program: str, arguments: "list[str]") -> typing.NoReturn:
+    try:
+        os.execve(program, arguments, {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/host"})
+    except OSError as error:
+        reason = _EXEC_REASONS.get(error.errno or 0, error.strerror)
+        raise RuntimeError(f"{program} cannot be started: {reason}") from error
 
 
 def _broker_is_gone() -> bool:
@@ -241,7 +178,7 @@ def _enter(base: Base, trees: "list[tuple[Source, int]]", read_only: bool) -> No
     kernel.mount("tmpfs", "/usr", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=4m,mode=755")
     os.chdir("/usr")
     os.umask(0o022)
-    for name in _SKELETON:
+    for name in SKELETON:
         os.mkdir(name, 0o755)
     for name, target in base.links.items():
         os.symlink(target, name)

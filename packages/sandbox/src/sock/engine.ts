@@ -54,6 +54,8 @@ export class SockEngine implements SandboxEngine {
   readonly name = "sock";
   readonly enforcement: Enforcement;
   readonly lost: Promise<string>;
+  /** The version of the Python that sandboxes run on: this machine's, or that of `baseDir`. */
+  readonly python: string;
   /** Directories and sockets of an earlier, dead engine that were removed at the start. */
   readonly swept: number;
   readonly #broker: BrokerClient;
@@ -66,7 +68,7 @@ export class SockEngine implements SandboxEngine {
 
   /**
    * Starts the broker in `workDir`, which clears what an earlier one left there.
-   * Fails with OL_SANDBOX_HOST_UNFIT, OL_SANDBOX_DIRECTORY_IN_USE or OL_SANDBOX_BROKER_LOST.
+   * Fails with OL_SANDBOX_HOST_UNFIT, OL_SANDBOX_BAD_BASE, OL_SANDBOX_DIRECTORY_IN_USE or OL_SANDBOX_BROKER_LOST.
    */
   static async create(options: SockEngineOptions): Promise<SockEngine> {
     validateOptions(options);
@@ -112,6 +114,7 @@ export class SockEngine implements SandboxEngine {
     this.#exits = parts.exits;
     this.#zygotes = parts.zygotes;
     this.lost = parts.lost;
+    this.python = started["python"] as string;
     this.swept = started["swept"] as number;
     this.enforcement = enforcementOf(started);
     for (const note of this.enforcement.notes) logger.warn(note);
@@ -264,7 +267,10 @@ const validateOptions = (options: SockEngineOptions): void => {
     (!path.isAbsolute(options.codeDir) && "codeDir must be an absolute path") ||
     (options.packagesDir !== undefined &&
       !path.isAbsolute(options.packagesDir) &&
-      "packagesDir must be an absolute path");
+      "packagesDir must be an absolute path") ||
+    (options.baseDir !== undefined &&
+      !path.isAbsolute(options.baseDir) &&
+      "baseDir must be an absolute path");
   if (wrong) throw sandboxError("OL_SANDBOX_BAD_OPTIONS", wrong);
 };
 

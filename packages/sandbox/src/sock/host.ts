@@ -35,14 +35,16 @@ export interface SweepReport {
 // mount_setattr, which makes detached mounts read-only.
 const OLDEST_KERNEL = [5, 12] as const;
 
+type Inspected = Pick<SockEngineOptions, "python" | "baseDir">;
+
 /** Looks at this machine, and then makes one sandbox in a temporary directory, since only that proves anything. */
-export const inspectHost = async (options: { readonly python?: string } = {}): Promise<HostReport> => {
+export const inspectHost = async (options: Inspected = {}): Promise<HostReport> => {
   const checks: HostCheck[] = [checkMachine(), checkKernel(), await checkPython(options.python)];
   if (checks.some((check) => !check.ok)) return { checks };
   const directory = await mkdtemp(path.join(tmpdir(), "ol-doctor-"));
   try {
-    const { check, optional = [], enforcement } = await trySandbox(directory, options.python);
-    return { checks: [...checks, check], optional, ...(enforcement && { enforcement }) };
+    const { tried, optional = [], enforcement } = await trySandbox(directory, options);
+    return { checks: [...checks, ...tried], optional, ...(enforcement && { enforcement }) };
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
@@ -76,10 +78,14 @@ const TRIAL_CODE = "def f(event):\n    return event\n";
 const TRIAL_LIMITS = { memoryMb: 50, swappiness: 0, procs: 10, cpuPercent: 100, logMb: 1, scratchMb: 10 };
 const TRIAL_TIMEOUT_MS = 10_000;
 
-const trySandbox = async (
-  directory: string,
-  python: string | undefined,
-): Promise<{ check: HostCheck; optional?: readonly HostCheck[]; enforcement?: Enforcement }> => {
+interface Trial {
+  /** The base and the sandbox, or the one of them that failed. */
+  readonly tried: readonly HostCheck[];
+  readonly optional?: readonly HostCheck[];
+  readonly enforcement?: Enforcement;
+}
+
+const trySandbox = async (directory: string, { python, baseDir }: Inspected): Promise<Trial> => {
   const name = "sandbox";
   try {
     const codeDir = path.join(directory, "code");
@@ -94,6 +100,7 @@ const trySandbox = async (
       prepared: 0,
       networks: [],
       ...(python !== undefined && { python }),
+      ...(baseDir !== undefined && { baseDir }),
     });
     await using pool = SandboxPool.create({ engine, memoryMb: 2 * TRIAL_LIMITS.memoryMb });
     const spec = {
@@ -109,10 +116,16 @@ const trySandbox = async (
     const ok = reply.failure === undefined && reply.body.equals(body);
     const detail = ok ? "one was made, and answered" : `one was made, but answered ${reply.body.toString()}`;
     const optional = [await tryOutbound(pool, spec)];
-    return { check: { name, ok, detail }, optional, enforcement: engine.enforcement };
+    const base = {
+      name: "base",
+      ok: true,
+      detail: `${baseDir ?? "this machine's own /usr"}, Python ${engine.python}`,
+    };
+    return { tried: [base, { name, ok, detail }], optional, enforcement: engine.enforcement };
   } catch (error) {
     if (!isOlError(error)) throw error;
-    return { check: { name, ok: false, detail: error.message } };
+    const failed = isOlError(error, "OL_SANDBOX_BAD_BASE") ? "base" : name;
+    return { tried: [{ name: failed, ok: false, detail: error.message }] };
   }
 };
 

@@ -37,6 +37,11 @@ export interface SockEngineOptions {
   readonly python?: string;
   /** Directory with installed packages, read-only in every sandbox as /packages. Made if it is not there; default: none. */
   readonly packagesDir?: string;
+  /**
+   * Directory with the root file system that sandboxes see, read-only, instead of this machine's /usr, and whose own Python
+   * (/usr/local/bin/python3, else /usr/bin/python3) they run on; default: this machine's own.
+   */
+  readonly baseDir?: string;
   /** Processes kept forked and waiting at each zygote while nobody wants one; default 1, 0 forks each on demand. */
   readonly prepared?: number;
   /** Most of them at a zygote from which several are forked at once; default 8. */

@@ -13,6 +13,7 @@ export const startFields = (options: SockEngineOptions): Record<string, unknown>
     codeDir: options.codeDir,
     ...(options.logDir !== undefined && { logDir: options.logDir }),
     ...(options.packagesDir !== undefined && { packagesDir: options.packagesDir }),
+    ...(options.baseDir !== undefined && { base: options.baseDir }),
     ...(options.worker !== undefined && { worker: options.worker }),
     runtimeDir: PYTHON_DIR,
     groupPrefix: `ol-${options.clusterId}-${options.workerName}`,

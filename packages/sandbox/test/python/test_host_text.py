@@ -5,10 +5,11 @@ import os
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "python"))
 
-from ol_host import hierarchies, obstacles  # noqa: E402
+from ol_host import hierarchies, obstacles, tree, trial  # noqa: E402
 
 ALL = "CapEff:\t000001ffffffffff\nSeccomp:\t0\n"
 
@@ -16,6 +17,20 @@ ALL = "CapEff:\t000001ffffffffff\nSeccomp:\t0\n"
 def host(**files):
     """A reader of /proc with these files (`/` written as `__`)."""
     return lambda name: files.get(name.replace("/", "__"), ALL if name == "self/status" else "")
+
+
+class Starts(unittest.TestCase):
+    def test_a_python_that_is_too_old_says_so_before_it_imports_anything(self):
+        with unittest.mock.patch.object(sys, "version_info", (3, 8, 18)):
+            with self.assertRaises(SystemExit) as ended:
+                exec(tree.START, {})
+        self.assertEqual(ended.exception.code, "sandboxes need Python 3.9 or newer, and this one is 3.8")
+
+    def test_of_what_a_python_prints_that_cannot_start_the_telling_line_is_kept(self):
+        words = "Fatal Python error: init\nModuleNotFoundError: No module named 'encodings'\n\n  <no Python frame>\n"
+        self.assertEqual(trial.reason(words), "ModuleNotFoundError: No module named 'encodings'")
+        self.assertEqual(trial.reason("nothing telling\nbut this\n"), "but this")
+        self.assertIn("did not start within", trial.reason("\n"))
 
 
 class Obstacles(unittest.TestCase):
