@@ -2,12 +2,15 @@
 set -e
 rm /guest-setup.sh
 useradd --create-home --shell /bin/bash olive
+# On a busy machine a guest finds its disks, and starts its services, in minutes: without this it ends in its emergency mode.
+mkdir -p /etc/systemd/system.conf.d
+printf '[Manager]\nDefaultTimeoutStartSec=30min\nDefaultDeviceTimeoutSec=30min\n' >/etc/systemd/system.conf.d/patience.conf
 # Disks by their labels. The job mounts /data, where there is one: systemd would wait for it in vain.
 mkdir -p /job /project /data
 cat >/etc/fstab <<'TEXT'
 LABEL=ol-root / ext4 defaults 0 1
-LABEL=ol-job /job ext4 ro 0 0
-LABEL=ol-project /project ext4 defaults 0 0
+LABEL=ol-job /job ext4 ro,x-systemd.device-timeout=30min 0 0
+LABEL=ol-project /project ext4 defaults,x-systemd.device-timeout=30min 0 0
 LABEL=ol-data /data ext4 noauto 0 0
 TEXT
 echo guest >/etc/hostname

@@ -21,13 +21,17 @@ root_disk() {
 }
 
 make_root_disk() {
-  local suite=$1 directory=$2 setup=$3 space log source=()
+  local suite=$1 directory=$2 setup=$3 space log mirror source=()
   command -v mmdebstrap >/dev/null || complain "mmdebstrap is missing (Debian: apt-get install mmdebstrap)"
   echo "vm.sh: making Debian $suite in $directory; this happens once and takes a minute or two" >&2
   space=$(mktemp -d -p "$work")
   log=$work/root.log
-  # The index of its security archive names packages that the archive has lost. The guest has no network to be attacked by.
-  [ "$suite" != bullseye ] || source=("deb http://deb.debian.org/debian bullseye main")
+  # The index of its security archive names packages that the archive has lost, so only the main one is used, from where this
+  # machine gets its own. The guest has no network to be attacked by.
+  if [ "$suite" = bullseye ]; then
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | grep -v security | head -n 1)
+    [ -z "$mirror" ] || source=("deb $mirror bullseye main")
+  fi
   # As a tar, which an ordinary user can make too.
   mmdebstrap --variant=minbase --include="$root_packages" --customize-hook="copy-in $setup /" \
     --customize-hook='chroot "$1" sh /guest-setup.sh' "$suite" "$space/root.tar" "${source[@]}" >"$log" 2>&1 9>&- ||
