@@ -38,7 +38,9 @@ export const describeScratch = (mode: Mode): void => {
     /** What is to be seen afterwards; UNHARMED is all well. */
     const biteAndDestroy = async (kinds: readonly string[]): Promise<object> => {
       const before = await stat(target);
-      const sandbox = await engine.sandbox("none", { name: "biter" });
+      // As many files as this are allowed, 256 for each MiB.
+      const limits = { scratchMb: Math.max(4, Math.ceil((FILES + 10_000) / 256)) };
+      const sandbox = await engine.sandbox("none", { name: "biter", limits });
       const outcome = await sandbox.probe({ probe: "bite", kinds, target, files: FILES, depth: 5000 });
       // Something to be saved by whoever saves output.
       await sandbox.probe({ probe: "output-bomb", mib: 0.1 });
