@@ -52,8 +52,12 @@ export interface SandboxObserver {
   destroyed(sandbox: Sandbox): void;
 }
 
-/** How long a sandbox may take to show how it ended after its connection closed, and the other way round. */
-const END_MS = 1_000;
+/**
+ * How long a sandbox may take to show how it ended after its connection closed, and the other way round. Longer than the
+ * broker itself waits for the zygote's word (_STATUS_GRACE_SEC in ol_host/forest.py): on a machine with much to do that
+ * comes late, and whoever called is told only once.
+ */
+const END_MS = 6_000;
 
 /** One running sandbox: takes calls until it is destroyed, by its owner or because it broke. */
 export class Sandbox implements AsyncDisposable {

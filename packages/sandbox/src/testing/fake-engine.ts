@@ -28,6 +28,8 @@ export interface FakeEngineOptions {
   readonly memoryBytes?: (id: string) => number;
   /** Runs before a zygote is made; what it throws is why it is not made. May wait. */
   readonly beforeZygote?: (id: string, spec: ZygoteSpec, signal?: AbortSignal) => unknown;
+  /** Runs when a sandbox's connection has closed, before it is told how it ended. May wait. */
+  readonly beforeExit?: (id: string) => Promise<void>;
   /** Runs when a sandbox is killed, before it is gone. May wait. */
   readonly beforeGone?: (id: string) => unknown;
 }
@@ -173,7 +175,8 @@ class FakeSandbox implements EngineSandbox {
   }
 
   end(exit: SandboxExit): void {
-    this.#settleExited(exit);
+    if (this.#options.beforeExit === undefined) this.#settleExited(exit);
+    else void this.#options.beforeExit(this.id).then(() => this.#settleExited(exit));
     this.#guest.stop();
     this.#guestEnd.end();
   }
