@@ -247,7 +247,7 @@ const sandboxesOf = (fn: LambdaFunction, nowMs: number): SandboxStats[] => {
     list.push({
       id,
       lambda: fn.name,
-      state,
+      state: state === "idle" && sandbox.state === "paused" ? "paused" : state,
       ageMs: Math.round(nowMs - sandboxSinceMs),
       memoryMb: meta.limits.memoryMb,
     });

@@ -29,7 +29,8 @@ export interface FunctionStats {
 export interface SandboxStats {
   readonly id: string;
   readonly lambda: string;
-  readonly state: InstanceState;
+  /** Its instance's; `paused` for an idle one whose processes are stopped. */
+  readonly state: InstanceState | "paused";
   readonly ageMs: number;
   readonly memoryMb: number;
 }

@@ -15,6 +15,7 @@ describe("an idle sandbox", () => {
     expect(await rig.result("echo", 1)).toBe("1");
     const [sandbox] = rig.pool.sandboxes();
     await expect.poll(() => sandbox?.state).toBe("paused");
+    expect(rig.manager.stats().sandboxes).toMatchObject([{ lambda: "echo", state: "paused" }]);
     expect(await rig.result("echo", 2)).toBe("2");
     expect(rig.created()).toBe(1);
     await expect.poll(() => sandbox?.state).toBe("paused");
