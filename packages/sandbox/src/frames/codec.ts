@@ -34,6 +34,7 @@ export const FRAME = {
 export const END = 1;
 
 /** Why a stream was given up. */
+// `refused` from a guest says that it has not begun the call; from the worker, that it is to give the call back if so.
 export const RESET_CODE = { cancelled: 1, deadline: 2, failed: 3, content: 4, refused: 5 } as const;
 
 /** Whether a receiver skips frames of this type. */
