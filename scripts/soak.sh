@@ -41,7 +41,7 @@ began_s=$(date +%s)
 
 set +e
 # Where the repository lies is nobody's business.
-"${run[@]}" "$@" 2>&1 | sed "s#$PWD#.#g" | tee "$output"
+"${run[@]}" "$@" 2>&1 | sed -u "s#$PWD#.#g" | tee "$output"
 status=${PIPESTATUS[0]}
 set -e
 took_s=$(($(date +%s) - began_s))
