@@ -69,6 +69,8 @@ export class GuestConnection implements FrameHandler {
   #currentEnds = false;
   readonly #partial: PartialFrame;
   #suspendedAtMs = 0;
+  /** Whether all that the guest ever sent was read: only then is it known which call was the last to begin. */
+  #drained = false;
 
   /** Takes `socket` over. `timers` only replaces what it names. */
   constructor(socket: Duplex, owner: ConnectionOwner, timers: Partial<ConnectionTimers> = {}) {
@@ -79,7 +81,7 @@ export class GuestConnection implements FrameHandler {
     this.#outgoing = new Outgoing(socket, this.#watchdog, this.#timers.writeStallMs);
     this.#partial = new PartialFrame(this.#watchdog, this.#timers.partialFrameMs);
     socket.on("data", this.#read);
-    socket.on("error", this.#closed);
+    socket.on("error", this.#broken);
     socket.on("end", this.#closed);
     socket.on("close", this.#closed);
     const hello = `:v\0${PROTOCOL_VERSION}\0:window\0${DEFAULT_WINDOW}\0:kinds\0call`;
@@ -173,7 +175,7 @@ export class GuestConnection implements FrameHandler {
     this.#pings.fail(error);
     // The last first: whoever puts them in front of others again has them in their order.
     for (let stream = this.#streams.last; stream !== undefined; stream = this.#streams.last) {
-      const behind = isBehind(stream);
+      const behind = this.#drained && isBehind(stream);
       this.#streams.remove(stream);
       stream.fail(behind ? asBehind(error) : error);
     }
@@ -423,12 +425,18 @@ export class GuestConnection implements FrameHandler {
     this.#owner.ended(error);
   }
 
-  readonly #closed = (): void => {
+  /** A write that fails ends the socket with what lies unread in it; a read fails after that. */
+  readonly #broken = (error: NodeJS.ErrnoException): void => this.#over(error.syscall === "read");
+
+  readonly #closed = (): void => this.#over(true);
+
+  #over(drained: boolean): void {
     if (this.#state === "ended") return;
+    this.#drained = drained;
     this.#state = "ended";
     this.#stop();
     this.#owner.ended(undefined);
-  };
+  }
 
   #stop(): void {
     this.#watchdog.stop();

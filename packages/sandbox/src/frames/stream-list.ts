@@ -27,13 +27,6 @@ export class StreamList {
     this.size -= 1;
   }
 
-  /** Takes out the one opened last. */
-  pop(): CallStream | undefined {
-    const stream = this.last;
-    if (stream !== undefined) this.remove(stream);
-    return stream;
-  }
-
   find(id: number): CallStream | undefined {
     let stream = this.first;
     while (stream !== undefined && stream.id !== id) stream = stream.next;

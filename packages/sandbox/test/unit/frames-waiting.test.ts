@@ -54,8 +54,17 @@ describe("calls that wait in a guest behind another", () => {
     const calls = [bench.open(aCall()), bench.open(aCall()), bench.open(aCall())];
     bench.say(reply(1, "1"));
     await settle();
+    bench.guest.end();
+    await bench.ended;
     bench.connection.fail(sandboxError("OL_SANDBOX_EXITED", "gone"));
     expect(calls.map(fate)).toEqual(["1", "OL_SANDBOX_EXITED", "OL_SANDBOX_EXITED, behind"]);
+  });
+
+  it("may have begun if the sandbox is ended while a reply may lie unread", async () => {
+    const bench = await ready();
+    const calls = [bench.open(aCall()), bench.open(aCall())];
+    bench.connection.fail(sandboxError("OL_SANDBOX_DESTROYED", "gone"));
+    expect(calls.map(fate)).toEqual(["OL_SANDBOX_DESTROYED", "OL_SANDBOX_DESTROYED"]);
   });
 
   it("may have begun behind one whose event came in pieces", async () => {
