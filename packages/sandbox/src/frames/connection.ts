@@ -24,6 +24,7 @@ import {
   type ConnectionTimers,
   DEFAULT_CONNECTION_TIMERS,
 } from "./connection-options.ts";
+import { GuestSocket } from "./guest-socket.ts";
 import { type GuestHello, readCredit, readEvent, readFailure, readHello, readResetCode } from "./incoming.ts";
 import { callMeta } from "./opening.ts";
 import { Outgoing } from "./outgoing.ts";
@@ -425,8 +426,13 @@ export class GuestConnection implements FrameHandler {
     this.#owner.ended(error);
   }
 
-  /** A write that fails ends the socket with what lies unread in it; a read fails after that. */
-  readonly #broken = (error: NodeJS.ErrnoException): void => this.#over(error.syscall === "read");
+  /** A read fails after all that came; a write may fail before. */
+  readonly #broken = (error: NodeJS.ErrnoException): void => {
+    if (error.syscall === "read") return this.#over(true);
+    const rest = this.#socket instanceof GuestSocket ? this.#socket.rest : undefined;
+    if (rest !== undefined) this.#read(rest);
+    this.#over(rest !== undefined);
+  };
 
   readonly #closed = (): void => this.#over(true);
 

@@ -1,6 +1,6 @@
 import { mkdir, open, type FileHandle } from "node:fs/promises";
 import { constants } from "node:fs";
-import { type Socket, connect } from "node:net";
+import type { Socket } from "node:net";
 import path from "node:path";
 
 import { type Logger, deferred, messageOf, silentLogger } from "@ol/common";
@@ -16,6 +16,7 @@ import type {
   ZygoteSpec,
 } from "../engine.ts";
 import { sandboxError } from "../errors.ts";
+import { GuestSocket } from "../frames/guest-socket.ts";
 import { BrokerClient } from "./broker-client.ts";
 import type { SockEngineOptions } from "./options.ts";
 import { findPython } from "./python.ts";
@@ -223,7 +224,7 @@ export class SockEngine implements SandboxEngine {
   /** By descriptor, since the directory's path may be longer than the 108 bytes of a socket address. */
   #connect(id: string, signal: AbortSignal | undefined): Promise<Socket> {
     return new Promise((resolve, reject) => {
-      const socket = connect(`/proc/self/fd/${this.#runDir.fd}/${id}.sock`);
+      const socket = new GuestSocket().connect(`/proc/self/fd/${this.#runDir.fd}/${id}.sock`);
       const timer = setTimeout(() => fail(new Error("no answer in time")), CONNECT_TIMEOUT_MS);
       const onAbort = (): void => fail(signal?.reason);
       const done = (): void => {
