@@ -55,6 +55,10 @@ kind() {
       node=$(node_of "${1#node}")
       PATH="$(dirname "$node"):$PATH" guest "$1" -- "$what; $vitest $tests/sock-conformance.test.ts"
       ;;
+    node22-delegate | node24-delegate)
+      node=$(node_of "${1//[!0-9]/}")
+      PATH="$(dirname "$node"):$PATH" guest "$1" --as=delegate -- "$what; $vitest $tests/sock-conformance.test.ts"
+      ;;
     new) guest "$1" --suite=trixie -- "$(both cgroup-v2 $tests/sock-conformance.test.ts)" ;;
     new-user) guest "$1" --suite=trixie --as=linger -- "$what; scripts/vm/sequence.sh cgroup-v2" ;;
     # 5.10 lacks mount_setattr: one line says so.
@@ -82,7 +86,7 @@ kind() {
   esac
 }
 
-[ $# -gt 0 ] || set -- root delegate linger user v1 power power-user no-namespaces node22 node24 new new-user old
+[ $# -gt 0 ] || set -- root delegate linger user v1 power power-user no-namespaces node22 node24 node22-delegate node24-delegate new new-user old
 for each in "$@"; do kind "$each"; done
 echo "guest: $((${#failed[@]})) failed${failed[*]:+: ${failed[*]}}"
 [ "${#failed[@]}" = 0 ]

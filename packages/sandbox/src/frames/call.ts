@@ -1,10 +1,35 @@
 import type { OlError } from "@ol/common";
 
-/** One call of a function in a sandbox. */
+/** What the code in a sandbox is: a function that gets an event, or a web app that gets a request. */
+export type CodeKind = "function" | "wsgi" | "asgi";
+
+/** What a web app hears of a request besides its header fields and its body. */
+export interface HttpRequest {
+  readonly method: string;
+  /** Where the app is mounted, such as `/run/NAME`; SCRIPT_NAME and root_path. */
+  readonly mount: string;
+  /** What follows in the path, as the client sent it: "" or `/...`, percent-encoded. */
+  readonly path: string;
+  /** What follows the `?`; "" if there is none. */
+  readonly query: string;
+  /** The client's address. */
+  readonly client: string;
+}
+
+/** One call in a sandbox. */
 export interface Call {
   readonly invocationId: string;
-  /** The event: JSON text as the client sent it, never parsed on the way. */
+  /**
+   * The event: JSON text as the client sent it, never parsed on the way; empty is `{}`. For an app the request's body,
+   * or its beginning.
+   */
   readonly body: Buffer;
+  /** More of the body follows by the handle's `write` and `end`. */
+  readonly bodyFollows?: boolean;
+  /**
+   * The request, for an app. Whoever does not know what the code is gives it too: a function's event is the body.
+   */
+  readonly http?: HttpRequest;
   /** How long the call may run, in ms, from the moment the guest's code is loaded. */
   readonly timeoutMs: number;
   /**
@@ -18,6 +43,13 @@ export interface Call {
   readonly rawHeaders?: readonly string[];
 }
 
+/** The head of an app's reply: a status from 200 to 599, and fields that are valid in HTTP. */
+export interface ReplyHead {
+  readonly status: number;
+  /** Name, value, name, value ... */
+  readonly headers: readonly string[];
+}
+
 /** How the guest says a call went. `undefined` is success: the body is the result's JSON. */
 export type CallFailure = "bad-input" | "exception" | "bad-output";
 
@@ -27,11 +59,14 @@ export type CallFailure = "bad-input" | "exception" | "bad-output";
  * {type, message}, which the runtime wrote; treat it as text from a stranger.
  */
 export interface ReplySink {
-  whole(failure: CallFailure | undefined, body: Buffer): void;
-  start(failure: CallFailure | undefined): void;
+  /** `head` is there if an app replied. */
+  whole(failure: CallFailure | undefined, body: Buffer, head?: ReplyHead): void;
+  start(failure: CallFailure | undefined, head?: ReplyHead): void;
   /** Returns false when the receiver is full; call `resume` of the call's handle to get more. */
   chunk(data: Buffer): boolean;
   end(): void;
+  /** Of a call whose body follows: there is room for more of it, or its reply is over and no more is wanted. */
+  drain?(): void;
   /**
    * OL_SANDBOX_EXITED, _OUT_OF_MEMORY, _TIMEOUT, _IMPORT_FAILED, _PROTOCOL, _DESTROYED, _CANCELLED or _RECALLED, and what
    * resuming a paused sandbox may fail with. `isNotStarted` and `wasBehind` say whether it may be run elsewhere without
@@ -45,4 +80,10 @@ export interface CallHandle {
   resume(): void;
   /** Nobody wants the reply: it runs on, its reply is dropped; the sink hears nothing more. */
   abandon(): void;
+  /** The client is gone: an app is told so, and ends the call when it can; a function runs on. Else as `abandon`. */
+  cancel(): void;
+  /** A piece of a body that follows. False: no more before the sink's `drain`. Ignored once the call is over. */
+  write(data: Buffer): boolean;
+  /** The body that follows is complete. */
+  endBody(): void;
 }
