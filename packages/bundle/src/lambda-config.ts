@@ -10,6 +10,16 @@ export interface LambdaConfig {
   readonly network?: NetworkClass;
   /** Upper-case HTTP methods that are let through; undefined is all. */
   readonly methods?: readonly string[];
+  /** False: a sandbox runs one call and is destroyed. */
+  readonly reuseSandbox?: boolean;
+  /** Sandboxes that are kept warm, called or not. */
+  readonly minInstances?: number;
+  /** Sandboxes at most. */
+  readonly maxInstances?: number;
+  /** Calls that may wait. */
+  readonly queue?: number;
+  /** Calls that one sandbox runs at once, if it is an ASGI app. */
+  readonly concurrency?: number;
 }
 
 /** A lambda without ol.yaml. */
@@ -22,19 +32,33 @@ const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/u;
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const;
 const NETWORKS: readonly string[] = ["host", "outbound", "none"] satisfies NetworkClass[];
 
-/** Keys that ol.yaml will have one day; naming them beats "unknown key". */
-const LATER_KEYS = ["reuse-sandbox", "min_instances", "max_instances", "queue", "concurrency"];
+/** Keys whose value is a whole number. */
+const NUMBERS = {
+  min_instances: { field: "minInstances", minimum: 0, maximum: 1_000 },
+  max_instances: { field: "maxInstances", minimum: 1, maximum: 1_000 },
+  queue: { field: "queue", minimum: 0, maximum: 100_000 },
+  concurrency: { field: "concurrency", minimum: 1, maximum: 1_000 },
+} as const;
+type NumberKey = keyof typeof NUMBERS;
+
+/** Triggers that ol.yaml will have one day; naming them beats "unknown key". */
 const LATER_TRIGGERS = ["cron", "kafka"];
-const KEYS = ["environment", "limits", "network", "triggers", "runtime"];
+const KEYS = [
+  "environment",
+  "limits",
+  "network",
+  "triggers",
+  "runtime",
+  "reuse-sandbox",
+  ...Object.keys(NUMBERS),
+];
 
 const LATER = "is not supported yet in this version; remove it";
 
-interface Draft {
+type Draft = { -readonly [Key in keyof LambdaConfig]: LambdaConfig[Key] } & {
   environment: Record<string, string>;
   limits: Partial<Record<keyof LambdaLimits, number>>;
-  network?: NetworkClass;
-  methods?: readonly string[];
-}
+};
 
 const unknownKey = (source: YamlSource, entry: YamlEntry, known: readonly string[]): void => {
   const meant = nearest(entry.key, known);
@@ -84,20 +108,23 @@ const readEnvironment = (source: YamlSource, entry: YamlEntry, draft: Draft): vo
     );
 };
 
-const readLimit = (source: YamlSource, entry: YamlEntry, limit: LimitKey): number | undefined => {
+/** What a number may be. */
+type Range = Pick<LimitKey, "minimum" | "maximum" | "integer">;
+
+const readNumber = (source: YamlSource, entry: YamlEntry, range: Range): number | undefined => {
   const value: unknown = isScalar(entry.value) ? entry.value.value : undefined;
   const sound =
     typeof value === "number" &&
-    (limit.integer ? Number.isSafeInteger(value) : Number.isFinite(value)) &&
-    value >= limit.minimum &&
-    value <= limit.maximum;
+    (range.integer ? Number.isSafeInteger(value) : Number.isFinite(value)) &&
+    value >= range.minimum &&
+    value <= range.maximum;
   if (sound) return value;
   const found = isScalar(entry.value) && value !== null ? `not ${shown(value)}` : "and it is not one";
-  const kind = limit.integer ? "a whole number" : "a number";
+  const kind = range.integer ? "a whole number" : "a number";
   source.problem(
     entry.value ?? entry.keyNode,
     entry.path,
-    `must be ${kind} from ${limit.minimum} to ${limit.maximum}, ${found}`,
+    `must be ${kind} from ${range.minimum} to ${range.maximum}, ${found}`,
   );
   return undefined;
 };
@@ -111,7 +138,7 @@ const readLimits = (source: YamlSource, entry: YamlEntry, draft: Draft): void =>
       unknownKey(source, item, keys);
       continue;
     }
-    const value = readLimit(source, item, limit);
+    const value = readNumber(source, item, limit);
     if (value !== undefined) draft.limits[limit.field] = value;
   }
 };
@@ -189,13 +216,41 @@ const readTriggers = (source: YamlSource, entry: YamlEntry, draft: Draft): void 
   }
 };
 
+const readReuse = (source: YamlSource, entry: YamlEntry, draft: Draft): void => {
+  const value: unknown = isScalar(entry.value) ? entry.value.value : undefined;
+  if (typeof value === "boolean") draft.reuseSandbox = value;
+  else
+    source.problem(
+      entry.value ?? entry.keyNode,
+      entry.path,
+      `must be true or false, not ${shown(value ?? null)}`,
+    );
+};
+
+const isNumberKey = (key: string): key is NumberKey => Object.hasOwn(NUMBERS, key);
+
+const readCount = (source: YamlSource, entry: YamlEntry, key: NumberKey, draft: Draft): void => {
+  const { field, minimum, maximum } = NUMBERS[key];
+  const value = readNumber(source, entry, { minimum, maximum, integer: true });
+  if (value === undefined) return;
+  draft[field] = value;
+  const { minInstances = 0, maxInstances = Number.POSITIVE_INFINITY } = draft;
+  if (minInstances > maxInstances)
+    source.problem(
+      entry.value ?? entry.keyNode,
+      entry.path,
+      `min_instances (${minInstances}) may not be more than max_instances (${maxInstances})`,
+    );
+};
+
 const readKey = (source: YamlSource, entry: YamlEntry, draft: Draft): void => {
   if (entry.key === "environment") readEnvironment(source, entry, draft);
   else if (entry.key === "limits") readLimits(source, entry, draft);
   else if (entry.key === "network") readNetwork(source, entry, draft);
   else if (entry.key === "triggers") readTriggers(source, entry, draft);
   else if (entry.key === "runtime") readRuntime(source, entry);
-  else if (LATER_KEYS.includes(entry.key)) source.problem(entry.keyNode, entry.path, LATER);
+  else if (entry.key === "reuse-sandbox") readReuse(source, entry, draft);
+  else if (isNumberKey(entry.key)) readCount(source, entry, entry.key, draft);
   else unknownKey(source, entry, KEYS);
 };
 

@@ -8,15 +8,23 @@ export class CallQueue {
   #calls: (PendingCall | undefined)[] = [];
   #head = 0;
   #size = 0;
+  /** No call that waits has an earlier deadline; one that had may be gone. */
+  #soonestMs = Number.POSITIVE_INFINITY;
 
   /** Calls that wait, without those dropped. */
   get size(): number {
     return this.#size;
   }
 
+  /** When the first deadline may be over; on the clock of performance.now(). */
+  get soonestMs(): number {
+    return this.#soonestMs;
+  }
+
   push(call: PendingCall): void {
     this.#calls.push(call);
     this.#size += 1;
+    if (call.deadlineMs < this.#soonestMs) this.#soonestMs = call.deadlineMs;
   }
 
   /** Puts a call before all others. */
@@ -24,12 +32,7 @@ export class CallQueue {
     if (this.#head === 0) this.#calls.unshift(call);
     else this.#calls[(this.#head -= 1)] = call;
     this.#size += 1;
-  }
-
-  /** The oldest call that still waits, left where it is. */
-  peek(): PendingCall | undefined {
-    this.#skipDropped();
-    return this.#calls[this.#head];
+    if (call.deadlineMs < this.#soonestMs) this.#soonestMs = call.deadlineMs;
   }
 
   shift(): PendingCall | undefined {
@@ -48,13 +51,23 @@ export class CallQueue {
     if (holes > COMPACT_FROM && holes > this.#size) this.#compact();
   }
 
-  /** Takes out everything that waits. */
-  takeAll(): PendingCall[] {
-    const calls = this.#calls.filter((call) => call?.state === "queued") as PendingCall[];
-    this.#calls = [];
+  /** Takes out those of which `wanted` says so, oldest first. */
+  takeAll(wanted: (call: PendingCall) => boolean): PendingCall[] {
+    const taken: PendingCall[] = [];
+    const rest: PendingCall[] = [];
+    this.#soonestMs = Number.POSITIVE_INFINITY;
+    for (const call of this.#calls) {
+      if (call?.state !== "queued") continue;
+      if (wanted(call)) taken.push(call);
+      else {
+        rest.push(call);
+        if (call.deadlineMs < this.#soonestMs) this.#soonestMs = call.deadlineMs;
+      }
+    }
+    this.#calls = rest;
     this.#head = 0;
-    this.#size = 0;
-    return calls;
+    this.#size = rest.length;
+    return taken;
   }
 
   #skipDropped(): void {

@@ -1,4 +1,5 @@
 import { isOlError, type Logger, messageOf, OlError } from "@ol/common";
+import type { CodeKind } from "@ol/sandbox";
 
 import type { CodeSource, LambdaCode } from "./code-source.ts";
 import { lambdaError } from "./errors.ts";
@@ -7,24 +8,43 @@ import { lambdaError } from "./errors.ts";
 const SOURCE_TIMEOUT_MS = 20_000;
 /** Who mends a broken lambda wants to see it at once; looking is a few stat calls. */
 const BROKEN_RECHECK_MS = 200;
+/** New code that was refused is tried again after this time: what it lacked may have been passing. */
+const RETRY_REJECTED_MS = 60_000;
 
 /** One version of a function's code and how many instances use it. It is given back when none does. */
 export interface CodeVersion {
   /** Replaced when the source hands out the same digest again. */
   code: LambdaCode;
   users: number;
+  /** What the code is; undefined before a sandbox has loaded it. */
+  kind: CodeKind | undefined;
+}
+
+/** New code that cannot be run while older code can. */
+export interface Rejection {
+  readonly error: OlError;
+  /** What the source said was current then; undefined if it could not. */
+  readonly stamp: string | undefined;
+  readonly sinceMs: number;
 }
 
 /**
- * loading: nothing known yet · good: `version` may be run · broken: calls are answered with `error` until the code
+ * loading: nothing known yet · good: `version` is run; a `candidate` is newer, and takes its place once a sandbox has
+ * loaded it; what was `rejected` is newer, and cannot be loaded · broken: calls are answered with `error` until the code
  * changes · gone: the source has no such lambda (any more).
  */
 export type CodeState =
   | { readonly kind: "loading" }
-  | { readonly kind: "good"; readonly version: CodeVersion }
+  | {
+      readonly kind: "good";
+      readonly version: CodeVersion;
+      readonly candidate: CodeVersion | undefined;
+      readonly rejected: Rejection | undefined;
+    }
   | {
       readonly kind: "broken";
       readonly error: OlError;
+      readonly stamp: string | undefined;
       readonly sinceMs: number;
       readonly version: CodeVersion | undefined;
     }
@@ -48,6 +68,8 @@ export class CodeKeeper {
   state: CodeState = { kind: "loading" };
   readonly #options: CodeKeeperOptions;
   #checkedMs = Number.NEGATIVE_INFINITY;
+  /** When the current version was last known to be the newest, while there is a candidate. */
+  #newestMs = Number.NEGATIVE_INFINITY;
   #checking: Promise<void> | undefined;
   #holding = false;
 
@@ -58,6 +80,27 @@ export class CodeKeeper {
   /** Whether calls have to wait for the check that is under way. */
   get holding(): boolean {
     return this.#holding;
+  }
+
+  /** What is to be run; undefined if there is nothing. */
+  get current(): CodeVersion | undefined {
+    return this.state.kind === "good" ? this.state.version : undefined;
+  }
+
+  /** What is to be run if a sandbox can load it. */
+  get candidate(): CodeVersion | undefined {
+    return this.state.kind === "good" ? this.state.candidate : undefined;
+  }
+
+  /** Whether there is newer code, and for so long perhaps that a call that comes now should not get the current. */
+  stale(nowMs: number): boolean {
+    return this.candidate !== undefined && nowMs - this.#newestMs > this.#options.cacheMs;
+  }
+
+  /** Why the newest code is not run; undefined if it is. */
+  get fault(): OlError | undefined {
+    if (this.state.kind === "good") return this.state.rejected?.error;
+    return this.state.kind === "broken" ? this.state.error : undefined;
   }
 
   /** Whether a call that comes now may go by the state as it is. Starts a check when one is due. */
@@ -81,10 +124,25 @@ export class CodeKeeper {
     return this.#checking;
   }
 
+  /** A sandbox has loaded the code. */
+  loaded(version: CodeVersion, kind: CodeKind): void {
+    version.kind = kind;
+  }
+
+  /** The candidate takes its predecessor's place. */
+  promote(): void {
+    const { candidate } = this;
+    if (candidate === undefined) return;
+    this.#say("info", "new code is in use", { digest: candidate.code.digest });
+    this.#become(good(candidate));
+  }
+
   /** The code could not be loaded in a sandbox. */
   importFailed(version: CodeVersion, error: OlError): void {
-    if (this.state.kind !== "good" || this.state.version !== version) return;
-    this.state = { kind: "broken", error, sinceMs: performance.now(), version };
+    const { stamp } = version.code;
+    if (version === this.candidate) this.#reject(error, stamp);
+    else if (version === this.current)
+      this.#become({ kind: "broken", error, stamp, sinceMs: performance.now(), version });
   }
 
   /** An instance begins to use a version. */
@@ -108,66 +166,127 @@ export class CodeKeeper {
     const { source, name } = this.#options;
     const signal = AbortSignal.timeout(SOURCE_TIMEOUT_MS);
     try {
-      const known = this.#version();
-      if (known !== undefined && known.code.stamp === (await source.current(name, signal))) this.#unchanged();
+      const stamp = this.#stamp();
+      if (stamp !== undefined && stamp === (await source.current(name, signal))) this.#unchanged();
       else this.#changed(await source.resolve(name, signal));
     } catch (error) {
-      this.#failed(error);
+      await this.#failed(error, signal);
     }
     this.#checkedMs = startedMs;
   }
 
-  #version(): CodeVersion | undefined {
-    return this.state.kind === "good" || this.state.kind === "broken" ? this.state.version : undefined;
+  /** What the source called the newest code that is known. */
+  #stamp(): string | undefined {
+    const { state } = this;
+    if (state.kind === "broken") return state.stamp;
+    if (state.kind !== "good") return undefined;
+    return state.rejected?.stamp ?? (state.candidate ?? state.version).code.stamp;
   }
 
-  /** The same code. What broke it may have been passing, so that it is tried again after the cache time. */
+  /** The same code. What broke it may have been passing, so that it is tried again after a while. */
   #unchanged(): void {
     const { state } = this;
-    if (state.kind !== "broken" || state.version === undefined) return;
-    if (performance.now() - state.sinceMs >= this.#options.cacheMs)
-      this.#become({ kind: "good", version: state.version });
+    const nowMs = performance.now();
+    if (state.kind === "broken" && nowMs - state.sinceMs >= this.#options.cacheMs) {
+      // Without a version the next check reads it anew.
+      if (state.version === undefined) this.#become({ ...state, stamp: undefined });
+      else this.#become(good(state.version));
+    }
+    if (state.kind === "good" && state.rejected !== undefined)
+      if (nowMs - state.rejected.sinceMs >= RETRY_REJECTED_MS)
+        this.#become({ ...state, rejected: { ...state.rejected, stamp: undefined } });
   }
 
   #changed(code: LambdaCode): void {
     if (this.state.kind === "gone") return this.#options.source.release(code);
-    const known = this.#version();
-    if (known?.code.digest === code.digest) {
-      // Touched, not changed: what runs stays. Each `resolve` has its own `release`.
+    const known = this.#versions().find((version) => version.code.digest === code.digest);
+    if (known !== undefined) {
+      // Touched, not changed, or changed back: what runs stays. Each `resolve` has its own `release`.
       this.#options.source.release(known.code);
       known.code = code;
-      return this.#become({ kind: "good", version: known });
+      if (known !== this.candidate) this.#become(good(known));
+      return;
     }
-    this.#options.logger.info("code loaded", { lambda: this.#options.name, digest: code.digest });
-    this.#become({ kind: "good", version: { code, users: 0 } });
+    const version: CodeVersion = { code, users: 0, kind: undefined };
+    const { current } = this;
+    this.#say("info", "new code was found", { digest: code.digest });
+    // Nobody waits for the proof that it can be loaded where nothing else could be run meanwhile.
+    if (current?.kind === undefined) return this.#become(good(version));
+    if (this.candidate === undefined) this.#newestMs = this.#checkedMs;
+    this.#become({ kind: "good", version: current, candidate: version, rejected: undefined });
   }
 
-  #failed(error: unknown): void {
-    const { name, logger } = this.#options;
+  async #failed(error: unknown, signal: AbortSignal): Promise<void> {
     if (isOlError(error) && error.causedBy === "user") {
       if (error.status < 500) return this.#become({ kind: "gone", error });
-      // Told once a change, not once a check: nothing changes while nobody mends it.
-      if (this.state.kind !== "broken" || this.state.error.message !== error.message)
-        logger.info("the code is broken", { lambda: name, error: error.message });
-      return this.#become({ kind: "broken", error, sinceMs: performance.now(), version: undefined });
+      const stamp = await this.#options.source.current(this.#options.name, signal).catch(() => undefined);
+      return this.#unreadable(error, stamp);
     }
-    logger.warn("could not ask the registry for a lambda's code", { lambda: name, error: messageOf(error) });
+    this.#say("warn", "could not ask the registry for a lambda's code", { error: messageOf(error) });
     // A registry that is down takes nothing away from what runs.
-    if (this.#version() !== undefined) return;
-    const failure = lambdaError("OL_LAMBDA_LOAD_FAILED", `the registry could not give the code of ${name}`, {
-      cause: error,
-    });
-    this.#become({ kind: "broken", error: failure, sinceMs: performance.now(), version: undefined });
+    if (this.#versions().length > 0) return;
+    const failure = lambdaError(
+      "OL_LAMBDA_LOAD_FAILED",
+      `the registry could not give the code of ${this.#options.name}`,
+      { cause: error },
+    );
+    this.#become(broken(failure));
+  }
+
+  /** The newest code has a mistake that shows without running it. */
+  #unreadable(error: OlError, stamp: string | undefined): void {
+    if (this.current?.kind !== undefined) return this.#reject(error, stamp);
+    // Told once a change, not once a check: nothing changes while nobody mends it.
+    if (this.fault?.message !== error.message)
+      this.#say("info", "the code is broken", { error: error.message });
+    this.#become({ ...broken(error), stamp });
+  }
+
+  /** The current version stays, whatever is newer. */
+  #reject(error: OlError, stamp: string | undefined): void {
+    const { current } = this;
+    if (current === undefined) return;
+    if (this.fault?.message !== error.message)
+      this.#say("warn", "new code cannot be used; the code before it still is", { error: error.message });
+    const rejected = { error, stamp, sinceMs: performance.now() };
+    this.#become({ kind: "good", version: current, candidate: undefined, rejected });
+  }
+
+  /** Every version that the state keeps. */
+  #versions(): CodeVersion[] {
+    const { state } = this;
+    if (state.kind === "broken") return state.version === undefined ? [] : [state.version];
+    if (state.kind !== "good") return [];
+    return state.candidate === undefined ? [state.version] : [state.version, state.candidate];
   }
 
   #become(next: CodeState): void {
-    const before = this.#version();
+    const before = this.#versions();
     if (this.state.kind === "gone") return;
     this.state = next;
-    if (before !== undefined && before !== this.#version()) this.#releaseIfUnused(before);
+    for (const version of before) this.#releaseIfUnused(version);
   }
 
   #releaseIfUnused(version: CodeVersion): void {
-    if (version.users === 0 && version !== this.#version()) this.#options.source.release(version.code);
+    if (version.users === 0 && !this.#versions().includes(version)) this.#options.source.release(version.code);
+  }
+
+  #say(level: "info" | "warn", message: string, fields: Readonly<Record<string, unknown>>): void {
+    this.#options.logger[level](message, { lambda: this.#options.name, ...fields });
   }
 }
+
+const good = (version: CodeVersion): CodeState => ({
+  kind: "good",
+  version,
+  candidate: undefined,
+  rejected: undefined,
+});
+
+const broken = (error: OlError): Extract<CodeState, { kind: "broken" }> => ({
+  kind: "broken",
+  error,
+  stamp: undefined,
+  sinceMs: performance.now(),
+  version: undefined,
+});

@@ -28,6 +28,8 @@ export interface CodeSource {
    * Fails with OL_LAMBDA_UNKNOWN once the lambda was removed.
    */
   current(name: string, signal: AbortSignal): Promise<string>;
+  /** Names of the lambdas whose configuration asks for `min_instances`: they are to be ready before they are called. */
+  kept(signal: AbortSignal): Promise<readonly string[]>;
   /** No sandbox uses this version any more, and none will. */
   release(code: LambdaCode): void;
 }

@@ -70,6 +70,17 @@ export class Fleet {
     return best;
   }
 
+  /** A busy instance of an app that runs several calls at once and has room for one more: the one with the fewest. */
+  shared(version: CodeVersion, concurrency: number): Instance | undefined {
+    let best: Instance | undefined;
+    for (const instance of this.#all) {
+      if (instance.state !== "busy" || instance.version !== version || !instance.usable) continue;
+      if (instance.inFlight >= (best?.inFlight ?? concurrency)) continue;
+      best = instance;
+    }
+    return best;
+  }
+
   /** An instance of the version that has no sandbox. */
   empty(version: CodeVersion): Instance | undefined {
     return this.#all.find((instance) => instance.state === "empty" && instance.version === version);
@@ -80,11 +91,32 @@ export class Fleet {
     return this.#all.some((instance) => instance.version === version && isLive(instance.state));
   }
 
-  /** Whether a sandbox of the version has its code loaded. */
-  hasLoaded(version: CodeVersion): boolean {
-    return this.#all.some(
-      (instance) => instance.version === version && isLive(instance.state) && !instance.loading,
-    );
+  /** How many sandboxes of the version have its code loaded. */
+  loaded(version: CodeVersion): number {
+    let count = 0;
+    for (const instance of this.#all)
+      if (instance.version === version && isLive(instance.state) && !instance.loading) count += 1;
+    return count;
+  }
+
+  /** Instances of the version with a sandbox, ready or on its way. */
+  live(version: CodeVersion): number {
+    let count = 0;
+    for (const instance of this.#all) if (instance.version === version && isLive(instance.state)) count += 1;
+    return count;
+  }
+
+  /** Those of them that the pool may not take back. */
+  kept(version: CodeVersion): number {
+    let count = 0;
+    for (const { state, sandbox, version: its } of this.#all)
+      if (its === version && isLive(state) && sandbox?.idle !== true) count += 1;
+    return count;
+  }
+
+  /** Idle instances, those idle longest first. */
+  idleByAge(): Instance[] {
+    return this.#all.filter(({ state }) => state === "idle").toSorted((one, other) => one.usedMs - other.usedMs);
   }
 
   /** An instance whose call has run for longer than `stuckAfterMs` counts as stuck. */

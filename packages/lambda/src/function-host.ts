@@ -8,6 +8,8 @@ import type { CallCounter } from "./stats.ts";
 export interface FunctionHost {
   readonly options: ResolvedOptions;
   readonly slots: Slots;
+  /** False once no new calls are taken. */
+  readonly running: boolean;
   /** Calls waiting over all functions. */
   queued: number;
   /** Over all functions. */

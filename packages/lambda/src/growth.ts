@@ -1,7 +1,8 @@
 import type { CodeVersion } from "./code-keeper.ts";
 import type { Fleet } from "./fleet.ts";
 import type { FunctionHost } from "./function-host.ts";
-import { desiredInstances, nextMean, stuckAfterMs } from "./policy.ts";
+import { desiredInstances, nextMean, nextTail, type RunTimes, stuckAfterMs } from "./policy.ts";
+import type { Profile } from "./profile.ts";
 
 /** Guess at a cold start before one was measured; only decides when a second sandbox is worth it. */
 const FIRST_START_GUESS_MS = 10;
@@ -24,6 +25,7 @@ export class Growth {
   readonly #fleet: Fleet;
   readonly #grower: Grower;
   #meanRunMs: number | undefined;
+  #tailRunMs: number | undefined;
   #meanStartMs = FIRST_START_GUESS_MS;
   #timer: NodeJS.Timeout | undefined;
 
@@ -38,12 +40,18 @@ export class Growth {
     return this.#meanRunMs;
   }
 
+  /** What 19 in 20 calls need no longer than; undefined before one was measured. */
+  get tailRunMs(): number | undefined {
+    return this.#tailRunMs;
+  }
+
   get meanStartMs(): number {
     return this.#meanStartMs;
   }
 
   noteRun(runMs: number): void {
     this.#meanRunMs = nextMean(this.#meanRunMs, runMs);
+    this.#tailRunMs = nextTail(this.#tailRunMs, runMs);
   }
 
   noteStart(startMs: number): void {
@@ -51,13 +59,13 @@ export class Growth {
   }
 
   /** Looks whether one more would help, unless it did a moment ago: a look costs more than a quick call. */
-  consider(version: CodeVersion, memoryMb: number, nowMs: number): void {
+  consider(version: CodeVersion, profile: Profile, nowMs: number): void {
     if (this.#timer !== undefined || this.#grower.queued === 0) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#grower.pump(performance.now());
     }, GROW_CHECK_MS);
-    this.#grow(version, memoryMb, nowMs);
+    this.#grow(version, profile, nowMs);
   }
 
   /** There may be fewer instances than a moment ago: the next look at them must not wait. */
@@ -66,14 +74,16 @@ export class Growth {
     this.#timer = undefined;
   }
 
-  #grow(version: CodeVersion, memoryMb: number, nowMs: number): void {
+  #grow(version: CodeVersion, profile: Profile, nowMs: number): void {
     const { options, slots } = this.#host;
-    const stuckMs = stuckAfterMs(this.#meanRunMs, this.#meanStartMs);
+    const stuckMs = stuckAfterMs(this.#times(), this.#meanStartMs);
     const counts = this.#fleet.count(version, nowMs, stuckMs);
     const desired = desiredInstances({
       ...counts,
       queued: this.#grower.queued,
-      max: options.maxInstances,
+      max: profile.maxInstances,
+      concurrency: profile.concurrency,
+      oneShot: !profile.reuse,
       cpus: options.cpus,
       freeSlots: slots.free,
       meanRunMs: this.#meanRunMs,
@@ -81,8 +91,13 @@ export class Growth {
     });
     // The first may wait for memory; those beyond stand in nobody's way.
     for (let count = counts.live; count < desired; count += 1) {
-      if (count > 0 && !options.pool.hasRoom(memoryMb)) return;
+      if (count > 0 && !options.pool.hasRoom(profile.spec.limits.memoryMb)) return;
       this.#grower.startOne(version);
     }
+  }
+
+  #times(): RunTimes | undefined {
+    if (this.#meanRunMs === undefined || this.#tailRunMs === undefined) return undefined;
+    return { meanMs: this.#meanRunMs, tailMs: this.#tailRunMs };
   }
 }

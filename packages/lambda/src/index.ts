@@ -3,7 +3,7 @@ export * from "./errors.ts";
 export type { InstanceState } from "./instance.ts";
 export * from "./manager.ts";
 export type { LambdaManagerOptions } from "./options.ts";
-export type { Invocation, LambdaRequest } from "./pending-call.ts";
+export type { CallPhases, Invocation, LambdaRequest } from "./pending-call.ts";
 export * from "./policy.ts";
 export type { LambdaInfo } from "./profile.ts";
 export type { CallCounts, FunctionStats, LambdaStats, SandboxStats } from "./stats.ts";

@@ -2,7 +2,7 @@ import type { OlError } from "@ol/common";
 import type { Sandbox, SandboxErrorCode, SandboxPool, SandboxSpec } from "@ol/sandbox";
 
 import type { CodeVersion } from "./code-keeper.ts";
-import type { CallRunner, PendingCall } from "./pending-call.ts";
+import type { CallRunner, ColdStart, PendingCall } from "./pending-call.ts";
 
 /**
  * empty: no sandbox · starting: one was asked for · idle: has one, no call · busy: runs calls · ending: the sandbox
@@ -24,9 +24,9 @@ export interface InstanceOwner {
   /** The sandbox ended; the instance is empty. */
   sandboxLost(instance: Instance): void;
   /** No sandbox could be had. The instance is empty. */
-  startFailed(error: unknown): void;
+  startFailed(instance: Instance, error: unknown): void;
   /** The code is loaded; `startMs` after the sandbox was asked for. */
-  codeLoaded(startMs: number): void;
+  codeLoaded(instance: Instance, startMs: number): void;
   /** The code cannot be loaded. */
   importFailed(instance: Instance, error: OlError): void;
   /** It is gone, and uses its version of the code no longer. */
@@ -49,6 +49,8 @@ const NOT_THE_SANDBOX: ReadonlySet<string> = new Set([
 /** A virtual sandbox: backed by none or one real one, for one version of the code. */
 export class Instance implements CallRunner {
   readonly version: CodeVersion;
+  /** False: its sandbox runs one call. */
+  readonly reuse: boolean;
   /** Since when it has been idle, or was busy last; on the clock of performance.now(). */
   usedMs: number = performance.now();
   /** When its sandbox was had; orders who gives way when memory is short. */
@@ -59,13 +61,15 @@ export class Instance implements CallRunner {
   #readyMs: number | undefined;
   #answered = 0;
   #askedMs = 0;
+  #cold: ColdStart | undefined;
   /** Oldest first; so few that an array is the quickest. */
   readonly #calls: PendingCall[] = [];
   #starting: AbortController | undefined;
   readonly #owner: InstanceOwner;
 
-  constructor(version: CodeVersion, owner: InstanceOwner) {
+  constructor(version: CodeVersion, reuse: boolean, owner: InstanceOwner) {
     this.version = version;
+    this.reuse = reuse;
     this.#owner = owner;
   }
 
@@ -125,7 +129,8 @@ export class Instance implements CallRunner {
     const sandbox = this.#sandbox as Sandbox;
     this.#state = "busy";
     this.#calls.push(call);
-    call.begin(this, timeoutMs, nowMs);
+    if (this.#answered === 0) call.cold = this.#cold;
+    call.begin(this, timeoutMs, nowMs, this.version.kind);
     call.attach(sandbox.invoke(call, call));
   }
 
@@ -164,8 +169,9 @@ export class Instance implements CallRunner {
     const runMs = this.#answered === 0 ? undefined : nowMs - call.runningSinceMs;
     this.#answered += 1;
     this.usedMs = nowMs;
-    if (this.#calls.length === 0 && this.#state === "busy") this.#state = "idle";
+    if (this.#calls.length === 0 && this.#state === "busy") this.#state = this.reuse ? "idle" : "ending";
     this.#owner.callDone(this, runMs);
+    if (!this.reuse && this.#state === "ending") this.#dropSandbox();
     this.#endIfOver();
   }
 
@@ -191,7 +197,8 @@ export class Instance implements CallRunner {
   }
 
   #remove(call: PendingCall, nowMs: number): void {
-    if (this.#calls[0] !== call) {
+    call.endedMs = nowMs;
+    if (this.#calls[0] !== call || this.version.kind === "asgi") {
       this.#calls.splice(this.#calls.indexOf(call), 1);
       return;
     }
@@ -213,6 +220,8 @@ export class Instance implements CallRunner {
     this.sandboxSinceMs = this.usedMs;
     this.#readyMs = undefined;
     this.#answered = 0;
+    const { waitedMs, makeMs } = sandbox.making;
+    this.#cold = { memoryMs: waitedMs, forkMs: makeMs, readyMs: undefined };
     void this.#watchLoading(sandbox);
     this.#owner.instanceIdle(this, sandbox);
     // It may have broken between being made and being handed over.
@@ -228,14 +237,15 @@ export class Instance implements CallRunner {
     }
     if (this.#sandbox !== sandbox) return;
     this.#readyMs = performance.now();
-    this.#owner.codeLoaded(this.#readyMs - this.#askedMs);
+    if (this.#cold !== undefined) this.#cold.readyMs = this.#readyMs;
+    this.#owner.codeLoaded(this, this.#readyMs - this.#askedMs);
   }
 
   #startFailed(error: unknown): void {
     this.#starting = undefined;
     if (this.#state !== "starting") return;
     this.#state = "empty";
-    this.#owner.startFailed(error);
+    this.#owner.startFailed(this, error);
   }
 
   #endedBetweenCalls(): void {

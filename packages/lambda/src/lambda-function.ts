@@ -8,45 +8,53 @@ import type { FunctionHost } from "./function-host.ts";
 import { Growth } from "./growth.ts";
 import { Instance, type InstanceOwner } from "./instance.ts";
 import { type CallOwner, type Invocation, type LambdaRequest, PendingCall } from "./pending-call.ts";
+import { surplusInstances } from "./policy.ts";
 import { type LambdaInfo, makeProfile, type Profile } from "./profile.ts";
 import type { SlotWaiter } from "./slots.ts";
 import { CallCounter, type FunctionStats } from "./stats.ts";
+import { Trial } from "./trial.ts";
 import { WaitingCalls } from "./waiting-calls.ts";
+
+/** A sandbox that ended is replaced at once where one is to be kept warm, but not more often than that. */
+const REWARM_MS = 5_000;
 
 /** One function: its code, its queue, its instances. */
 export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   readonly name: string;
   readonly counter: CallCounter = new CallCounter();
+  readonly keeper: CodeKeeper;
+  readonly fleet: Fleet = new Fleet();
   usedMs: number = performance.now();
   readonly #host: FunctionHost;
-  readonly #keeper: CodeKeeper;
   readonly #queue: WaitingCalls;
-  readonly #fleet = new Fleet();
   readonly #growth: Growth;
+  readonly #trial: Trial;
   readonly #logger: Logger;
   #running = 0;
-  #profile: Profile | undefined;
+  readonly #profiles = new WeakMap<CodeVersion, Profile>();
   #crashedMs = Number.NEGATIVE_INFINITY;
+  #lostMs = Number.NEGATIVE_INFINITY;
 
   constructor(name: string, host: FunctionHost) {
     this.name = name;
     this.#host = host;
     this.#logger = host.options.logger;
     this.#queue = new WaitingCalls(name, host, this.counter, (nowMs) => this.pump(nowMs));
-    this.#growth = new Growth(host, this.#fleet, this);
-    this.#keeper = new CodeKeeper({
+    this.#growth = new Growth(host, this.fleet, this);
+    this.keeper = new CodeKeeper({
       name,
       source: host.options.source,
       cacheMs: host.options.registryCacheMs,
       logger: this.#logger,
       onChecked: () => this.#codeChecked(),
     });
+    this.#trial = new Trial(this);
   }
 
   /** What the current code says; fails with what a call would be answered if there is none to run. */
   info(): LambdaInfo | Promise<LambdaInfo> {
-    if (this.#keeper.fresh(performance.now()) && this.#keeper.state.kind === "good")
-      return this.#profileOf(this.#keeper.state.version).info;
+    if (this.keeper.fresh(performance.now()) && this.keeper.state.kind === "good")
+      return this.profileOf(this.keeper.state.version).info;
     return this.#checkedInfo();
   }
 
@@ -57,9 +65,13 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.usedMs = nowMs;
     this.counter.accepted += 1;
     this.#host.counter.accepted += 1;
-    const call = new PendingCall(request, sink, this, nowMs + options.queueTimeoutMs);
-    if (!this.#queue.add(call)) return call;
-    this.#keeper.fresh(nowMs);
+    const waitMs = Math.min(options.queueTimeoutMs, request.waitMs ?? options.queueTimeoutMs);
+    const call = new PendingCall(request, sink, this, nowMs, nowMs + waitMs);
+    const { current } = this.keeper;
+    const max = current === undefined ? options.maxQueuedPerFunction : this.profileOf(current).maxQueued;
+    // The queue is for calls that find no sandbox: one that finds it is not counted against its limit.
+    if (!this.#queue.add(call, this.#takesAtOnce(current) ? Math.max(max, 1) : max)) return call;
+    this.keeper.fresh(nowMs);
     this.pump(nowMs);
     return call;
   }
@@ -100,13 +112,18 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   }
 
   sandboxLost(instance: Instance): void {
-    this.#fleet.noteNotIdle(instance);
+    const nowMs = performance.now();
+    this.fleet.noteNotIdle(instance);
     this.#growth.soon();
-    this.pump(performance.now());
+    this.pump(nowMs);
+    // Those of one call each end every time.
+    if (!instance.reuse || nowMs - this.#lostMs >= REWARM_MS) this.#keepWarm();
+    this.#lostMs = nowMs;
   }
 
-  startFailed(error: unknown): void {
+  startFailed({ version }: Instance, error: unknown): void {
     const nowMs = performance.now();
+    this.#trial.fellShort(version);
     if (isOlError(error, "OL_SANDBOX_NO_MEMORY")) {
       this.#queue.expire(nowMs);
     } else if (!this.#hasLive() && isOlError(error)) {
@@ -123,21 +140,26 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#host.sandboxes.set(sandbox.id, instance);
     this.#becameIdle(instance);
     this.pump(performance.now());
-    instance.release();
+    this.#release(instance);
   }
 
-  codeLoaded(startMs: number): void {
+  codeLoaded(instance: Instance, startMs: number): void {
+    const { version, sandbox } = instance;
     this.#growth.noteStart(startMs);
+    this.keeper.loaded(version, sandbox?.kind ?? "function");
+    this.#trial.loaded(version);
   }
 
-  importFailed(instance: Instance, error: OlError): void {
+  importFailed({ version }: Instance, error: OlError): void {
     // Where others have loaded it, the reason lies in that one sandbox.
-    if (!this.#fleet.hasLoaded(instance.version)) this.#keeper.importFailed(instance.version, error);
+    if (this.fleet.loaded(version) > 0) return;
+    this.keeper.importFailed(version, error);
+    this.#retireOthers();
   }
 
   instanceGone(instance: Instance): void {
-    this.#fleet.remove(instance);
-    this.#keeper.drop(instance.version);
+    this.fleet.remove(instance);
+    this.keeper.drop(instance.version);
   }
 
   destroying(done: Promise<void>): void {
@@ -146,7 +168,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
 
   /** Whether it waits for a sandbox and has none. */
   get needy(): boolean {
-    return this.#fleet.needy;
+    return this.fleet.needy;
   }
 
   get queued(): number {
@@ -155,47 +177,71 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
 
   /** Ends what has been idle for long; whether the function itself may be forgotten. */
   sweep(nowMs: number): boolean {
-    const { idleSandboxMs, idleFunctionMs } = this.#host.options;
-    for (const instance of this.#fleet) {
-      const passive = instance.state === "idle" || instance.state === "empty";
-      if (passive && nowMs - instance.usedMs >= idleSandboxMs) instance.destroy();
-    }
-    return this.#fleet.size === 0 && this.#queue.size === 0 && nowMs - this.usedMs >= idleFunctionMs;
+    const { idleSandboxMs, surplusSandboxMs, idleFunctionMs } = this.#host.options;
+    const { current } = this.keeper;
+    const min = current === undefined ? 0 : this.profileOf(current).minInstances;
+    if (min > 0) this.keeper.fresh(nowMs);
+    const idle = this.fleet.idleByAge();
+    const surplus = surplusInstances({
+      idleMs: idle.map(({ usedMs }) => nowMs - usedMs),
+      live: current === undefined ? 0 : this.fleet.live(current),
+      min,
+      surplusMs: surplusSandboxMs,
+      lastMs: idleSandboxMs,
+    });
+    for (const instance of idle.slice(0, surplus)) instance.destroy();
+    for (const instance of this.fleet)
+      if (instance.state === "empty" && nowMs - instance.usedMs >= idleSandboxMs) instance.destroy();
+    this.#keepWarm();
+    this.#trial.look(nowMs);
+    return (
+      min === 0 &&
+      this.fleet.size === 0 &&
+      this.#queue.size === 0 &&
+      nowMs - this.usedMs >= idleFunctionMs
+    );
+  }
+
+  /** Makes ready what is to be ready before it is called. */
+  async warm(): Promise<void> {
+    if (this.keeper.state.kind === "loading") await this.keeper.check();
   }
 
   /** Refuses what waits and ends every sandbox. The function is not to be used afterwards. */
   close(error: OlError): void {
-    this.#keeper.forget(error);
+    this.keeper.forget(error);
     this.#queue.close(error);
-    for (const instance of this.#fleet) instance.destroy();
+    for (const instance of this.fleet) instance.destroy();
     this.#growth.soon();
+    this.#trial.stop();
     this.#host.slots.leave(this);
   }
 
   stats(): FunctionStats {
-    const { state } = this.#keeper;
+    const { state, fault } = this.keeper;
     const version = state.kind === "good" || state.kind === "broken" ? state.version : undefined;
     return {
       name: this.name,
       code: state.kind,
+      kind: version?.kind,
       digest: version?.code.digest,
+      fault: fault?.causedBy === "user" ? fault.message : fault?.code,
       queued: this.#queue.size,
       running: this.#running,
-      instances: this.#fleet.states(),
+      instances: this.fleet.states(),
       meanRunMs: this.#growth.meanRunMs,
+      tailRunMs: this.#growth.tailRunMs,
       meanStartMs: this.#growth.meanStartMs,
       calls: this.counter.snapshot(),
     };
   }
 
-  /** Its instances, for listings. */
-  instances(): Iterable<Instance> {
-    return this.#fleet;
-  }
-
   /** How long a call of it may run. */
   get timeoutMs(): number {
-    return this.#profile?.timeoutMs ?? this.#host.options.limits.runtimeSec * 1000;
+    const { current } = this.keeper;
+    return current === undefined
+      ? this.#host.options.limits.runtimeSec * 1000
+      : this.profileOf(current).timeoutMs;
   }
 
   get running(): number {
@@ -203,9 +249,9 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   }
 
   async #checkedInfo(): Promise<LambdaInfo> {
-    if (this.#keeper.holding) await this.#keeper.check();
-    const { state } = this.#keeper;
-    if (state.kind === "good") return this.#profileOf(state.version).info;
+    if (this.keeper.holding) await this.keeper.check();
+    const { state } = this.keeper;
+    if (state.kind === "good") return this.profileOf(state.version).info;
     throw state.kind === "loading"
       ? lambdaError("OL_LAMBDA_LOAD_FAILED", `the code of ${this.name} could not be loaded`)
       : state.error;
@@ -214,45 +260,72 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   /** Hands waiting calls to instances, as far as there are instances and slots. */
   pump(nowMs: number): void {
     if (this.#queue.size === 0) return;
-    if (this.#keeper.holding) return this.#queue.armDeadline(nowMs);
-    const { state } = this.#keeper;
+    if (this.keeper.holding) return this.#queue.armDeadline(nowMs);
+    const { state } = this.keeper;
     if (state.kind === "gone" || state.kind === "broken") return this.#queue.refuseAll(state.error);
     if (state.kind === "loading") return this.#queue.armDeadline(nowMs);
+    if (state.candidate !== undefined) {
+      this.#trial.look(nowMs);
+      if (this.#trial.holds(state.version, nowMs)) return this.#queue.armDeadline(nowMs);
+    }
     this.#dispatch(state.version, nowMs);
     if (this.#queue.size === 0) return;
     this.#queue.armDeadline(nowMs);
-    this.#growth.consider(state.version, this.#profileOf(state.version).spec.limits.memoryMb, nowMs);
+    this.#growth.consider(state.version, this.profileOf(state.version), nowMs);
   }
 
   #dispatch(version: CodeVersion, nowMs: number): void {
     const { slots } = this.#host;
-    const { timeoutMs } = this.#profileOf(version);
+    const profile = this.profileOf(version);
+    this.#queue.expireIfDue(nowMs);
     while (this.#queue.size > 0) {
-      const idle = this.#fleet.idle();
-      const taker =
-        idle ?? this.#fleet.pipelined(version, nowMs, this.#growth.meanRunMs, nowMs - this.#crashedMs);
+      const idle = this.fleet.idle();
+      const taker = idle ?? this.#busyTaker(version, profile, nowMs);
       if (taker === undefined) return;
       // What waits behind another call gets that one's slot later, unless somebody else stands in line for it.
       if (idle === undefined ? slots.wanted : slots.free === 0) return slots.wait(this);
       if (idle !== undefined) {
-        this.#fleet.noteNotIdle(idle);
+        this.fleet.noteNotIdle(idle);
         slots.take();
       }
       const call = this.#queue.next();
       this.#running += 1;
-      taker.run(call, timeoutMs, nowMs);
+      taker.run(call, profile.timeoutMs, nowMs);
     }
   }
 
+  /** A busy instance that may be handed one more call. */
+  #busyTaker(version: CodeVersion, { reuse, concurrency }: Profile, nowMs: number): Instance | undefined {
+    if (!reuse) return undefined;
+    if (concurrency > 1) return this.fleet.shared(version, concurrency);
+    if (version.kind === "asgi") return undefined;
+    return this.fleet.pipelined(version, nowMs, this.#growth.meanRunMs, nowMs - this.#crashedMs);
+  }
+
+  /** Whether a call that comes now need not wait. */
+  #takesAtOnce(version: CodeVersion | undefined): boolean {
+    return version !== undefined && this.#queue.size === 0 && this.fleet.idle() !== undefined;
+  }
+
   #becameIdle(instance: Instance): void {
-    const { state } = this.#keeper;
-    const current = state.kind === "good" && state.version === instance.version;
-    if (!current) return instance.destroy();
-    this.#fleet.noteIdle(instance);
+    const { current, candidate } = this.keeper;
+    if (instance.version === candidate) return;
+    if (instance.version !== current) return instance.destroy();
+    if (candidate !== undefined && this.#host.options.pool.short && this.fleet.loaded(candidate) === 0)
+      // What takes its place may be waiting for its memory.
+      return instance.destroy();
+    this.fleet.noteIdle(instance);
     if (!this.#host.isStarving(this, instance)) return;
     // Before its next call: the pool may give its memory to the one that starves.
     this.#growth.soon();
-    instance.release();
+    this.#release(instance);
+  }
+
+  /** If it is idle, the pool may have its sandbox, unless it is one of those to be kept. */
+  #release(instance: Instance): void {
+    const { version } = instance;
+    const min = this.profileOf(version).minInstances;
+    if (min === 0 || this.fleet.kept(version) > min) instance.release();
   }
 
   #callLeft(instance: Instance): void {
@@ -262,38 +335,73 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     // Whoever stands in line for a slot comes before this function's next call.
     if (free) this.#host.slots.release();
     this.pump(performance.now());
-    instance.release();
+    this.#release(instance);
     this.#host.callOver();
   }
 
   startOne(version: CodeVersion): void {
     const { pool, queueTimeoutMs } = this.#host.options;
-    let instance = this.#fleet.empty(version);
+    const { reuse, spec } = this.profileOf(version);
+    let instance = this.fleet.empty(version);
     if (instance === undefined) {
-      instance = new Instance(version, this);
-      this.#keeper.hold(version);
-      this.#fleet.add(instance);
+      instance = new Instance(version, reuse, this);
+      this.keeper.hold(version);
+      this.fleet.add(instance);
     }
-    instance.start(pool, this.#profileOf(version).spec, queueTimeoutMs);
+    instance.start(pool, spec, queueTimeoutMs);
+  }
+
+  /** Starts what `min_instances` asks for, as far as there is memory. */
+  #keepWarm(): void {
+    const { current, candidate } = this.keeper;
+    if (current === undefined || candidate !== undefined || !this.#host.running) return;
+    const { minInstances, spec } = this.profileOf(current);
+    for (let live = this.fleet.live(current); live < minInstances; live += 1) {
+      if (!this.#host.options.pool.hasRoom(spec.limits.memoryMb)) return;
+      this.startOne(current);
+    }
+  }
+
+  /** The candidate has become the current code: its sandboxes take calls, those of the old code go. */
+  promoted(): void {
+    for (const instance of this.fleet)
+      if (instance.state === "idle" && instance.version === this.keeper.current) this.fleet.noteIdle(instance);
+    this.#retireOthers();
+    this.#growth.soon();
+    this.pump(performance.now());
+    for (const instance of this.fleet) this.#release(instance);
+  }
+
+  /** Instances of code that is not to be run go as soon as they are free. */
+  #retireOthers(): void {
+    const { state } = this.keeper;
+    const current = state.kind === "broken" ? state.version : this.keeper.current;
+    for (const instance of this.fleet)
+      if (instance.version !== current && instance.version !== this.keeper.candidate) instance.retire();
   }
 
   #hasLive(): boolean {
-    const { state } = this.#keeper;
-    return state.kind === "good" && this.#fleet.hasLive(state.version);
+    const { current } = this.keeper;
+    return current !== undefined && this.fleet.hasLive(current);
   }
 
-  /** A check of the code ended: instances of older code go as soon as they are free. */
+  /** A check of the code ended. */
   #codeChecked(): void {
-    const { state } = this.#keeper;
-    const current = state.kind === "good" || state.kind === "broken" ? state.version : undefined;
-    for (const instance of this.#fleet) if (instance.version !== current) instance.retire();
-    if (state.kind === "gone") this.#host.forget(this);
+    this.#retireOthers();
+    if (this.keeper.state.kind === "gone") this.#host.forget(this);
+    const nowMs = performance.now();
+    if (this.#host.running) this.#trial.look(nowMs);
+    this.#keepWarm();
     this.#growth.soon();
-    this.pump(performance.now());
+    this.pump(nowMs);
   }
 
-  #profileOf({ code }: CodeVersion): Profile {
-    if (this.#profile?.code !== code) this.#profile = makeProfile(code, this.#host.options);
-    return this.#profile;
+  profileOf(version: CodeVersion): Profile {
+    let profile = this.#profiles.get(version);
+    if (profile?.code !== version.code || profile.info.kind !== version.kind) {
+      profile = makeProfile(version, this.#host.options);
+      this.#profiles.set(version, profile);
+    }
+    return profile;
   }
 }

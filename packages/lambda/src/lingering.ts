@@ -39,7 +39,8 @@ export class Lingering {
     for (const instance of this.#instances.values()) {
       const { sandbox } = instance;
       if (sandbox === undefined || sandbox.state === "paused" || sandbox.state === "pausing") continue;
-      const idle = instance.state === "idle" && sandbox.state === "ready";
+      // One that is kept warm is not the pool's to take back, and not to be paused.
+      const idle = instance.state === "idle" && sandbox.state === "ready" && sandbox.idle;
       const dueMs = idle ? instance.usedMs + this.#lingerMs : nowMs + this.#lingerMs;
       if (dueMs <= nowMs) void this.#pause(instance);
       // One that could not be paused is tried again, but not at once.

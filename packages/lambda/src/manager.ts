@@ -18,10 +18,14 @@ import { CallCounter, type LambdaStats, type SandboxStats } from "./stats.ts";
 const DEFAULT_QUEUED_PER_FUNCTION = 1_000;
 const DEFAULT_QUEUED = 4_000;
 const DEFAULT_IDLE_MS = 600_000;
+const DEFAULT_SURPLUS_MS = 60_000;
 /** Pausing and resuming cost about a thousandth of it (docs/benchmarks.md). */
 const DEFAULT_PAUSE_LINGER_MS = 1_000;
 /** How often idle sandboxes and functions are looked for; they live up to this much longer. */
 const SWEEP_MS = 5_000;
+
+/** How often the source is asked which lambdas are to be kept warm. */
+const KEPT_MS = 30_000;
 
 /** A sandbox that is wanted elsewhere works for so long first: some ten times what a start costs. */
 const KEEP_MS = 100;
@@ -47,6 +51,8 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
   /** Share of the pool's memory that is promised; kept, since every reply reports it. */
   #memoryShare = 0;
   #drained: (() => void)[] = [];
+  /** When it was last asked which functions are to be kept warm; undefined if it never was. */
+  #keptMs: number | undefined;
 
   constructor(options: LambdaManagerOptions) {
     this.options = {
@@ -56,6 +62,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
       maxQueued: DEFAULT_QUEUED,
       pauseLingerMs: DEFAULT_PAUSE_LINGER_MS,
       idleSandboxMs: DEFAULT_IDLE_MS,
+      surplusSandboxMs: DEFAULT_SURPLUS_MS,
       idleFunctionMs: DEFAULT_IDLE_MS,
       logger: silentLogger,
       ...options,
@@ -84,6 +91,26 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
       return this.#functionOf(name).info();
     } catch (error) {
       return Promise.reject(error);
+    }
+  }
+
+  get running(): boolean {
+    return this.#state === "running";
+  }
+
+  /**
+   * Makes ready the functions that are to be kept warm, now and whenever new ones appear. Settles when it is known which
+   * they are and their sandboxes are on their way; never rejects.
+   */
+  async keepWarm(): Promise<void> {
+    this.#keptMs = performance.now();
+    try {
+      const names = await this.options.source.kept(AbortSignal.timeout(KEPT_MS));
+      if (this.running) await Promise.all(names.map((name) => this.#functionOf(name).warm()));
+    } catch (error) {
+      this.options.logger.warn("could not find out which lambdas are to be kept warm", {
+        error: messageOf(error),
+      });
     }
   }
 
@@ -225,6 +252,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
 
   #sweep(): void {
     const nowMs = performance.now();
+    if (this.#keptMs !== undefined && nowMs - this.#keptMs >= KEPT_MS) void this.keepWarm();
     for (const fn of this.#retired) if (fn.running === 0) this.#retired.delete(fn);
     for (const fn of this.#functions.values()) {
       if (!fn.sweep(nowMs)) continue;
@@ -234,14 +262,21 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
   }
 }
 
-const NEVER_STARTED: Invocation = { started: false, resume: () => undefined, cancel: () => undefined };
+const NEVER_STARTED: Invocation = {
+  started: false,
+  phases: () => undefined,
+  write: () => false,
+  endBody: () => undefined,
+  resume: () => undefined,
+  cancel: () => undefined,
+};
 
 const drainingError = (): OlError =>
   lambdaError("OL_LAMBDA_DRAINING", "this worker is shutting down; it takes no new calls");
 
 const sandboxesOf = (fn: LambdaFunction, nowMs: number): SandboxStats[] => {
   const list: SandboxStats[] = [];
-  for (const { sandbox, state, sandboxSinceMs } of fn.instances()) {
+  for (const { sandbox, state, sandboxSinceMs } of fn.fleet) {
     if (sandbox === undefined) continue;
     const { id, meta } = sandbox;
     list.push({

@@ -27,8 +27,13 @@ export interface LambdaManagerOptions {
   readonly maxQueued?: number;
   /** After this time without a call a sandbox is paused; 0 is never. Default 1,000. */
   readonly pauseLingerMs?: number;
-  /** After this time without a call a sandbox is destroyed. Default 10 minutes; short memory takes it earlier. */
+  /**
+   * After this time without a call a function's last sandbox is destroyed. Default 10 minutes; short memory takes it
+   * earlier.
+   */
   readonly idleSandboxMs?: number;
+  /** After this time without a call a function's other sandboxes are. Default 1 minute. */
+  readonly surplusSandboxMs?: number;
   /** After this time without a call a function without a sandbox is forgotten. Default 10 minutes. */
   readonly idleFunctionMs?: number;
   readonly logger?: Logger;

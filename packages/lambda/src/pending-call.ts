@@ -3,7 +3,10 @@ import {
   type Call,
   type CallFailure,
   type CallHandle,
+  type CodeKind,
+  type HttpRequest,
   isNotStarted,
+  type ReplyHead,
   type ReplySink,
   wasBehind,
 } from "@ol/sandbox";
@@ -13,20 +16,53 @@ import { lambdaError } from "./errors.ts";
 /** A call as it comes to the manager: the run-time limit is the function's. */
 export interface LambdaRequest {
   readonly invocationId: string;
-  /** The event: JSON text, never parsed on the way. */
+  /** The event: JSON text, never parsed on the way; empty is `{}`. For an app the request's body, or its beginning. */
   readonly body: Buffer;
+  /** More of the body follows by the invocation's `write` and `endBody`. */
+  readonly bodyFollows?: boolean;
+  /** The request; an app sees it, a function only its body. */
+  readonly http: HttpRequest;
   readonly traceparent: string;
   /** Name, value, name, value ... */
   readonly rawHeaders: readonly string[];
+  /** For so long the caller waits for it to begin, in ms; at most the worker's own queue_timeout_ms counts. */
+  readonly waitMs?: number;
+}
+
+/** Where a call's time went, in ms; 0 for what there was none of. */
+export interface CallPhases {
+  /** Waiting for a sandbox, a slot or its turn, without what follows. */
+  readonly queueMs: number;
+  /** Waiting for memory for a new sandbox. */
+  readonly memoryMs: number;
+  /** Making it. */
+  readonly forkMs: number;
+  /** Loading the code in it. */
+  readonly importMs: number;
+  /** Running; until now, for a call that is not over. */
+  readonly runMs: number;
+}
+
+/** What the first call in a sandbox waited for. */
+export interface ColdStart {
+  readonly memoryMs: number;
+  readonly forkMs: number;
+  /** When its code was loaded, on the clock of performance.now(); undefined until then. */
+  readyMs: number | undefined;
 }
 
 /** The caller's end of a call. */
 export interface Invocation {
   /** Whether a byte of the call may have reached a sandbox. False means: running it elsewhere is safe. */
   readonly started: boolean;
+  /** Undefined for a call that did not begin. */
+  phases(): CallPhases | undefined;
+  /** As of a sandbox's call: see CallHandle. Before the call began there is no room. */
+  write(data: Buffer): boolean;
+  endBody(): void;
   /** The caller has room again after its sink's `chunk` returned false. */
   resume(): void;
-  /** The caller is gone. A waiting call is dropped, a running one runs on; the sink hears nothing more. */
+  /** The caller is gone. A waiting call is dropped, an app is told, a function runs on; the sink hears nothing more. */
   cancel(): void;
 }
 
@@ -66,14 +102,24 @@ export class PendingCall implements Call, ReplySink, Invocation {
   readonly body: Buffer;
   readonly traceparent: string;
   readonly rawHeaders: readonly string[];
+  readonly bodyFollows: boolean;
   readonly waitMs: number = WAIT_MS;
+  /** When it came; on the clock of performance.now(). */
+  readonly sinceMs: number;
   /** Set when the call is handed to a sandbox. */
   timeoutMs = 0;
   /** When it is refused if it still waits; on the clock of performance.now(). */
   readonly deadlineMs: number;
   /** When it was handed to a sandbox, or the one before it in the sandbox ended. */
   runningSinceMs = 0;
+  /** When it ended; 0 until then. */
+  endedMs = 0;
+  /** Only of the first call in a sandbox. */
+  cold: ColdStart | undefined;
   state: CallState = "queued";
+  /** Undefined where the code is known to be a function. */
+  http: HttpRequest | undefined;
+  readonly #http: HttpRequest;
   readonly #sink: ReplySink;
   readonly #owner: CallOwner;
   #runner: CallRunner | undefined;
@@ -81,12 +127,17 @@ export class PendingCall implements Call, ReplySink, Invocation {
   #returned = false;
   /** Whether a sandbox has read it that did not begin it. */
   #wasRead = false;
+  /** Whether a part of the body that followed was handed on: it cannot be had again. */
+  #wrote = false;
 
-  constructor(request: LambdaRequest, sink: ReplySink, owner: CallOwner, deadlineMs: number) {
+  constructor(request: LambdaRequest, sink: ReplySink, owner: CallOwner, sinceMs: number, deadlineMs: number) {
     this.invocationId = request.invocationId;
     this.body = request.body;
     this.traceparent = request.traceparent;
     this.rawHeaders = request.rawHeaders;
+    this.bodyFollows = request.bodyFollows ?? false;
+    this.#http = request.http;
+    this.sinceMs = sinceMs;
     this.#sink = sink;
     this.#owner = owner;
     this.deadlineMs = deadlineMs;
@@ -97,8 +148,9 @@ export class PendingCall implements Call, ReplySink, Invocation {
   }
 
   /** From here on the call may have reached a sandbox; it is handed to another only if it certainly did not. */
-  begin(runner: CallRunner, timeoutMs: number, nowMs: number): void {
+  begin(runner: CallRunner, timeoutMs: number, nowMs: number, kind: CodeKind | undefined): void {
     this.state = "running";
+    this.http = kind === "function" && !this.bodyFollows ? undefined : this.#http;
     this.#runner = runner;
     this.timeoutMs = timeoutMs;
     this.runningSinceMs = nowMs;
@@ -116,6 +168,32 @@ export class PendingCall implements Call, ReplySink, Invocation {
     this.#sink.fail(error);
   }
 
+  phases(): CallPhases | undefined {
+    if (this.runningSinceMs === 0) return undefined;
+    const endMs = this.endedMs === 0 ? performance.now() : this.endedMs;
+    const { memoryMs = 0, forkMs = 0, readyMs = 0 } = this.cold ?? {};
+    const loadedMs = Math.max(readyMs, this.runningSinceMs);
+    return {
+      queueMs: Math.max(this.runningSinceMs - this.sinceMs - memoryMs - forkMs, 0),
+      memoryMs,
+      forkMs,
+      importMs: loadedMs - this.runningSinceMs,
+      runMs: Math.max(endMs - loadedMs, 0),
+    };
+  }
+
+  write(data: Buffer): boolean {
+    if (this.state !== "running" || this.#handle === undefined) return false;
+    this.#wrote = true;
+    return this.#handle.write(data);
+  }
+
+  endBody(): void {
+    if (this.state !== "running") return;
+    this.#wrote = true;
+    this.#handle?.endBody();
+  }
+
   resume(): void {
     this.#handle?.resume();
   }
@@ -125,21 +203,26 @@ export class PendingCall implements Call, ReplySink, Invocation {
       this.state = "dropped";
       this.#owner.callDropped(this);
     } else if (this.state === "running") {
-      // Not handed on as an abandon: whoever runs the call has to hear when the sandbox is free again.
+      // The sandbox's last word on the call still comes here: whoever runs it has to hear when the sandbox is free again.
       this.state = "abandoned";
       this.#handle?.resume();
+      this.#handle?.cancel();
     }
   }
 
-  whole(failure: CallFailure | undefined, body: Buffer): void {
+  whole(failure: CallFailure | undefined, body: Buffer, head?: ReplyHead): void {
     const wanted = this.#end();
     // First the next call to the sandbox, then this one's reply: the guest works while the reply is written.
     this.#runner?.callEnded(this);
-    if (wanted) this.#sink.whole(failure, body);
+    if (wanted) this.#sink.whole(failure, body, head);
   }
 
-  start(failure: CallFailure | undefined): void {
-    if (this.state === "running") this.#sink.start(failure);
+  start(failure: CallFailure | undefined, head?: ReplyHead): void {
+    if (this.state === "running") this.#sink.start(failure, head);
+  }
+
+  drain(): void {
+    if (this.state === "running") this.#sink.drain?.();
   }
 
   chunk(data: Buffer): boolean {
@@ -163,6 +246,7 @@ export class PendingCall implements Call, ReplySink, Invocation {
 
   /** Where the sandbox ended it is tried once more; asked back from one that is busy it may be as often as that happens. */
   #mayRunElsewhere(error: OlError, unread: boolean): boolean {
+    if (this.#wrote) return false;
     if (error.code === "OL_SANDBOX_RECALLED") return true;
     if (this.#returned || !(wasBehind(error) || (unread && isLost(error)))) return false;
     this.#returned = true;
@@ -173,6 +257,8 @@ export class PendingCall implements Call, ReplySink, Invocation {
     const runner = this.#runner;
     this.#wasRead ||= wasBehind(error);
     this.state = "queued";
+    this.runningSinceMs = 0;
+    this.cold = undefined;
     this.#runner = undefined;
     this.#handle = undefined;
     runner?.callReturned(this, error);

@@ -10,9 +10,13 @@ export interface ScaleSnapshot {
   readonly stuck: number;
   /** Instances this function may have. */
   readonly max: number;
+  /** Calls that one instance runs at once. */
+  readonly concurrency: number;
+  /** Whether an instance's sandbox is destroyed after one call. */
+  readonly oneShot: boolean;
   /** CPUs of this machine. */
   readonly cpus: number;
-  /** Calls the worker could run besides those it runs now. */
+  /** Busy instances the worker could have besides those it has now. */
   readonly freeSlots: number;
   /** Recent mean run time of a call, undefined before the second call ended. */
   readonly meanRunMs: number | undefined;
@@ -25,9 +29,18 @@ export interface ScaleSnapshot {
 /** Calls below this wait for nothing but a CPU. */
 const QUICK_MS = 1;
 
+/** Recent run times of a function's calls, in ms. */
+export interface RunTimes {
+  readonly meanMs: number;
+  /** Nineteen in twenty calls take no longer, more or less. */
+  readonly tailMs: number;
+}
+
 /** From this age on a running call tells nothing of when its sandbox is free again. */
-export const stuckAfterMs = (meanRunMs: number | undefined, meanStartMs: number): number =>
-  meanRunMs === undefined ? Number.POSITIVE_INFINITY : Math.max(10 * meanRunMs, meanStartMs);
+export const stuckAfterMs = (times: RunTimes | undefined, meanStartMs: number): number =>
+  times === undefined
+    ? Number.POSITIVE_INFINITY
+    : Math.max(10 * times.meanMs, 2 * times.tailMs, meanStartMs);
 
 /**
  * How many instances a function should have: no fewer than it has, and more only where a new one is ready before
@@ -36,21 +49,49 @@ export const stuckAfterMs = (meanRunMs: number | undefined, meanStartMs: number)
  * Many first calls of a function at once start one sandbox: until it is ready nobody knows whether calls take 0.1 ms
  * or 10 s. From then on a running call's age is a lower bound of the run time, so that slow functions grow within
  * a few milliseconds and quick ones never do. More quick sandboxes than CPUs would only take turns: on 2 CPUs eight
- * of them did half the work of two.
+ * of them did half the work of two. Where each call needs a sandbox of its own, each that waits gets one.
  */
 export const desiredInstances = (s: ScaleSnapshot): number => {
   if (s.queued === 0) return s.live;
+  // Sandboxes on their way take waiting calls each: never more new ones than calls left over.
+  const unserved = Math.ceil((s.queued - s.starting * s.concurrency) / s.concurrency);
+  if (s.oneShot) return s.live + Math.max(Math.min(unserved, s.freeSlots - s.starting, s.max - s.live), 0);
   if (s.live === 0 && s.meanRunMs === undefined) return 1;
   if (s.live === s.starting && s.starting > 0 && s.meanRunMs === undefined) return s.live;
   const runMs = s.live > s.stuck ? (s.meanRunMs ?? s.oldestRunMs) : Math.max(s.meanRunMs ?? 0, s.oldestRunMs);
   const quick = s.meanRunMs !== undefined && s.meanRunMs < QUICK_MS;
   const max = quick ? Math.min(s.max, s.cpus + s.stuck) : s.max;
   // With so many the queue is worked off in the time one of them needs to start.
-  const useful = s.stuck + Math.ceil((s.queued * runMs) / Math.max(s.meanStartMs, 1));
-  // Sandboxes on their way take a waiting call each: never more new ones than calls left over.
-  const room = Math.min(s.queued - s.starting, s.freeSlots - s.starting, max - s.live);
+  const useful = s.stuck + Math.ceil((s.queued * runMs) / (Math.max(s.meanStartMs, 1) * s.concurrency));
+  const room = Math.min(unserved, s.freeSlots - s.starting, max - s.live);
   const wanted = Math.min(useful, s.live + Math.max(room, 0));
   return Math.max(s.live, wanted, 1);
+};
+
+/** What is decided from how many idle instances are too many. */
+export interface ShrinkSnapshot {
+  /** How long each idle instance has been so, in ms, in any order. */
+  readonly idleMs: readonly number[];
+  /** Instances with a sandbox, the idle ones included. */
+  readonly live: number;
+  /** How many are kept whatever happens. */
+  readonly min: number;
+  /** For so long the others are kept. */
+  readonly surplusMs: number;
+  /** For so long the last one is kept. */
+  readonly lastMs: number;
+}
+
+/**
+ * How many instances to end, those that were idle longest. The one used last is always the next to be used, so one that was
+ * not needed for a while was not needed at the worst moment of that while: a function that is called in bursts
+ * keeps what its bursts need.
+ */
+export const surplusInstances = ({ idleMs, live, min, surplusMs, lastMs }: ShrinkSnapshot): number => {
+  const old = (ms: number): number => idleMs.filter((idle) => idle >= ms).length;
+  const surplus = Math.min(old(surplusMs), live - Math.max(min, 1));
+  const last = Math.min(old(lastMs), live - min);
+  return Math.max(surplus, last, 0);
 };
 
 /** What decides whether a busy sandbox may be handed one more call. */
@@ -97,3 +138,34 @@ const MEAN_WEIGHT = 1 / 32;
 /** The running mean after one more value. */
 export const nextMean = (mean: number | undefined, value: number): number =>
   mean === undefined ? value : mean + (value - mean) * MEAN_WEIGHT;
+
+const TAIL = 0.95;
+const TAIL_STEP = 1 / 8;
+
+/**
+ * The 95th percentile's estimate after one more value: a step up for each value above it, a nineteenth of that down for
+ * each below, so that it rests where one value in twenty is above (stochastic approximation, Robbins and Monro 1951).
+ */
+export const nextTail = (tail: number | undefined, value: number): number => {
+  if (tail === undefined) return value;
+  return value > tail ? tail * (1 + TAIL * TAIL_STEP) : tail * (1 - (1 - TAIL) * TAIL_STEP);
+};
+
+/** What decides whether one more call may wait. */
+export interface QueueSnapshot {
+  /** Calls of this function that wait, and how many may. */
+  readonly own: number;
+  readonly ownMax: number;
+  /** Calls of all functions that wait, and how many may. */
+  readonly all: number;
+  readonly allMax: number;
+}
+
+/**
+ * Why a call may not wait: the function's own limit, or the worker's. A function may hold as much as is left over to all
+ * others, so that there is always room for one that has nothing waiting (dynamic thresholds, Choudhury and Hahne 1998).
+ */
+export const queueLimit = (s: QueueSnapshot): "function" | "worker" | undefined => {
+  if (s.own >= s.ownMax) return "function";
+  return s.own >= s.allMax - s.all ? "worker" : undefined;
+};

@@ -1,13 +1,16 @@
-import type { SandboxSpec } from "@ol/sandbox";
+import type { CodeKind, SandboxSpec } from "@ol/sandbox";
 
+import type { CodeVersion } from "./code-keeper.ts";
 import type { LambdaCode } from "./code-source.ts";
 import type { ResolvedOptions } from "./options.ts";
 
 /** What a caller has to know of a function before it reads a request's body. */
 export interface LambdaInfo {
+  /** A function gets its body in full, an app as it comes. Undefined before a sandbox has loaded the code. */
+  readonly kind: CodeKind | undefined;
   /** Upper-case HTTP methods let through; undefined is all. */
   readonly methods: readonly string[] | undefined;
-  /** The largest body. */
+  /** The largest body of a function. */
   readonly bodyBytes: number;
 }
 
@@ -17,23 +20,39 @@ export interface Profile {
   readonly spec: SandboxSpec;
   readonly timeoutMs: number;
   readonly info: LambdaInfo;
+  /** False: a sandbox runs one call. */
+  readonly reuse: boolean;
+  readonly minInstances: number;
+  readonly maxInstances: number;
+  /** Calls that may wait. */
+  readonly maxQueued: number;
+  /** Calls that one instance runs at once. */
+  readonly concurrency: number;
 }
 
 const MIB = 1024 * 1024;
 
 /** What the code's ol.yaml says, over the worker's defaults. */
-export const makeProfile = (code: LambdaCode, options: ResolvedOptions): Profile => {
-  const { runtimeSec, bodyMb, ...limits } = { ...options.limits, ...code.config.limits };
+export const makeProfile = ({ code, kind }: CodeVersion, options: ResolvedOptions): Profile => {
+  const { config } = code;
+  const { runtimeSec, bodyMb, ...limits } = { ...options.limits, ...config.limits };
+  const maxInstances = config.maxInstances ?? options.maxInstances;
   return {
     code,
     spec: {
       name: code.name,
       code: code.dir,
-      network: code.config.network ?? options.network,
-      environment: code.config.environment,
+      network: config.network ?? options.network,
+      environment: config.environment,
       limits,
     },
     timeoutMs: runtimeSec * 1000,
-    info: { methods: code.config.methods, bodyBytes: bodyMb * MIB },
+    info: { kind, methods: config.methods, bodyBytes: bodyMb * MIB },
+    reuse: config.reuseSandbox ?? true,
+    minInstances: Math.min(config.minInstances ?? 0, maxInstances),
+    maxInstances,
+    maxQueued: config.queue ?? options.maxQueuedPerFunction,
+    // A function, and a WSGI app, is one thread: it runs one call at a time.
+    concurrency: kind === "asgi" ? (config.concurrency ?? 1) : 1,
   };
 };

@@ -1,3 +1,5 @@
+import type { CodeKind } from "@ol/sandbox";
+
 import type { CodeState } from "./code-keeper.ts";
 import type { InstanceState } from "./instance.ts";
 
@@ -17,11 +19,16 @@ export interface CallCounts {
 export interface FunctionStats {
   readonly name: string;
   readonly code: CodeState["kind"];
+  /** What the code is; undefined before a sandbox has loaded it. */
+  readonly kind: CodeKind | undefined;
   readonly digest: string | undefined;
+  /** Why the newest code is not run, in words for its author; undefined if it is. */
+  readonly fault: string | undefined;
   readonly queued: number;
   readonly running: number;
   readonly instances: Readonly<Partial<Record<InstanceState, number>>>;
   readonly meanRunMs: number | undefined;
+  readonly tailRunMs: number | undefined;
   readonly meanStartMs: number;
   readonly calls: CallCounts;
 }

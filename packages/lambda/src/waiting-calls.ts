@@ -4,7 +4,11 @@ import { CallQueue } from "./call-queue.ts";
 import { lambdaError } from "./errors.ts";
 import type { FunctionHost } from "./function-host.ts";
 import type { PendingCall } from "./pending-call.ts";
+import { queueLimit } from "./policy.ts";
 import type { CallCounter } from "./stats.ts";
+
+/** How exactly a deadline is kept. Calls that come with a deadline of their own are looked through all at once. */
+const DEADLINE_STEP_MS = 10;
 
 /** One function's calls that wait for a sandbox: bounded in number and time, and counted where they end. */
 export class WaitingCalls {
@@ -14,6 +18,8 @@ export class WaitingCalls {
   readonly #onDeadline: (nowMs: number) => void;
   readonly #queue = new CallQueue();
   #timer: NodeJS.Timeout | undefined;
+  /** When it fires. */
+  #timerMs = Number.POSITIVE_INFINITY;
 
   /** `onDeadline` is called after calls may have been refused for having waited too long. */
   constructor(name: string, host: FunctionHost, counter: CallCounter, onDeadline: (nowMs: number) => void) {
@@ -27,9 +33,9 @@ export class WaitingCalls {
     return this.#queue.size;
   }
 
-  /** Takes a call in, or refuses it if too many wait; whether it was taken. */
-  add(call: PendingCall): boolean {
-    const full = this.#full();
+  /** Takes a call in, or refuses it if `max` of this function or too many of all wait; whether it was taken. */
+  add(call: PendingCall, max: number): boolean {
+    const full = this.#full(max);
     if (full === undefined) {
       this.#queue.push(call);
       this.#host.queued += 1;
@@ -62,38 +68,46 @@ export class WaitingCalls {
   }
 
   refuseAll(error: OlError): void {
-    const calls = this.#queue.takeAll();
+    const calls = this.#queue.takeAll(() => true);
     this.#host.queued -= calls.length;
     this.#countRefused(calls.length);
     for (const call of calls) call.refuse(error);
     this.#host.callOver();
   }
 
+  /** Refuses calls whose deadline is over, if there may be any: before others are handed on. */
+  expireIfDue(nowMs: number): void {
+    if (this.#queue.soonestMs <= nowMs) this.expire(nowMs);
+  }
+
   /** Refuses the calls whose deadline is over. */
   expire(nowMs: number): void {
-    const waitedMs = this.#host.options.queueTimeoutMs;
-    for (let call = this.#queue.peek(); call !== undefined; call = this.#queue.peek()) {
-      if (call.deadlineMs > nowMs) break;
-      this.next();
-      this.#countRefused(1);
-      const message = `no sandbox for ${this.#name} became free within ${waitedMs} ms`;
+    const late = this.#queue.takeAll((call) => call.deadlineMs <= nowMs);
+    this.#host.queued -= late.length;
+    this.#countRefused(late.length);
+    for (const call of late) {
+      const message = `no sandbox for ${this.#name} became free within ${Math.round(nowMs - call.sinceMs)} ms`;
       call.refuse(lambdaError("OL_LAMBDA_QUEUE_TIMEOUT", message));
     }
     this.#host.callOver();
   }
 
-  /** One timer for the whole queue: calls come in the order of their deadlines. It is left to run out. */
+  /** One timer for the whole queue, set for the call whose deadline comes first; it is left to run out. */
   armDeadline(nowMs: number): void {
-    const call = this.#timer === undefined ? this.#queue.peek() : undefined;
-    if (call === undefined) return;
+    if (this.#queue.size === 0 || nowMs >= this.#timerMs - DEADLINE_STEP_MS) return;
+    const dueMs = this.#queue.soonestMs;
+    if (dueMs >= this.#timerMs - DEADLINE_STEP_MS) return;
+    clearTimeout(this.#timer);
+    this.#timerMs = dueMs;
     this.#timer = setTimeout(
       () => {
-        this.#timer = undefined;
+        this.#timerMs = Number.POSITIVE_INFINITY;
         const firedMs = performance.now();
         this.expire(firedMs);
         this.#onDeadline(firedMs);
+        this.armDeadline(performance.now());
       },
-      Math.max(Math.ceil(call.deadlineMs - nowMs), 1),
+      Math.max(Math.ceil(dueMs - nowMs), 1),
     );
   }
 
@@ -103,14 +117,16 @@ export class WaitingCalls {
     clearTimeout(this.#timer);
   }
 
-  #full(): OlError | undefined {
+  #full(max: number): OlError | undefined {
     const { options, queued } = this.#host;
-    if (this.#queue.size >= options.maxQueuedPerFunction)
+    const snapshot = { own: this.#queue.size, ownMax: max, all: queued, allMax: options.maxQueued };
+    const limit = queueLimit(snapshot);
+    if (limit === "function")
       return lambdaError(
         "OL_LAMBDA_QUEUE_FULL",
         `${this.#queue.size} calls of ${this.#name} are waiting already`,
       );
-    if (queued >= options.maxQueued)
+    if (limit === "worker")
       return lambdaError("OL_LAMBDA_WORKER_FULL", `${queued} calls are waiting on this worker already`);
     return undefined;
   }

@@ -19,6 +19,8 @@ export interface FakeVersion {
   readonly dir: string;
   readonly limits?: LambdaCode["config"]["limits"];
   readonly methods?: readonly string[];
+  /** The rest of its ol.yaml. */
+  readonly config?: Partial<LambdaCode["config"]>;
 }
 
 /** A code source in memory, whose code tests change. */
@@ -37,7 +39,7 @@ export class FakeSource implements CodeSource {
     const version = this.#find(name);
     const { dir, limits = {}, methods } = version;
     this.held.set(dir, (this.held.get(dir) ?? 0) + 1);
-    const config = { environment: {}, limits, ...(methods === undefined ? {} : { methods }) };
+    const config = { environment: {}, limits, ...version.config, ...(methods === undefined ? {} : { methods }) };
     return { name, digest: dir, dir, stamp: dir, config };
   }
 
@@ -45,6 +47,12 @@ export class FakeSource implements CodeSource {
     this.checked += 1;
     await this.before();
     return this.#find(name).dir;
+  }
+
+  async kept(): Promise<readonly string[]> {
+    const wanted = ([, version]: [string, FakeVersion | Error]): boolean =>
+      !(version instanceof Error) && (version.config?.minInstances ?? 0) > 0;
+    return [...this.lambdas].filter(wanted).map(([name]) => name);
   }
 
   release(code: LambdaCode): void {
@@ -119,7 +127,7 @@ export interface Rig {
   readonly manager: LambdaManager;
   /** Sandboxes made so far. */
   created(): number;
-  call(name: string, body?: unknown): TestCall;
+  call(name: string, body?: unknown, waitMs?: number): TestCall;
   /** The outcome's code, or the body. */
   result(name: string, body?: unknown): Promise<string>;
 }
@@ -168,7 +176,7 @@ export const makeRig = (options: RigOptions = {}): Rig => {
     await engine.close();
   });
   let calls = 0;
-  const call = (name: string, body: unknown = {}): TestCall => {
+  const call = (name: string, body: unknown = {}, waitMs?: number): TestCall => {
     const sink = new RecordingSink();
     calls += 1;
     const request = {
@@ -176,6 +184,8 @@ export const makeRig = (options: RigOptions = {}): Rig => {
       body: Buffer.from(JSON.stringify(body)),
       traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00",
       rawHeaders: [],
+      http: { method: "POST", mount: `/run/${name}`, path: "", query: "", client: "127.0.0.1" },
+      ...(waitMs === undefined ? {} : { waitMs }),
     };
     const invocation = manager.invoke(name, request, sink);
     return { invocation, sink, outcome: sink.outcome };

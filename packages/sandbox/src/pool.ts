@@ -125,7 +125,9 @@ export class SandboxPool implements AsyncDisposable {
 
   async #acquire(meta: SandboxSpec, signal: AbortSignal | undefined, deadlineMs: number): Promise<Sandbox> {
     const claim = new MemoryClaim();
+    const askedMs = performance.now();
     await this.#budget.take(claim, meta.limits.memoryMb, { signal, deadlineMs });
+    const waitedMs = performance.now() - askedMs;
     const stop = new AbortController();
     const abort = (): void => stop.abort(cancelled(signal?.reason));
     signal?.addEventListener("abort", abort);
@@ -133,7 +135,7 @@ export class SandboxPool implements AsyncDisposable {
     try {
       if (signal?.aborted) abort();
       if (this.#over !== undefined) stop.abort(this.#over);
-      return await this.#make(meta, claim, stop);
+      return await this.#make(meta, claim, waitedMs, stop);
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
@@ -194,7 +196,12 @@ export class SandboxPool implements AsyncDisposable {
   }
 
   /** Lets the engine make a sandbox; the memory goes back exactly when nothing of it is left. */
-  async #make(meta: SandboxSpec, claim: MemoryClaim, stop: AbortController): Promise<Sandbox> {
+  async #make(
+    meta: SandboxSpec,
+    claim: MemoryClaim,
+    waitedMs: number,
+    stop: AbortController,
+  ): Promise<Sandbox> {
     if (stop.signal.aborted) {
       this.#budget.give(claim);
       throw stop.signal.reason;
@@ -205,7 +212,8 @@ export class SandboxPool implements AsyncDisposable {
     const settled = made.then(
       (engineSandbox) => {
         const sandbox = new Sandbox(engineSandbox, meta, this.#observer, this.#logger, this.#timers);
-        this.#residents.add(sandbox, claim, performance.now() - askedMs);
+        sandbox.making = { waitedMs, makeMs: performance.now() - askedMs };
+        this.#residents.add(sandbox, claim);
         return this.#adopt(sandbox, stop.signal);
       },
       (error: unknown) => {

@@ -11,7 +11,6 @@ interface Resident {
   readonly sandbox: Sandbox;
   /** What is promised to it: its limit, or less while it is paused. */
   readonly claim: MemoryClaim;
-  readonly makeMs: number;
   /** How often it was paused. */
   pauses: number;
 }
@@ -39,8 +38,8 @@ export class Residents {
     return [...this.#all.values()].map(({ sandbox }) => sandbox);
   }
 
-  add(sandbox: Sandbox, claim: MemoryClaim, makeMs: number): void {
-    this.#all.set(sandbox.id, { sandbox, claim, makeMs, pauses: 0 });
+  add(sandbox: Sandbox, claim: MemoryClaim): void {
+    this.#all.set(sandbox.id, { sandbox, claim, pauses: 0 });
   }
 
   /** Its memory is on its way back. */
@@ -85,7 +84,8 @@ export class Residents {
   /** Those that do not end already. */
   evictable(): EvictableSandbox[] {
     const list: EvictableSandbox[] = [];
-    for (const { sandbox, claim, makeMs } of this.#all.values()) {
+    for (const { sandbox, claim } of this.#all.values()) {
+      const { makeMs } = sandbox.making;
       const { id, usedMs } = sandbox;
       if (sandbox.ended === undefined)
         list.push({ id, state: this.#stateOf(sandbox, claim), usedMs, memoryMb: claim.promisedMb, makeMs });

@@ -30,6 +30,14 @@ export interface Reply {
   readonly body: Buffer;
 }
 
+/** What it took to make a sandbox. */
+export interface SandboxMaking {
+  /** The wait for memory, in ms. */
+  readonly waitedMs: number;
+  /** What the engine needed, in ms, until it takes calls; its code may still be loading then. */
+  readonly makeMs: number;
+}
+
 /** Told of what happens to a sandbox; the pool. */
 export interface SandboxObserver {
   ready(sandbox: Sandbox): void;
@@ -71,6 +79,8 @@ export class Sandbox implements AsyncDisposable {
    * the reason why the sandbox ended before that. Nobody has to listen.
    */
   readonly ready: Promise<void>;
+  /** What it took to make it; set by the pool. */
+  making: SandboxMaking = { waitedMs: 0, makeMs: 0 };
 
   readonly #engineSandbox: EngineSandbox;
   readonly #connection: GuestConnection;

@@ -26,6 +26,11 @@ limits:
   procs: 4
 network: none
 runtime: python3
+reuse-sandbox: false
+min_instances: 0
+max_instances: 4
+queue: 20
+concurrency: 8
 triggers:
   http:
     - method: GET
@@ -37,7 +42,32 @@ triggers:
       limits: { memoryMb: 128, runtimeSec: 2.5, procs: 4 },
       network: "none",
       methods: ["GET", "POST"],
+      reuseSandbox: false,
+      minInstances: 0,
+      maxInstances: 4,
+      queue: 20,
+      concurrency: 8,
     });
+  });
+
+  test.each([
+    ["reuse-sandbox: 1", "reuse-sandbox: must be true or false, not 1"],
+    ["reuse_sandbox: true", 'reuse_sandbox: is not a known key; did you mean "reuse-sandbox"?'],
+    ["min_instances: -1", "min_instances: must be a whole number from 0 to 1000, not -1"],
+    ["max_instances: 0", "max_instances: must be a whole number from 1 to 1000, not 0"],
+    ["queue: 1.5", "queue: must be a whole number from 0 to 100000, not 1.5"],
+    ["concurrency: many", 'concurrency: must be a whole number from 1 to 1000, not "many"'],
+    ["concurrency:", "concurrency: must be a whole number from 1 to 1000, and it is not one"],
+  ])("%j is refused with what it must be", (text, message) => {
+    expect(problemsOf(text)).toEqual([`ol.yaml:1: ${message}`]);
+  });
+
+  test.each([
+    ["min_instances: 3\nmax_instances: 2", "max_instances"],
+    ["max_instances: 2\nmin_instances: 3", "min_instances"],
+  ])("%j is refused where the second of them stands", (text, key) => {
+    const message = "min_instances (3) may not be more than max_instances (2)";
+    expect(problemsOf(text)).toEqual([`ol.yaml:2: ${key}: ${message}`]);
   });
 
   test.each(["", "\n", "# only a comment\n", "---\n", "\uFEFF"])("%j is an empty configuration", (text) => {
@@ -60,11 +90,6 @@ triggers:
   });
 
   test.each([
-    ["reuse-sandbox: true", "reuse-sandbox"],
-    ["min_instances: 1", "min_instances"],
-    ["max_instances: 4", "max_instances"],
-    ["queue: 3", "queue"],
-    ["concurrency: 8", "concurrency"],
     ["triggers: {cron: []}", "triggers.cron"],
     ["triggers: {kafka: []}", "triggers.kafka"],
     ["runtime: node20", "runtime"],

@@ -6,9 +6,10 @@ import { RecordingSink } from "../harness.ts";
 
 const owned = (queue: CallQueue) => {
   const owner: CallOwner = { callDropped: () => queue.noteDropped() };
-  return (id: string): PendingCall => {
-    const request = { invocationId: id, body: Buffer.alloc(0), traceparent: "", rawHeaders: [] };
-    const call = new PendingCall(request, new RecordingSink(), owner, 0);
+  return (id: string, deadlineMs = 0): PendingCall => {
+    const http = { method: "POST", mount: "/run/f", path: "", query: "", client: "::1" };
+    const request = { invocationId: id, body: Buffer.alloc(0), traceparent: "", rawHeaders: [], http };
+    const call = new PendingCall(request, new RecordingSink(), owner, 0, deadlineMs);
     queue.push(call);
     return call;
   };
@@ -29,11 +30,10 @@ describe("the queue of calls", () => {
   it("skips calls whose client is gone, and counts them out at once", () => {
     const queue = new CallQueue();
     const push = owned(queue);
-    const [first, , third] = ["a", "b", "c", "d"].map(push);
+    const [first, , third] = ["a", "b", "c", "d"].map((id) => push(id));
     first?.cancel();
     third?.cancel();
     expect(queue.size).toBe(2);
-    expect(queue.peek()?.invocationId).toBe("b");
     expect([queue.shift(), queue.shift(), queue.shift()].map((call) => call?.invocationId)).toEqual([
       "b",
       "d",
@@ -55,7 +55,19 @@ describe("the queue of calls", () => {
     const push = owned(queue);
     push("a").cancel();
     push("b");
-    expect(queue.takeAll().map((call) => call.invocationId)).toEqual(["b"]);
+    expect(queue.takeAll(() => true).map((call) => call.invocationId)).toEqual(["b"]);
     expect(queue.size).toBe(0);
+  });
+
+  it("gives up those that are asked for, and knows the first deadline of the others", () => {
+    const queue = new CallQueue();
+    const push = owned(queue);
+    push("a", 30);
+    push("b", 10);
+    push("c", 20);
+    expect(queue.soonestMs).toBe(10);
+    expect(queue.takeAll((call) => call.deadlineMs <= 10).map((call) => call.invocationId)).toEqual(["b"]);
+    expect(queue.soonestMs).toBe(20);
+    expect([queue.shift(), queue.shift()].map((call) => call?.invocationId)).toEqual(["a", "c"]);
   });
 });

@@ -15,6 +15,8 @@ const scale = (changes: Partial<ScaleSnapshot>): number =>
     starting: 0,
     stuck: 0,
     max: 8,
+    concurrency: 1,
+    oneShot: false,
     cpus: 2,
     freeSlots: 8,
     meanRunMs: undefined,

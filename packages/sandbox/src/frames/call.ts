@@ -29,7 +29,7 @@ export interface Call {
   /**
    * The request, for an app. Whoever does not know what the code is gives it too: a function's event is the body.
    */
-  readonly http?: HttpRequest;
+  readonly http?: HttpRequest | undefined;
   /** How long the call may run, in ms, from the moment the guest's code is loaded. */
   readonly timeoutMs: number;
   /**
