@@ -1,4 +1,6 @@
-import { isOlError, type Logger, messageOf, type OlError } from "@ol/common";
+import { setTimeout } from "node:timers/promises";
+
+import { type Deferred, deferred, isOlError, type Logger, messageOf, type OlError } from "@ol/common";
 import type { ReplySink, Sandbox } from "@ol/sandbox";
 
 import { CodeKeeper, type CodeVersion } from "./code-keeper.ts";
@@ -34,6 +36,8 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   readonly #profiles = new WeakMap<CodeVersion, Profile>();
   #crashedMs = Number.NEGATIVE_INFINITY;
   #lostMs = Number.NEGATIVE_INFINITY;
+  /** Settles when a sandbox has loaded the code, or could not. */
+  #news: Deferred<void> | undefined;
 
   constructor(name: string, host: FunctionHost) {
     this.name = name;
@@ -56,6 +60,22 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     if (this.keeper.fresh(performance.now()) && this.keeper.state.kind === "good")
       return this.profileOf(this.keeper.state.version).info;
     return this.#checkedInfo();
+  }
+
+  /** As `info`, once the code's kind is known: a sandbox is started for that if there is none. */
+  async learn(): Promise<LambdaInfo> {
+    const deadlineMs = performance.now() + this.#host.options.queueTimeoutMs;
+    for (;;) {
+      const info = await this.info();
+      if (info.kind !== undefined) return info;
+      const { current } = this.keeper;
+      if (current !== undefined && !this.fleet.hasLive(current)) this.startOne(current);
+      const leftMs = deadlineMs - performance.now();
+      if (leftMs <= 0)
+        throw lambdaError("OL_LAMBDA_QUEUE_TIMEOUT", `no sandbox loaded the code of ${this.name} in time`);
+      this.#news ??= deferred<void>();
+      await Promise.race([this.#news.promise, setTimeout(leftMs, undefined, { ref: false })]);
+    }
   }
 
   /** Takes a call in; its sink hears everything else. */
@@ -116,6 +136,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.fleet.noteNotIdle(instance);
     this.#growth.soon();
     this.pump(nowMs);
+    this.#tell();
     // Those of one call each end every time.
     if (!instance.reuse || nowMs - this.#lostMs >= REWARM_MS) this.#keepWarm();
     this.#lostMs = nowMs;
@@ -124,6 +145,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   startFailed({ version }: Instance, error: unknown): void {
     const nowMs = performance.now();
     this.#trial.fellShort(version);
+    this.#tell(error);
     if (isOlError(error, "OL_SANDBOX_NO_MEMORY")) {
       this.#queue.expire(nowMs);
     } else if (!this.#hasLive() && isOlError(error)) {
@@ -148,6 +170,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#growth.noteStart(startMs);
     this.keeper.loaded(version, sandbox?.kind ?? "function");
     this.#trial.loaded(version);
+    this.#tell();
   }
 
   importFailed({ version }: Instance, error: OlError): void {
@@ -155,6 +178,9 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     if (this.fleet.loaded(version) > 0) return;
     this.keeper.importFailed(version, error);
     this.#retireOthers();
+    // Calls that waited for it are answered, or run on the code before it.
+    this.pump(performance.now());
+    this.#tell();
   }
 
   instanceGone(instance: Instance): void {
@@ -214,6 +240,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     for (const instance of this.fleet) instance.destroy();
     this.#growth.soon();
     this.#trial.stop();
+    this.#tell(error);
     this.#host.slots.leave(this);
   }
 
@@ -246,6 +273,13 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
 
   get running(): number {
     return this.#running;
+  }
+
+  /** Who waits for news of the code looks again, or hears why there are none. */
+  #tell(error?: unknown): void {
+    if (error === undefined) this.#news?.resolve();
+    else this.#news?.reject(error);
+    this.#news = undefined;
   }
 
   async #checkedInfo(): Promise<LambdaInfo> {

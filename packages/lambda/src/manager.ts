@@ -69,7 +69,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     };
     this.slots = new Slots(options.slots);
     this.#lingering = new Lingering(this.options.pauseLingerMs, this.sandboxes, this.options.logger);
-    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS).unref();
+    this.#sweeper = setInterval(() => this.sweep(performance.now()), SWEEP_MS).unref();
     const share = (): void => this.#updateMemoryShare();
     this.#unlisten = [
       options.pool.on("destroying", (sandbox) => this.#sandboxEnding(sandbox)),
@@ -92,6 +92,15 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /**
+   * As `describe`, with the code's kind, for which a sandbox may have to load it first. Fails also as a call does for which
+   * there is no sandbox.
+   */
+  learn(name: string): Promise<LambdaInfo> {
+    const refusal = this.#refusal();
+    return refusal === undefined ? this.#functionOf(name).learn() : Promise.reject(refusal);
   }
 
   get running(): boolean {
@@ -250,8 +259,8 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     this.#memoryShare = promisedMb / memoryMb;
   }
 
-  #sweep(): void {
-    const nowMs = performance.now();
+  /** Ends and forgets what has been idle for long; done by itself every few seconds. */
+  sweep(nowMs: number): void {
     if (this.#keptMs !== undefined && nowMs - this.#keptMs >= KEPT_MS) void this.keepWarm();
     for (const fn of this.#retired) if (fn.running === 0) this.#retired.delete(fn);
     for (const fn of this.#functions.values()) {

@@ -33,6 +33,11 @@ export const WORKER_ERRORS = {
     about:
       "The lambda's ol.yaml (triggers.http) does not let this method through; `Allow` lists those it does.",
   },
+  OL_WORKER_BAD_APP_REPLY: {
+    causedBy: "user",
+    status: 500,
+    about: "A web app's reply contradicts itself: its Content-Length is no number, or not the length of its body.",
+  },
   OL_WORKER_BODY_TIMEOUT: {
     causedBy: "user",
     status: 408,

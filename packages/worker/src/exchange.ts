@@ -2,12 +2,15 @@ import { IncomingMessage, ServerResponse } from "node:http";
 
 import { isOlError, type Logger, messageOf, type OlError } from "@ol/common";
 import type { Invocation, LambdaInfo, LambdaManager } from "@ol/lambda";
-import type { CallFailure, ReplySink } from "@ol/sandbox";
+import type { CallFailure, HttpRequest, ReplyHead, ReplySink } from "@ol/sandbox";
 
+import { appHead, hasBody, wrongLength } from "./app-reply.ts";
 import { type ErrorReply, errorReply, failureReply } from "./error-reply.ts";
 import { workerError } from "./errors.ts";
 import { type Links, type OpenExchanges, STALLED_LOOKS } from "./open-exchanges.ts";
 import { JSON_TYPE, REPLY_HEADER, TEXT_TYPE } from "./reply-headers.ts";
+import { RequestBody } from "./request-body.ts";
+import { serverTiming } from "./server-timing.ts";
 
 /** node:http's request, with the exchange it belongs to: saves closures, or a map, a request. */
 export class WorkerRequest extends IncomingMessage {
@@ -38,18 +41,22 @@ export interface ExchangeRequest {
   readonly invocationId: string;
   readonly traceparent: string;
   readonly rawHeaders: readonly string[];
+  readonly http: HttpRequest;
+  /** For so long the caller waits for the call to begin, in ms, if it said so. */
+  readonly waitMs: number | undefined;
   /** The client waits for `100 Continue` before it sends the body. */
   readonly expectsContinue: boolean;
 }
 
 /**
- * asking: what is this lambda · reading: the body · running: handed to @ol/lambda · streaming: the reply's beginning
- * is written · done: answered, or the client is gone.
+ * asking: what is this lambda · reading: the body, to hand it over in full · running: handed to @ol/lambda; an app's body may
+ * still be on its way · streaming: the reply's beginning is written · done: answered, or the client is gone.
  */
 type State = "asking" | "reading" | "running" | "streaming" | "done";
 
-/** The event of a call without a body. */
-const NO_BODY = Buffer.from("{}");
+const NO_BODY = Buffer.alloc(0);
+/** Up to here a body is read in full before an app gets it, as a function does: one frame is quicker than two. */
+const SMALL_BODY_BYTES = 64 * 1024;
 /** A body that was refused is read on for so long, so that the client finds the reply and not a reset connection. */
 const LINGER_MS = 2_000;
 /** Up to here a reply is written together with its header: one write is quicker than two. */
@@ -74,6 +81,11 @@ export class Exchange implements ReplySink {
   #first: Buffer | undefined;
   #more: Buffer[] | undefined;
   #failure: { readonly kind: CallFailure; readonly parts: Buffer[]; bytes: number } | undefined;
+  /** An app's request body, if it is passed on as it comes. */
+  #body: RequestBody | undefined;
+  /** What an app's Content-Length promised and is not written yet. */
+  #promised: number | undefined;
+  #withoutBody = false;
 
   constructor(host: ExchangeHost, request: WorkerRequest, response: WorkerResponse, call: ExchangeRequest) {
     this.#host = host;
@@ -102,58 +114,79 @@ export class Exchange implements ReplySink {
     else this.#admit(info);
   }
 
-  whole(failure: CallFailure | undefined, body: Buffer): void {
+  whole(failure: CallFailure | undefined, body: Buffer, head?: ReplyHead): void {
     if (failure !== undefined) return this.#answer(failureReply(failure, body));
+    if (head !== undefined) return this.#wholeOfApp(head, body);
     if (this.#done()) return;
-    const headers = this.#headers(JSON_TYPE);
+    const headers = this.#headers(JSON_TYPE, true);
     headers.push(REPLY_HEADER.contentLength, String(body.length));
     this.#response.writeHead(200, headers);
     if (body.length <= ONE_WRITE_BYTES) this.#response.end(body.toString("latin1"), "latin1");
     else this.#response.end(body);
   }
 
-  start(failure: CallFailure | undefined): void {
+  start(failure: CallFailure | undefined, head?: ReplyHead): void {
     if (failure !== undefined) {
       this.#failure = { kind: failure, parts: [], bytes: 0 };
       return;
     }
+    if (head === undefined) this.#response.writeHead(200, this.#headers(JSON_TYPE, false));
+    else if (!this.#writeAppHead(head, undefined)) return;
     this.#state = "streaming";
-    this.#response.writeHead(200, this.#headers(JSON_TYPE));
     this.#response.on("drain", drained);
+    // Who waits for events sees at once that they will come.
+    this.#response.flushHeaders();
   }
 
   chunk(data: Buffer): boolean {
     const failure = this.#failure;
-    if (failure === undefined) return this.#response.write(data);
-    if (failure.bytes < MAX_FAILURE_BYTES) failure.parts.push(data);
-    failure.bytes += data.length;
-    return true;
+    if (failure !== undefined) {
+      if (failure.bytes < MAX_FAILURE_BYTES) failure.parts.push(data);
+      failure.bytes += data.length;
+      return true;
+    }
+    if (this.#state !== "streaming" || this.#withoutBody) return true;
+    if (this.#promised !== undefined) {
+      this.#promised -= data.length;
+      // Another byte would be taken for the beginning of the next reply.
+      if (this.#promised < 0) return this.#breakOff();
+    }
+    return this.#response.write(data);
   }
 
   end(): void {
     const failure = this.#failure;
     if (failure !== undefined) return this.#answer(failureReply(failure.kind, Buffer.concat(failure.parts)));
-    if (!this.#done()) this.#response.end();
+    if (this.#promised !== undefined && this.#promised > 0 && !this.#withoutBody) return void this.#breakOff();
+    if (this.#done()) return;
+    this.#response.end();
+    this.#body?.drop();
+  }
+
+  /** There is room for more of an app's request body. */
+  drain(): void {
+    if (this.#state === "done" || this.#invocation === undefined) return;
+    this.#body?.flow(this.#invocation, () => {
+      if (this.#call.expectsContinue) this.#response.writeContinue();
+    });
   }
 
   /** Answers with the error; after the first byte of a reply all that can be done is to break it off. */
   fail(error: unknown): void {
-    if (this.#state === "streaming") {
-      this.#done();
-      this.#response.destroy();
-      return;
-    }
+    if (this.#state === "streaming") return void this.#breakOff();
     if (!isOlError(error) || (error.causedBy === "system" && error.status === 500)) this.#log(error);
     this.#answer(errorReply(error, this.#invocation?.started ?? false));
   }
 
   /** Called at a regular pace: refuses a request whose body has stopped coming. */
   checkBody(): void {
-    if (this.#state !== "reading") return;
-    this.#sameLooks = this.#heldBytes === this.#seenBytes ? this.#sameLooks + 1 : 0;
-    this.#seenBytes = this.#heldBytes;
-    if (this.#sameLooks >= STALLED_LOOKS)
-      this.fail(workerError("OL_WORKER_BODY_TIMEOUT", "the request's body stopped coming"));
+    if (this.#state !== "reading" && this.#body?.flowing !== true) return;
+    const bytes = this.#body?.bytes ?? this.#heldBytes;
+    this.#sameLooks = bytes === this.#seenBytes ? this.#sameLooks + 1 : 0;
+    this.#seenBytes = bytes;
+    if (this.#sameLooks < STALLED_LOOKS) return;
+    this.#invocation?.cancel();
+    this.fail(workerError("OL_WORKER_BODY_TIMEOUT", "the request's body stopped coming"));
   }
 
   /** The response was closed: the usual end, or the client is gone. */
@@ -171,17 +204,28 @@ export class Exchange implements ReplySink {
     if (this.#state !== "asking") return;
     const refusal = this.#refusal(info);
     if (refusal !== undefined) return this.fail(refusal);
+    if (this.#hasNoBody()) return this.#invoke(NO_BODY);
     const { headers } = this.#request;
-    this.#limitBytes = info.bodyBytes;
-    if (headers["transfer-encoding"] === undefined && Number(headers["content-length"] ?? 0) === 0)
-      return this.#invoke(NO_BODY);
+    const small =
+      headers["transfer-encoding"] === undefined && Number(headers["content-length"] ?? 0) <= SMALL_BODY_BYTES;
+    if (info.kind === undefined && !small) return this.#learn();
+    if (info.kind !== undefined && info.kind !== "function" && !small) return this.#invokeStreaming();
+    this.#limitBytes = info.kind === "function" ? info.bodyBytes : Math.max(info.bodyBytes, SMALL_BODY_BYTES);
     this.#state = "reading";
     if (this.#call.expectsContinue) this.#response.writeContinue();
     this.#request.on("data", dataCame);
     this.#request.on("end", bodyEnded);
   }
 
-  #refusal({ methods, bodyBytes }: LambdaInfo): OlError | undefined {
+  /** A large body is not read before it is known whether an app takes it as it comes. */
+  #learn(): void {
+    this.#host.manager.learn(this.#call.name).then(
+      (info) => this.#admit(info),
+      (error: unknown) => this.fail(error),
+    );
+  }
+
+  #refusal({ methods, bodyBytes, kind }: LambdaInfo): OlError | undefined {
     const { method = "", headers } = this.#request;
     if (methods !== undefined && !methods.includes(method)) {
       const allow = methods.join(", ");
@@ -190,7 +234,8 @@ export class Exchange implements ReplySink {
       });
     }
     const length = Number(headers["content-length"] ?? 0);
-    if (length > bodyBytes) return tooLarge(bodyBytes);
+    if (kind === "function" && length > bodyBytes) return tooLarge(bodyBytes);
+    if (kind !== "function" && length > SMALL_BODY_BYTES) return undefined;
     return this.#host.heldBytes + length > this.#host.maxHeldBytes ? bodiesFull() : undefined;
   }
 
@@ -214,17 +259,60 @@ export class Exchange implements ReplySink {
     this.#invoke(body ?? NO_BODY);
   }
 
-  #invoke(body: Buffer): void {
+  #invoke(body: Buffer, bodyFollows = false): void {
     this.#state = "running";
-    const { name, invocationId, traceparent, rawHeaders } = this.#call;
-    const invocation = this.#host.manager.invoke(name, { invocationId, body, traceparent, rawHeaders }, this);
-    this.#invocation = invocation;
+    const { name, invocationId, traceparent, rawHeaders, http, waitMs } = this.#call;
+    const request = { invocationId, body, bodyFollows, traceparent, rawHeaders, http, waitMs };
+    this.#invocation = this.#host.manager.invoke(name, request, this);
+  }
+
+  /** The body is read once the app is there to take it. */
+  #invokeStreaming(): void {
+    this.#body = new RequestBody(this.#request);
+    this.#invoke(NO_BODY, true);
+  }
+
+  #wholeOfApp(head: ReplyHead, body: Buffer): void {
+    if (!this.#writeAppHead(head, body.length) || this.#done()) return;
+    if (this.#withoutBody) this.#response.end();
+    else this.#response.end(body);
+    this.#body?.drop();
+  }
+
+  /** `bytes` is the body's length if it is all there. False if the head is none to be written, which is answered then. */
+  #writeAppHead(head: ReplyHead, bytes: number | undefined): boolean {
+    if (this.#state === "done") return false;
+    try {
+      const { status, headers, promised } = appHead(head);
+      this.#withoutBody = !hasBody(this.#request.method, status);
+      if (!this.#withoutBody && bytes !== undefined && promised === undefined)
+        headers.push(REPLY_HEADER.contentLength, String(bytes));
+      if (!this.#withoutBody && bytes !== undefined && promised !== undefined && promised !== bytes)
+        throw wrongLength(promised, bytes);
+      this.#promised = promised;
+      this.#addOurs(headers, bytes !== undefined);
+      this.#response.writeHead(status, headers);
+      return true;
+    } catch (error) {
+      if (!isOlError(error)) throw error;
+      this.#invocation?.cancel();
+      this.fail(error);
+      return false;
+    }
+  }
+
+  /** The reply cannot be finished. The missing end is what tells the client. */
+  #breakOff(): false {
+    if (this.#done()) return false;
+    this.#invocation?.cancel();
+    this.#response.destroy();
+    return false;
   }
 
   #answer({ status, message, headers }: ErrorReply): void {
     if (this.#done()) return;
     const body = Buffer.from(message.endsWith("\n") ? message : `${message}\n`);
-    const all = this.#headers(TEXT_TYPE);
+    const all = this.#headers(TEXT_TYPE, true);
     all.push(
       REPLY_HEADER.contentLength,
       String(body.length),
@@ -242,7 +330,7 @@ export class Exchange implements ReplySink {
   #answerEarly(status: number, headers: string[], body: Buffer): void {
     this.#response.shouldKeepAlive = false;
     this.#response.writeHead(status, headers);
-    if (this.#call.expectsContinue && this.#first === undefined) {
+    if (this.#call.expectsContinue && this.#heldBytes === 0 && (this.#body?.bytes ?? 0) === 0) {
       // It was never told to send its body.
       this.#response.end(body);
       return;
@@ -263,17 +351,23 @@ export class Exchange implements ReplySink {
     return headers["transfer-encoding"] === undefined && Number(headers["content-length"] ?? 0) === 0;
   }
 
-  #headers(type: string): string[] {
-    const headers = [
-      REPLY_HEADER.contentType,
-      type,
+  #headers(type: string, ended: boolean): string[] {
+    const headers = [REPLY_HEADER.contentType, type];
+    this.#addOurs(headers, ended);
+    return headers;
+  }
+
+  /** `ended` is whether the call is over. */
+  #addOurs(headers: string[], ended: boolean): void {
+    headers.push(
       REPLY_HEADER.invocationId,
       this.#call.invocationId,
       REPLY_HEADER.load,
       this.#host.loadText(),
-    ];
+    );
+    const phases = this.#invocation?.phases();
+    if (phases !== undefined) headers.push(REPLY_HEADER.timing, serverTiming(phases, ended));
     if (this.#host.draining) this.#response.shouldKeepAlive = false;
-    return headers;
   }
 
   /** Ends the exchange once; returns whether that had happened before. */

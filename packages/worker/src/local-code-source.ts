@@ -1,9 +1,17 @@
 import { randomBytes } from "node:crypto";
-import { lstatSync, renameSync } from "node:fs";
+import { lstatSync, renameSync, statSync } from "node:fs";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 
-import { fingerprintDirectory, parseReference, readLambdaConfig, snapshotDirectory } from "@ol/bundle";
+import {
+  fingerprintDirectory,
+  isLambdaName,
+  LAMBDA_CONFIG_FILE,
+  parseReference,
+  readLambdaConfig,
+  snapshotDirectory,
+} from "@ol/bundle";
 import { isOlError, type Logger, messageOf, silentLogger } from "@ol/common";
 import { type CodeSource, type LambdaCode, lambdaError } from "@ol/lambda";
 
@@ -30,6 +38,8 @@ export class LocalCodeSource implements CodeSource, AsyncDisposable {
   /** How many `resolve`s without `release` there are, by directory. */
   readonly #uses = new Map<string, number>();
   readonly #removing = new Set<Promise<void>>();
+  /** `min_instances` by lambda, and when the file that says so was changed. */
+  readonly #minInstances = new Map<string, { readonly changedMs: number; readonly count: number }>();
 
   /**
    * Empties codeDir, which a worker that was killed may have left full. The directory itself stays: the engine may
@@ -61,6 +71,18 @@ export class LocalCodeSource implements CodeSource, AsyncDisposable {
     return known(name, fingerprintDirectory(this.#directoryOf(name), { signal }));
   }
 
+  async kept(signal: AbortSignal): Promise<readonly string[]> {
+    const names: string[] = [];
+    for (const name of await readdir(this.#registryDir)) {
+      if (!isLambdaName(name)) continue;
+      // Reading is synchronous, and there may be a thousand of them.
+      await setImmediate();
+      signal.throwIfAborted();
+      if (this.#minInstancesOf(name) > 0) names.push(name);
+    }
+    return names;
+  }
+
   release({ dir }: LambdaCode): void {
     const uses = (this.#uses.get(dir) ?? 1) - 1;
     if (uses > 0) this.#uses.set(dir, uses);
@@ -70,6 +92,24 @@ export class LocalCodeSource implements CodeSource, AsyncDisposable {
   /** Settles when what was released is removed. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#removing);
+  }
+
+  /** What its ol.yaml says now; read only if it was changed since. */
+  #minInstancesOf(name: string): number {
+    const directory = join(this.#registryDir, name);
+    const file = statSync(join(directory, LAMBDA_CONFIG_FILE), { throwIfNoEntry: false });
+    if (file === undefined) return 0;
+    const known = this.#minInstances.get(name);
+    if (known?.changedMs === file.ctimeMs) return known.count;
+    let count = 0;
+    try {
+      count = readLambdaConfig(directory).minInstances ?? 0;
+    } catch (error) {
+      // Its author hears of the mistake with the first call.
+      if (!isOlError(error)) throw error;
+    }
+    this.#minInstances.set(name, { changedMs: file.ctimeMs, count });
+    return count;
   }
 
   #code(name: string, digest: string, dir: string, stamp: string): LambdaCode {

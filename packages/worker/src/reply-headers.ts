@@ -3,6 +3,7 @@ export const REPLY_HEADER = {
   invocationId: "X-OL-Invocation-Id",
   load: "X-OL-Load",
   notStarted: "X-OL-Not-Started",
+  timing: "Server-Timing",
   retryAfter: "Retry-After",
   contentType: "Content-Type",
   contentLength: "Content-Length",

@@ -59,3 +59,25 @@ const decoded = (text: string): string => {
     return text;
   }
 };
+
+/** Where an app is mounted, and what of the target is its own; undecoded. */
+export interface SplitTarget {
+  readonly mount: string;
+  readonly path: string;
+  readonly query: string;
+}
+
+/** Splits a target whose path is /run/NAME..., as `lambdaName` knows it. */
+export const splitTarget = (target: string): SplitTarget => {
+  const prefix = PREFIXES.find((start) => target.startsWith(start)) ?? "";
+  const mountEnd = prefix.length + segment(target, prefix.length).length;
+  const hash = target.indexOf("#", mountEnd);
+  const whole = hash < 0 ? target : target.slice(0, hash);
+  const mark = whole.indexOf("?", mountEnd);
+  const pathEnd = mark < 0 ? whole.length : mark;
+  return {
+    mount: target.slice(0, mountEnd),
+    path: whole.slice(mountEnd, pathEnd),
+    query: mark < 0 ? "" : whole.slice(mark + 1),
+  };
+};

@@ -9,6 +9,7 @@ import type { Express } from "express";
 import { errorReply } from "./error-reply.ts";
 import { workerError } from "./errors.ts";
 import { Exchange, type ExchangeHost, WorkerRequest, WorkerResponse } from "./exchange.ts";
+import { HttpTarget } from "./http-target.ts";
 import { listenAll } from "./listen.ts";
 import { OpenExchanges } from "./open-exchanges.ts";
 import { pages } from "./pages.ts";
@@ -163,7 +164,7 @@ export class Worker implements ExchangeHost, AsyncDisposable {
     try {
       const path = originForm(request.url ?? "", request.headers.host);
       const name = lambdaName(path);
-      if (name !== undefined) return this.#run(name, request, response, expectsContinue);
+      if (name !== undefined) return this.#run(name, path, request, response, expectsContinue);
       checkedHeaders(request.rawHeaders, true);
       if (expectsContinue) response.writeContinue();
       request.url = path;
@@ -174,7 +175,13 @@ export class Worker implements ExchangeHost, AsyncDisposable {
     }
   }
 
-  #run(name: string, request: WorkerRequest, response: WorkerResponse, expectsContinue: boolean): void {
+  #run(
+    name: string,
+    target: string,
+    request: WorkerRequest,
+    response: WorkerResponse,
+    expectsContinue: boolean,
+  ): void {
     const { headers } = request;
     const trusted = this.#trusted.some && this.#trusted.has(request.socket.remoteAddress);
     const rawHeaders = checkedHeaders(request.rawHeaders, trusted);
@@ -188,6 +195,8 @@ export class Worker implements ExchangeHost, AsyncDisposable {
           ? traceparent
           : this.#traceparents.next(),
       rawHeaders,
+      http: new HttpTarget(request, target),
+      waitMs: trusted ? waitMsOf(headers[HEADER.deadlineMs]) : undefined,
       expectsContinue,
     });
     if (asksAsync(headers["prefer"] as string | undefined))
@@ -222,6 +231,10 @@ export class Worker implements ExchangeHost, AsyncDisposable {
     socket.end(head + body, () => socket.destroy());
   }
 }
+
+/** X-OL-Deadline-Ms: how long the caller still waits. Undefined for what is no number of ms. */
+const waitMsOf = (value: string | readonly string[] | undefined): number | undefined =>
+  typeof value === "string" && /^[0-9]{1,9}$/u.test(value) ? Number(value) : undefined;
 
 const CLIENT_ERRORS: Readonly<Record<string, readonly [string, string]>> = {
   HPE_HEADER_OVERFLOW: ["431 Request Header Fields Too Large", "the request's header is too large"],

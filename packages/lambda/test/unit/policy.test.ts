@@ -4,8 +4,12 @@ import {
   desiredInstances,
   mayPipeline,
   nextMean,
+  nextTail,
   type PipelineSnapshot,
+  queueLimit,
   type ScaleSnapshot,
+  stuckAfterMs,
+  surplusInstances,
 } from "../../src/index.ts";
 
 const scale = (changes: Partial<ScaleSnapshot>): number =>
@@ -116,5 +120,94 @@ describe("the running mean", () => {
     expect(mean).toBe(100);
     for (let count = 0; count < 100; count += 1) mean = nextMean(mean, 1);
     expect(mean).toBeLessThan(8);
+  });
+});
+
+describe("how many instances a function should have where calls do not share them one by one", () => {
+  it("is one for each call that waits where none is reused, within slots and maximum", () => {
+    expect(scale({ oneShot: true, queued: 5, live: 0 })).toBe(5);
+    expect(scale({ oneShot: true, queued: 5, live: 3, starting: 3 })).toBe(5);
+    expect(scale({ oneShot: true, queued: 5, live: 0, freeSlots: 2 })).toBe(2);
+    expect(scale({ oneShot: true, queued: 50, live: 6, freeSlots: 50 })).toBe(8);
+    expect(scale({ oneShot: true, queued: 1, live: 3, starting: 2 })).toBe(3);
+  });
+
+  it("counts what one instance runs at once", () => {
+    expect(scale({ concurrency: 10, queued: 20, live: 0, meanRunMs: 1_000 })).toBe(2);
+    expect(scale({ concurrency: 10, queued: 20, live: 2, starting: 2, meanRunMs: 1_000 })).toBe(2);
+    expect(scale({ concurrency: 10, queued: 21, live: 2, starting: 2, meanRunMs: 1_000 })).toBe(3);
+  });
+});
+
+describe("how many idle instances are too many", () => {
+  const surplus = (idleMs: readonly number[], live: number = idleMs.length, min = 0): number =>
+    surplusInstances({ idleMs, live, min, surplusMs: 60, lastMs: 600 });
+
+  it("is none that was used a while ago", () => {
+    expect(surplus([59, 59, 59])).toBe(0);
+  });
+
+  it("is all that were not, but for one", () => {
+    expect(surplus([100, 100, 10])).toBe(2);
+    expect(surplus([100, 100, 100])).toBe(2);
+    // A busy one is the one that stays.
+    expect(surplus([100, 100], 3)).toBe(2);
+  });
+
+  it("is the last one too after a longer time", () => {
+    expect(surplus([600])).toBe(1);
+    expect(surplus([599])).toBe(0);
+  });
+
+  it("leaves those that are to be kept", () => {
+    expect(surplus([700, 700, 700], 3, 2)).toBe(1);
+    expect(surplus([700, 700], 2, 2)).toBe(0);
+    expect(surplus([700], 1, 2)).toBe(0);
+  });
+});
+
+describe("the tail of run times", () => {
+  it("is above nineteen in twenty of them", () => {
+    // Numbers from 0 to 1 in an order that is as good as random: the golden ratio's multiples.
+    let tail: number | undefined;
+    let above = 0;
+    for (let at = 1; at <= 4_000; at += 1) {
+      const runMs = 10 + 90 * ((at * 0.618_033_988_749_895) % 1);
+      if (at > 1_000 && runMs > (tail as number)) above += 1;
+      tail = nextTail(tail, runMs);
+    }
+    expect(above / 3_000).toBeGreaterThan(0.03);
+    expect(above / 3_000).toBeLessThan(0.07);
+  });
+
+  it("decides with the mean from when on a call is stuck", () => {
+    expect(stuckAfterMs(undefined, 10)).toBe(Number.POSITIVE_INFINITY);
+    expect(stuckAfterMs({ meanMs: 1, tailMs: 2 }, 3)).toBe(10);
+    expect(stuckAfterMs({ meanMs: 1, tailMs: 100 }, 3)).toBe(200);
+    expect(stuckAfterMs({ meanMs: 0.1, tailMs: 0.2 }, 30)).toBe(30);
+  });
+});
+
+describe("whether one more call may wait", () => {
+  it("is decided by the function's own limit first, then by what is left over to all others", () => {
+    expect(queueLimit({ own: 0, ownMax: 0, all: 0, allMax: 10 })).toBe("function");
+    expect(queueLimit({ own: 4, ownMax: 10, all: 4, allMax: 10 })).toBeUndefined();
+    expect(queueLimit({ own: 5, ownMax: 10, all: 5, allMax: 10 })).toBe("worker");
+    expect(queueLimit({ own: 0, ownMax: 10, all: 9, allMax: 10 })).toBeUndefined();
+    expect(queueLimit({ own: 0, ownMax: 10, all: 10, allMax: 10 })).toBe("worker");
+  });
+
+  it("always leaves room to one that has nothing waiting, however many others have as much as they may", () => {
+    const own = new Map<string, number>();
+    let all = 0;
+    for (let round = 0; round < 10_000; round += 1)
+      for (const name of ["a", "b", "c", "d", "e"]) {
+        const mine = own.get(name) ?? 0;
+        if (queueLimit({ own: mine, ownMax: 1_000, all, allMax: 600 }) !== undefined) continue;
+        own.set(name, mine + 1);
+        all += 1;
+      }
+    expect([...own.values()]).toEqual([100, 100, 100, 100, 100]);
+    expect(queueLimit({ own: 0, ownMax: 1_000, all, allMax: 600 })).toBeUndefined();
   });
 });

@@ -1,0 +1,73 @@
+import { describe, expect, it, vi } from "vitest";
+
+import { makeRig, resultOf } from "../harness.ts";
+
+const sleeps = (ms: number) => ({ call: () => new Promise((resolve) => setTimeout(() => resolve(1), ms)) });
+
+describe("between functions", () => {
+  it("a hot one leaves room in the worker's queue to every other", async () => {
+    const never = { call: () => new Promise(() => undefined) };
+    const names = ["b", "c", "d"];
+    const rig = makeRig({ code: { hot: never, b: never, c: never, d: never }, maxQueued: 100, slots: 1 });
+    const waiting = Array.from({ length: 200 }, () => rig.call("hot"));
+    await vi.waitFor(() => expect(rig.manager.stats().running).toBe(1));
+    const refused = waiting.filter(({ sink }) => sink.outcomes > 0);
+    expect(refused.length).toBeGreaterThanOrEqual(149);
+    expect(resultOf(await (refused[0] as (typeof refused)[0]).outcome)).toBe("OL_LAMBDA_WORKER_FULL");
+    for (const name of names) {
+      const own = Array.from({ length: 5 }, () => rig.call(name));
+      expect(own.filter(({ sink }) => sink.outcomes > 0)).toEqual([]);
+    }
+  });
+
+  it("slots go round: a quick call waits for one slow call, not for all that wait", async () => {
+    const rig = makeRig({ code: { hot: sleeps(20), cold: sleeps(1) }, slots: 2 });
+    const hot = Array.from({ length: 40 }, () => rig.result("hot"));
+    await vi.waitFor(() => expect(rig.manager.stats().running).toBe(2));
+    const order: string[] = [];
+    void Promise.all(hot).then(() => order.push("hot"));
+    const cold = Array.from({ length: 5 }, () => rig.result("cold"));
+    await Promise.all(cold);
+    expect(order).toEqual([]);
+    const left = rig.manager.stats().functions.find(({ name }) => name === "hot");
+    expect(left?.queued).toBeGreaterThan(15);
+    expect(await Promise.all(hot)).toEqual(Array(40).fill("1"));
+  });
+});
+
+describe("a call's own deadline", () => {
+  it("refuses it when it is over, though others wait longer, and never runs it", async () => {
+    const seen: unknown[] = [];
+    const call = (event: Buffer): Promise<unknown> => {
+      seen.push(JSON.parse(event.toString()));
+      return new Promise((resolve) => setTimeout(() => resolve(1), 60));
+    };
+    const rig = makeRig({ code: { a: { call } }, slots: 1 });
+    const first = rig.result("a", "first");
+    await vi.waitFor(() => expect(seen).toEqual(["first"]));
+    const patient = rig.result("a", "patient");
+    const hasty = rig.call("a", "hasty", 15);
+    expect(resultOf(await hasty.outcome)).toBe("OL_LAMBDA_QUEUE_TIMEOUT");
+    expect(hasty.invocation.started).toBe(false);
+    expect([await first, await patient]).toEqual(["1", "1"]);
+    expect(seen).toEqual(["first", "patient"]);
+  });
+
+  it("counts at the moment when a sandbox is free, to the millisecond", async () => {
+    const seen: unknown[] = [];
+    const call = (event: Buffer): unknown => {
+      seen.push(JSON.parse(event.toString()));
+      // Nothing else of this process runs meanwhile, timers included.
+      const endMs = performance.now() + 30;
+      while (performance.now() < endMs);
+      return 1;
+    };
+    const rig = makeRig({ code: { a: { call } }, slots: 1 });
+    await rig.result("a", "warm");
+    const first = rig.result("a", "first");
+    const late = rig.call("a", "late", 20);
+    expect(await first).toBe("1");
+    expect(resultOf(await late.outcome)).toBe("OL_LAMBDA_QUEUE_TIMEOUT");
+    expect(seen).toEqual(["warm", "first"]);
+  });
+});

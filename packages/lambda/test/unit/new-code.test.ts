@@ -1,0 +1,148 @@
+import { deferred } from "@ol/common";
+import { bundleError } from "@ol/bundle";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+
+import { makeRig, type Rig } from "../harness.ts";
+
+const answers = (value: unknown) => ({ call: () => value });
+const broken = {
+  load: () => {
+    throw new Error('File "/handler/f.py", line 1\nSyntaxError: invalid syntax');
+  },
+  call: () => 1,
+};
+
+const holdClock = (): void => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  onTestFinished(() => void vi.useRealTimers());
+};
+
+const statsOf = (rig: Rig) => rig.manager.stats().functions[0];
+
+describe("new code beside code that works", () => {
+  it("that cannot be loaded leaves the old serving, and says so", async () => {
+    const rig = makeRig({ code: { old: answers("old"), broken }, registryCacheMs: 0 });
+    rig.source.lambdas.set("a", { dir: "old" });
+    expect(await rig.result("a")).toBe('"old"');
+    rig.source.lambdas.set("a", { dir: "broken" });
+    for (let call = 0; call < 5; call += 1) expect(await rig.result("a")).toBe('"old"');
+    expect(statsOf(rig)).toMatchObject({ code: "good", digest: "old" });
+    expect(statsOf(rig)?.fault).toContain("SyntaxError: invalid syntax");
+    expect(rig.created()).toBe(2);
+    expect(rig.source.held.get("broken")).toBe(0);
+  });
+
+  it("with a mistake in ol.yaml leaves the old serving, and is read once", async () => {
+    const rig = makeRig({ code: { old: answers("old"), mended: answers("mended") }, registryCacheMs: 0 });
+    rig.source.lambdas.set("a", { dir: "old" });
+    expect(await rig.result("a")).toBe('"old"');
+    rig.source.lambdas.set("a", bundleError("OL_BUNDLE_BAD_CONFIG", "ol.yaml:3: limit: is not a known key"));
+    expect(await rig.result("a")).toBe('"old"');
+    expect(statsOf(rig)?.fault).toBe("ol.yaml:3: limit: is not a known key");
+    rig.source.lambdas.set("a", { dir: "mended" });
+    expect(await rig.result("a")).toBe('"mended"');
+    expect(statsOf(rig)?.fault).toBeUndefined();
+  });
+
+  it("that was broken and is mended is used", async () => {
+    const rig = makeRig({ code: { old: answers("old"), broken, mended: answers("mended") }, registryCacheMs: 0 });
+    rig.source.lambdas.set("a", { dir: "old" });
+    await rig.result("a");
+    rig.source.lambdas.set("a", { dir: "broken" });
+    expect(await rig.result("a")).toBe('"old"');
+    rig.source.lambdas.set("a", { dir: "mended" });
+    expect(await rig.result("a")).toBe('"mended"');
+    expect(statsOf(rig)).toMatchObject({ code: "good", digest: "mended", fault: undefined });
+    await vi.waitFor(() => expect(rig.pool.stats().sandboxes).toBe(1));
+    expect([...rig.source.held]).toEqual([
+      ["old", 0],
+      ["broken", 0],
+      ["mended", 1],
+    ]);
+  });
+
+  it("that is broken is not tried again for each call, but after a minute", async () => {
+    holdClock();
+    const load = vi.fn<() => void>(broken.load);
+    const rig = makeRig({ code: { old: answers("old"), bad: { load, call: () => 1 } }, registryCacheMs: 0 });
+    rig.source.lambdas.set("a", { dir: "old" });
+    await rig.result("a");
+    rig.source.lambdas.set("a", { dir: "bad" });
+    for (let call = 0; call < 20; call += 1) {
+      expect(await rig.result("a")).toBe('"old"');
+      vi.advanceTimersByTime(100);
+    }
+    expect(load).toHaveBeenCalledTimes(1);
+    vi.advanceTimersByTime(60_000);
+    for (let call = 0; call < 3; call += 1) expect(await rig.result("a")).toBe('"old"');
+    expect(load).toHaveBeenCalledTimes(2);
+  });
+
+  it("changed back to what runs leaves that running", async () => {
+    const rig = makeRig({ code: { old: answers("old"), broken }, registryCacheMs: 0 });
+    rig.source.lambdas.set("a", { dir: "old" });
+    await rig.result("a");
+    rig.source.lambdas.set("a", { dir: "broken" });
+    await rig.result("a");
+    rig.source.lambdas.set("a", { dir: "old" });
+    expect(await rig.result("a")).toBe('"old"');
+    expect(statsOf(rig)?.fault).toBeUndefined();
+    expect(rig.created()).toBe(2);
+  });
+
+  it("that loads slowly is waited for, but not longer than two seconds", async () => {
+    const held = deferred<void>();
+    const slow = { load: () => held.promise, call: () => "new" };
+    const rig = makeRig({ code: { old: answers("old"), slow }, registryCacheMs: 0, queueTimeoutMs: 20_000 });
+    rig.source.lambdas.set("a", { dir: "old" });
+    await rig.result("a");
+    rig.source.lambdas.set("a", { dir: "slow" });
+    const startedMs = performance.now();
+    expect(await rig.result("a")).toBe('"old"');
+    expect(performance.now() - startedMs).toBeGreaterThan(1_900);
+    expect(await rig.result("a")).toBe('"old"');
+    held.resolve();
+    await vi.waitFor(async () => expect(await rig.result("a")).toBe('"new"'));
+  });
+
+  it("gets memory from the old when there is none left, and no call is lost", async () => {
+    const rig = makeRig({ code: { old: answers("old"), fresh: answers("new") }, memoryMb: 50, registryCacheMs: 100 });
+    rig.source.lambdas.set("a", { dir: "old" });
+    await rig.result("a");
+    rig.source.lambdas.set("a", { dir: "fresh" });
+    const results: string[] = [];
+    const endMs = performance.now() + 1_000;
+    const client = async (): Promise<void> => {
+      while (performance.now() < endMs) results.push(await rig.result("a"));
+    };
+    await Promise.all([client(), client(), client()]);
+    expect(new Set(results)).toEqual(new Set(['"old"', '"new"']));
+    expect(results.slice(results.indexOf('"new"'))).not.toContain('"old"');
+  });
+
+  it("under load takes over without a failed call, and no call sees the old again", async () => {
+    const code = Object.fromEntries(Array.from({ length: 6 }, (_, at) => [`v${at}`, answers(at)]));
+    const rig = makeRig({ code, registryCacheMs: 50 });
+    rig.source.lambdas.set("a", { dir: "v0" });
+    let over = false;
+    const seen: number[][] = [];
+    const client = async (): Promise<void> => {
+      const own: number[] = [];
+      seen.push(own);
+      while (!over) own.push(Number(await rig.result("a")));
+    };
+    const clients = Array.from({ length: 8 }, client);
+    for (let at = 1; at < 6; at += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      rig.source.lambdas.set("a", { dir: `v${at}` });
+    }
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    over = true;
+    await Promise.all(clients);
+    for (const own of seen) {
+      expect(own).toEqual(own.toSorted((one, other) => one - other));
+      expect(own.at(-1)).toBe(5);
+    }
+    await vi.waitFor(() => expect([...rig.source.held.values()]).toEqual([0, 0, 0, 0, 0, 1]));
+  });
+});
