@@ -71,6 +71,7 @@ const slowerTimers = (slowness: number): ConnectionTimers => ({
   partialFrameMs: DEFAULT_CONNECTION_TIMERS.partialFrameMs * slowness,
   writeStallMs: DEFAULT_CONNECTION_TIMERS.writeStallMs * slowness,
   resetMs: DEFAULT_CONNECTION_TIMERS.resetMs * slowness,
+  graceMs: DEFAULT_CONNECTION_TIMERS.graceMs * slowness,
 });
 
 /** Runs one case, and checks besides that its sandboxes' events are in order and nothing of them is left. */
