@@ -179,6 +179,21 @@ export const HTTP_CASES: readonly ConformanceCase[] = [
     },
   },
   {
+    title: "asks for the body of a request to a paused sandbox once it runs again",
+    run: async (pool) => {
+      const sandbox = await pool.acquire(specOf("asgi"));
+      assert.equal(await answerOf(sandbox, "/sleep?0"), "slept");
+      assert.equal(await sandbox.pause(), true);
+      const exchange = new SlowExchange(sandbox, requestOf("/lines", "", { bodyFollows: true }));
+      assert.equal(exchange.writeAll(PIECE, PIECE.length), 0);
+      await exchange.write("awake\n");
+      assert.equal(sandbox.state, "ready");
+      exchange.endBody();
+      await exchange.until(() => exchange.over);
+      assert.equal(exchange.text, "AWAKE\n");
+    },
+  },
+  {
     title: "runs the requests of an asgi app at the same time",
     run: async (pool) => {
       const sandbox = await pool.acquire(specOf("asgi"));
