@@ -116,10 +116,22 @@ export const SANDBOX_ERRORS = {
     about:
       "The sandbox broke the wire protocol (something in it wrote to the runtime's socket); it was destroyed.",
   },
+  OL_SANDBOX_BAD_REPLY: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "The lambda's reply cannot be sent as HTTP: its status is not from 200 to 599, a header field's name or value has characters that HTTP does not allow, there are more than 255 fields, or it is no app and has a status; the message says which. The sandbox lives on.",
+  },
+  OL_SANDBOX_APP_FAILED: {
+    causedBy: "user",
+    status: 500,
+    about: "The app failed after it had begun its reply, which is broken off. The sandbox lives on.",
+  },
   OL_SANDBOX_HEADERS_TOO_LARGE: {
     causedBy: "user",
     status: 431,
-    about: "The request has more header fields, or longer ones, than a call can carry (64 KiB, 253 fields).",
+    about:
+      "The request has more header fields, or longer ones, than a call can carry (64 KiB, 253 fields; 248 if it is for an app).",
   },
   OL_SANDBOX_CANCELLED: {
     causedBy: "user",

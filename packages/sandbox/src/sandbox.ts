@@ -4,7 +4,7 @@ import { within } from "./deadline.ts";
 import type { EngineSandbox, SandboxExit, SandboxSpec } from "./engine.ts";
 import { sandboxError } from "./errors.ts";
 import { exitError } from "./exit-error.ts";
-import type { Call, CallFailure, CallHandle, ReplySink } from "./frames/call.ts";
+import type { Call, CallFailure, CallHandle, CodeKind, ReplyHead, ReplySink } from "./frames/call.ts";
 import type { ConnectionTimers } from "./frames/connection-options.ts";
 import { GuestConnection } from "./frames/connection.ts";
 import { HeldCalls } from "./held-calls.ts";
@@ -24,9 +24,14 @@ export type SandboxState =
   | "destroying"
   | "destroyed";
 
-/** A function's whole reply. With a failure the body is JSON {type, message}, else the result's JSON. */
+/**
+ * A whole reply. With a failure the body is JSON {type, message}, else a function's result as JSON, or what an app
+ * answered.
+ */
 export interface Reply {
   readonly failure: CallFailure | undefined;
+  /** There if an app replied. */
+  readonly head: ReplyHead | undefined;
   readonly body: Buffer;
 }
 
@@ -66,6 +71,8 @@ export interface SandboxObserver {
  * comes late, and whoever called is told only once.
  */
 const END_MS = 6_000;
+
+const IGNORE = (): void => undefined;
 
 /** One running sandbox: takes calls until it is destroyed, by its owner or because it broke. */
 export class Sandbox implements AsyncDisposable {
@@ -135,7 +142,12 @@ export class Sandbox implements AsyncDisposable {
     return this.#connection.inFlight + this.#held.size;
   }
 
-  /** How many calls it takes at once: one runs, the others wait in it. 1 until it has greeted. */
+  /** What its code is; undefined until it is loaded. */
+  get kind(): CodeKind | undefined {
+    return this.#connection.kind;
+  }
+
+  /** How many calls it takes at once: one runs and the others wait in it, or of an ASGI app all run. 1 until it has greeted. */
   get streams(): number {
     return this.#connection.streams;
   }
@@ -156,7 +168,7 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /**
-   * Runs a call; calls of one sandbox run one after the other. All errors come to the sink, none is thrown, and
+   * Runs a call; calls of one sandbox run one after the other, those of an ASGI app at once. All errors come to the sink, none is thrown, and
    * the sink hears nothing before this has returned. After a failed import the error is that one, otherwise after
    * the sandbox's end OL_SANDBOX_DESTROYED. A paused sandbox is resumed first.
    */
@@ -174,19 +186,26 @@ export class Sandbox implements AsyncDisposable {
     queueMicrotask(() => {
       if (wanted) sink.fail(error);
     });
-    return { resume: () => undefined, abandon: () => void (wanted = false) };
+    const drop = (): void => void (wanted = false);
+    return { resume: IGNORE, abandon: drop, cancel: drop, write: () => true, endBody: IGNORE };
   }
 
-  /** Runs a call and collects its reply; rejects with what the sink of `invoke` would hear. */
+  /**
+   * Runs a call whose body is there in full and collects its reply; rejects with what the sink of `invoke` would hear.
+   */
   call(call: Call): Promise<Reply> {
     return new Promise((resolve, reject) => {
       let failure: CallFailure | undefined;
+      let head: ReplyHead | undefined;
       const parts: Buffer[] = [];
       this.invoke(call, {
-        whole: (failure, body) => resolve({ failure, body }),
-        start: (kind) => void (failure = kind),
+        whole: (failure, body, head) => resolve({ failure, head, body }),
+        start: (itsFailure, itsHead) => {
+          failure = itsFailure;
+          head = itsHead;
+        },
         chunk: (data) => parts.push(data) > 0,
-        end: () => resolve({ failure, body: Buffer.concat(parts) }),
+        end: () => resolve({ failure, head, body: Buffer.concat(parts) }),
         fail: reject,
       });
     });

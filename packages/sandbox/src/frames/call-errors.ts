@@ -29,3 +29,9 @@ export const resetError = (code: number): OlError =>
   sandboxError("OL_SANDBOX_PROTOCOL", `The sandbox gave up on the call (reset ${code}).`, {
     details: { reset: code },
   });
+
+/** What a call hears whose app gave up on it, as it does when it fails after it began its reply. */
+export const appFailedError = (code: number): OlError =>
+  sandboxError("OL_SANDBOX_APP_FAILED", "The app failed in the middle of its reply.", {
+    details: { reset: code },
+  });

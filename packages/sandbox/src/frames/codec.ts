@@ -112,11 +112,17 @@ export const encodeUint32 = (value: number): Buffer => {
   return body;
 };
 
-/** Reads meta into name, value, name, value ... Throws FrameViolation when it is not pairs, or too many. */
-export const decodeMeta = (meta: Buffer): string[] => {
+/** Reads meta into name, value, name, value ... Throws FrameViolation when it is not pairs. */
+export const splitMeta = (meta: Buffer): string[] => {
   if (meta.length === 0) return [];
   const strings = meta.toString("latin1").split("\0");
   if (strings.length % 2 !== 0) throw new FrameViolation("meta that does not consist of pairs");
+  return strings;
+};
+
+/** As `splitMeta`; throws FrameViolation when it is too many pairs, too. */
+export const decodeMeta = (meta: Buffer): string[] => {
+  const strings = splitMeta(meta);
   if (strings.length > 2 * MAX_META_PAIRS)
     throw new FrameViolation(`meta with more than ${MAX_META_PAIRS} pairs`);
   return strings;

@@ -10,24 +10,30 @@ export interface ConnectionTimers {
   readonly writeStallMs: number;
   /** Until its last frame for a stream that we reset. */
   readonly resetMs: number;
+  /** For the calls that run beside one that ran over its time limit. */
+  readonly graceMs: number;
 }
 
 /**
- * An innocent guest needs a thousandth of these. HELLO comes before any code of a lambda runs, so that patience with it
- * costs nothing, and a machine with many more processes than CPUs needs some.
+ * An innocent guest needs a thousandth of these; `graceMs` is its calls' own time. HELLO comes before any code of a
+ * lambda runs, so that patience with it costs nothing, and a machine with many more processes than CPUs needs some.
  */
 export const DEFAULT_CONNECTION_TIMERS: ConnectionTimers = {
   helloMs: 10_000,
   partialFrameMs: 2_000,
   writeStallMs: 2_000,
   resetMs: 1_000,
+  graceMs: 5_000,
 };
 
 /** Whoever owns a connection; none of these is called before the connection's constructor has returned. */
 export interface ConnectionOwner {
   /** The code is loaded; calls run. */
   ready(): void;
-  /** A call ran over its limit: no new ones are taken, and `ended` follows within `resetMs`. */
+  /**
+   * A call ran over its limit: no new ones are taken, and `ended` follows within `resetMs`, or `graceMs` where others
+   * run beside it.
+   */
   retiring(error: OlError): void;
   /**
    * The connection is over, once. With an error every open call has heard it already. Without one the guest's side

@@ -1,4 +1,4 @@
-import type { CallFailure } from "./call.ts";
+import type { CodeKind } from "./call.ts";
 import { DEFAULT_WINDOW, FrameViolation, decodeMeta, metaField } from "./codec.ts";
 
 /** What a guest says of itself in its HELLO. */
@@ -31,17 +31,13 @@ const readCount = (fields: readonly string[], name: string, fallback: number | u
   return Number(text);
 };
 
-const FAILURES: ReadonlySet<string | undefined> = new Set<CallFailure>([
-  "bad-input",
-  "exception",
-  "bad-output",
-]);
+const KINDS: ReadonlySet<string> = new Set<CodeKind>(["function", "wsgi", "asgi"]);
 
-/** The failure that a REPLY's meta names, undefined for none, null for one that does not exist. */
-export const readFailure = (meta: Buffer): CallFailure | undefined | null => {
-  const error = metaField(decodeMeta(meta), ":error");
-  if (error === undefined) return undefined;
-  return FAILURES.has(error) ? (error as CallFailure) : null;
+/** What the code is, of the EVENT `ready`; throws FrameViolation if it is nothing that there is. */
+export const readKind = (meta: Buffer): CodeKind => {
+  const kind = metaField(decodeMeta(meta), ":kind") ?? "function";
+  if (!KINDS.has(kind)) throw new FrameViolation("code of an unknown kind");
+  return kind as CodeKind;
 };
 
 /** An EVENT's name; "" if it has none, which is as good as an unknown one. */

@@ -7,6 +7,7 @@ import { SandboxPool } from "../pool.ts";
 import type { Sandbox } from "../sandbox.ts";
 import { CALL_CASES } from "./conformance-calls.ts";
 import { allowSlowness } from "./conformance-kit.ts";
+import { HTTP_CASES } from "./conformance-http.ts";
 import { LIFE_CASES } from "./conformance-life.ts";
 import { PAUSE_CASES } from "./conformance-pause.ts";
 import { ZYGOTE_CASES } from "./conformance-zygotes.ts";
@@ -41,6 +42,9 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [...CALL_CASES, ...
 /** What an engine with `createZygote` must show besides. */
 export const CONFORMANCE_ZYGOTE_CASES: readonly ConformanceCase[] = ZYGOTE_CASES;
 
+/** What an engine must show besides whose guests run web apps. */
+export const CONFORMANCE_HTTP_CASES: readonly ConformanceCase[] = HTTP_CASES;
+
 const CASE_TIMEOUT_MS = 60_000;
 /** For the engine to make a sandbox, and for a paused one to get its memory back. */
 const MAKE_MS = 10_000;
@@ -49,6 +53,8 @@ const MAKE_MS = 10_000;
 export interface ConformanceOptions {
   /** Those behaviours too that an engine with `createZygote` must show. */
   readonly zygotes?: boolean;
+  /** Those too that an engine must show whose guests run web apps. */
+  readonly http?: boolean;
   /** How many times longer everything may take than on a machine of our days; default 1. An emulated one needs it. */
   readonly slowness?: number;
 }
@@ -58,10 +64,15 @@ export const describeEngineConformance = (
   name: string,
   makeEngine: () => SandboxEngine | Promise<SandboxEngine>,
   { describe, it }: TestFunctions,
-  { zygotes = false, slowness = 1 }: ConformanceOptions = {},
+  { zygotes = false, http = false, slowness = 1 }: ConformanceOptions = {},
 ): void => {
   describe(`the ${name} engine`, () => {
-    for (const each of [...CONFORMANCE_CASES, ...(zygotes ? CONFORMANCE_ZYGOTE_CASES : [])])
+    const cases = [
+      ...CONFORMANCE_CASES,
+      ...(zygotes ? CONFORMANCE_ZYGOTE_CASES : []),
+      ...(http ? CONFORMANCE_HTTP_CASES : []),
+    ];
+    for (const each of cases)
       it(each.title, () => runConformanceCase(each, makeEngine, slowness), CASE_TIMEOUT_MS * slowness);
   });
 };
@@ -71,6 +82,7 @@ const slowerTimers = (slowness: number): ConnectionTimers => ({
   partialFrameMs: DEFAULT_CONNECTION_TIMERS.partialFrameMs * slowness,
   writeStallMs: DEFAULT_CONNECTION_TIMERS.writeStallMs * slowness,
   resetMs: DEFAULT_CONNECTION_TIMERS.resetMs * slowness,
+  graceMs: DEFAULT_CONNECTION_TIMERS.graceMs * slowness,
 });
 
 /** Runs one case, and checks besides that its sandboxes' events are in order and nothing of them is left. */

@@ -3,24 +3,16 @@ import type { Duplex } from "node:stream";
 import { messageOf } from "@ol/common";
 
 import type { SandboxExit } from "../engine.ts";
-import {
-  DEFAULT_WINDOW,
-  EMPTY,
-  END,
-  FRAME,
-  RESET_CODE,
-  decodeMeta,
-  encodeUint32,
-  metaField,
-  writeFrame,
-} from "../frames/codec.ts";
+import type { CodeKind } from "../frames/call.ts";
+import { DEFAULT_WINDOW, EMPTY, END, FRAME, RESET_CODE, decodeMeta, writeFrame } from "../frames/codec.ts";
 import { type FrameHandler, FrameReader } from "../frames/reader.ts";
+import { FakeAppReply, FakeCall, type FakeReply, type FakeRequest } from "./fake-call.ts";
 
 /** What a fake lambda sees besides its event. */
 export interface FakeContext {
   readonly invocationId: string;
   readonly timeoutMs: number;
-  /** Fields of the CALL frame as they came: name, value, ... */
+  /** Fields of the frame that opened the call, as they came: name, value, ... */
   readonly fields: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
   /** Kept between the calls of one sandbox. */
@@ -41,30 +33,36 @@ export interface FakeContext {
  */
 export type FakeFunction = (event: Buffer, context: FakeContext) => unknown;
 
-/** Code for fake sandboxes. */
-export interface FakeCode {
+/**
+ * A fake web app. What it throws before its reply has begun becomes an `exception`, what it throws later breaks the reply
+ * off.
+ */
+export type FakeApp = (request: FakeRequest, reply: FakeReply, context: FakeContext) => unknown;
+
+interface FakeLoad {
   /** Runs before `ready`; what it throws is the import error. */
   readonly load?: (context: Pick<FakeContext, "environment" | "exit" | "connection">) => unknown;
-  readonly call: FakeFunction;
 }
+
+/** Code for fake sandboxes. */
+export type FakeCode =
+  | (FakeLoad & { readonly kind?: "function"; readonly call: FakeFunction })
+  | (FakeLoad & { readonly kind: "wsgi" | "asgi"; readonly app: FakeApp });
 
 /** Thrown by a fake lambda whose result is to count as not JSON-able. */
 export class FakeBadOutput extends Error {}
+
+const failureBody = (error: unknown): Buffer => {
+  const type = error instanceof Error ? error.name : typeof error;
+  return Buffer.from(JSON.stringify({ type, message: messageOf(error) }));
+};
 
 const kindOf = (error: unknown): string => {
   if (error instanceof FakeBadOutput) return "bad-output";
   return error instanceof SyntaxError ? "bad-input" : "exception";
 };
 
-interface Waiting {
-  readonly id: number;
-  readonly fields: readonly string[];
-  readonly parts: Buffer[];
-  readonly stop: AbortController;
-  complete: boolean;
-}
-
-/** A guest runtime in this process: speaks frames, runs one call after the other, as the Python one does. */
+/** A guest runtime in this process: speaks frames, runs its calls one after the other or all at once, as the Python one does. */
 export class FakeGuest implements FrameHandler {
   readonly #connection: Duplex;
   readonly #code: FakeCode;
@@ -72,12 +70,11 @@ export class FakeGuest implements FrameHandler {
   readonly #exit: (exit: SandboxExit) => void;
   readonly #reader: FrameReader = new FrameReader(this);
   readonly #state: Record<string, unknown> = {};
-  readonly #calls = new Map<number, Waiting>();
-  readonly #credit = new Map<number, number>();
-  readonly #credited: (() => void)[] = [];
-  #current: Waiting | undefined;
-  #currentEnds = false;
-  #running = true;
+  /** Those that are not over, in the order in which they came. */
+  readonly #calls = new Map<number, FakeCall>();
+  #current: FakeCall | undefined;
+  #currentFlags = 0;
+  #loaded = false;
   /** What it wrote while it was frozen; undefined while it is not. */
   #unwritten: (() => void)[] | undefined;
 
@@ -94,7 +91,8 @@ export class FakeGuest implements FrameHandler {
     connection.on("data", (chunk: Buffer) => this.#reader.push(chunk));
     connection.on("error", () => undefined);
     connection.on("close", () => this.stop());
-    this.#write(FRAME.hello, 0, 0, `:v\x001\0:window\0${DEFAULT_WINDOW}\0:streams\x0016\0:runtime\0fake`);
+    const window = `:window\0${DEFAULT_WINDOW}`;
+    this.#write(FRAME.hello, 0, 0, `:v\x001\0${window}\0:streams\x0016\0:kinds\0call http\0:runtime\0fake`);
     void this.#load();
   }
 
@@ -114,52 +112,60 @@ export class FakeGuest implements FrameHandler {
   /** Does and says nothing more. */
   stop(): void {
     this.#reader.stop();
-    for (const call of this.#calls.values()) call.stop.abort();
-    for (const wake of this.#credited.splice(0)) wake();
+    for (const call of this.#calls.values()) call.stop(0);
   }
 
   frame(type: number, flags: number, id: number, meta: Buffer, body: Buffer, left: number): void {
     this.#current = undefined;
-    if (type === FRAME.call) {
-      const fields = decodeMeta(meta);
-      this.#current = { id, fields, parts: [], stop: new AbortController(), complete: false };
+    this.#currentFlags = flags;
+    if (type === FRAME.call || type === FRAME.http) {
+      this.#current = new FakeCall(id, decodeMeta(meta), type === FRAME.http, this.#write);
       this.#calls.set(id, this.#current);
-      this.#credit.set(id, DEFAULT_WINDOW);
     } else if (type === FRAME.window) {
-      this.#credit.set(id, (this.#credit.get(id) ?? 0) + body.readUInt32BE());
-      for (const wake of this.#credited.splice(0)) wake();
+      this.#calls.get(id)?.credit(body.readUInt32BE());
     } else if (type === FRAME.reset) {
-      if (body.readUInt32BE() === RESET_CODE.refused) this.#giveBack(id);
-      else this.#calls.get(id)?.stop.abort();
+      this.#reset(this.#calls.get(id), body.readUInt32BE());
     } else if (type === FRAME.ping) {
       this.#write(FRAME.ping, END, 0, "", body);
     }
     if (type === FRAME.data) this.#current = this.#calls.get(id);
-    this.#currentEnds = flags === END;
-    this.#take(body, left);
+    this.#take(body, left, type === FRAME.data);
   }
 
   more(data: Buffer, left: number): void {
-    this.#take(data, left);
+    // Only DATA comes in pieces.
+    this.#take(data, left, true);
   }
 
-  #take(data: Buffer, left: number): void {
+  #take(data: Buffer, left: number, inData: boolean): void {
     const call = this.#current;
     if (call === undefined) return;
-    call.parts.push(data);
+    call.take(data, inData);
     if (left > 0) return;
-    call.complete = this.#currentEnds;
-    if (!call.complete && data.length > 0)
-      this.#write(FRAME.window, 0, call.id, "", encodeUint32(data.length));
-    void this.#next();
+    call.taken(this.#currentFlags === END);
+    // An app takes what has come when it wants it.
+    if (!this.#isApp(call)) call.giveCredit();
+    this.#runNext();
   }
 
-  /** The first one that is complete runs, or is about to. */
-  #giveBack(id: number): void {
-    const [first] = this.#calls.keys();
-    if (id === first || !this.#calls.delete(id)) return;
-    this.#credit.delete(id);
-    this.#write(FRAME.reset, 0, id, "", encodeUint32(RESET_CODE.refused));
+  #isApp(call: FakeCall): boolean {
+    return call.http && this.#kind !== "function";
+  }
+
+  get #kind(): CodeKind {
+    return this.#code.kind ?? "function";
+  }
+
+  /** Of a call that has begun the code decides when it is over; that it was asked back it need not know. */
+  #reset(call: FakeCall | undefined, code: number): void {
+    if (call === undefined) return;
+    if (!call.begun) {
+      this.#calls.delete(call.id);
+      call.sendReset(code);
+      this.#runNext();
+    } else if (code !== RESET_CODE.refused) {
+      call.stop(code);
+    }
   }
 
   async #load(): Promise<void> {
@@ -170,67 +176,80 @@ export class FakeGuest implements FrameHandler {
       this.#write(FRAME.event, 0, 0, ":event\0import-error", Buffer.from(messageOf(error)));
       return;
     }
-    this.#running = false;
-    this.#write(FRAME.event, 0, 0, ":event\0ready");
-    void this.#next();
+    this.#loaded = true;
+    this.#write(FRAME.event, 0, 0, `:event\0ready\0:kind\0${this.#kind}`);
+    this.#runNext();
   }
 
-  /** Runs the call that is first in line, if it is there in full. */
-  async #next(): Promise<void> {
-    const [call] = this.#calls.values();
-    if (this.#running || call === undefined || !call.complete) return;
-    this.#running = true;
-    const [meta, body] = await this.#run(call);
-    if (call.stop.signal.aborted) this.#write(FRAME.reset, 0, call.id, "", encodeUint32(RESET_CODE.deadline));
-    else await this.#reply(call, meta, body);
-    this.#calls.delete(call.id);
-    this.#credit.delete(call.id);
-    this.#running = false;
-    await this.#next();
-  }
-
-  async #run(call: Waiting): Promise<[string, Buffer]> {
-    const event = Buffer.concat(call.parts);
-    try {
-      const result = await this.#code.call(event, this.#context(call));
-      return ["", Buffer.isBuffer(result) ? result : Buffer.from(JSON.stringify(result ?? null))];
-    } catch (error) {
-      const kind = kindOf(error);
-      const type = error instanceof Error ? error.name : typeof error;
-      return [`:error\0${kind}`, Buffer.from(JSON.stringify({ type, message: messageOf(error) }))];
+  /** Runs what can run: all of them, or the first in line. An app begins before the body is there in full. */
+  #runNext(): void {
+    if (!this.#loaded) return;
+    for (const call of this.#calls.values()) {
+      if (!call.begun && (call.complete || this.#isApp(call))) void this.#run(call);
+      if (this.#kind !== "asgi") return;
     }
   }
 
-  #context(call: Waiting): FakeContext {
+  async #run(call: FakeCall): Promise<void> {
+    call.begun = true;
+    try {
+      await this.#answer(call);
+    } catch (error) {
+      // Whoever has heard that it is to end need not be told why it did.
+      if (!call.signal.aborted) throw error;
+    }
+    if (call.signal.aborted) call.sendReset(call.resetCode);
+    this.#calls.delete(call.id);
+    this.#runNext();
+  }
+
+  async #answer(call: FakeCall): Promise<void> {
+    const code = this.#code;
+    try {
+      if ("app" in code) await this.#runApp(code.app, call);
+      else await this.#runFunction(code.call, call);
+    } catch (error) {
+      call.signal.throwIfAborted();
+      if (call.replied) call.sendReset(RESET_CODE.failed);
+      else await call.send(`:error\0${kindOf(error)}`, failureBody(error), true);
+    }
+  }
+
+  async #runFunction(run: FakeFunction, call: FakeCall): Promise<void> {
+    const event = call.whole();
+    const result = await run(event.length === 0 ? Buffer.from("{}") : event, this.#context(call));
+    await call.send("", Buffer.isBuffer(result) ? result : Buffer.from(JSON.stringify(result ?? null)), true);
+  }
+
+  async #runApp(run: FakeApp, call: FakeCall): Promise<void> {
+    const request = {
+      method: call.field(":method"),
+      mount: call.field(":mount"),
+      path: call.field(":path"),
+      query: call.field(":query"),
+      client: call.field(":client"),
+      body: call.pieces(),
+    };
+    await run(request, new FakeAppReply(call), this.#context(call));
+    if (!call.ended) throw new Error("the app returned without a complete reply");
+  }
+
+  #context(call: FakeCall): FakeContext {
     return {
-      invocationId: metaField(call.fields, ":id") ?? "",
-      timeoutMs: Number(metaField(call.fields, ":timeout")),
+      invocationId: call.field(":id"),
+      timeoutMs: Number(call.field(":timeout")),
       fields: call.fields,
       environment: this.#environment,
       state: this.#state,
-      signal: call.stop.signal,
+      signal: call.signal,
       exit: this.#exit,
       event: (name, body) => this.#write(FRAME.event, 0, 0, `:event\0${name}`, Buffer.from(body)),
       connection: this.#connection,
     };
   }
 
-  /** Up to 64 KiB at once; what is more goes on in DATA frames as credit allows. */
-  async #reply(call: Waiting, meta: string, body: Buffer): Promise<void> {
-    let at = Math.min(body.length, 65_536);
-    this.#write(FRAME.reply, at === body.length ? END : 0, call.id, meta, body.subarray(0, at));
-    while (at < body.length && !this.#connection.destroyed) {
-      const credit = this.#credit.get(call.id) ?? 0;
-      const end = Math.min(body.length, at + credit);
-      if (credit === 0) await new Promise<void>((resolve) => this.#credited.push(resolve));
-      else this.#write(FRAME.data, end === body.length ? END : 0, call.id, "", body.subarray(at, end));
-      this.#credit.set(call.id, (this.#credit.get(call.id) ?? 0) - (end - at));
-      at = end;
-    }
-  }
-
-  #write(type: number, flags: number, id: number, meta: string, body: Buffer = EMPTY): void {
+  readonly #write = (type: number, flags: number, id: number, meta: string, body: Buffer = EMPTY): void => {
     if (this.#unwritten !== undefined) this.#unwritten.push(() => this.#write(type, flags, id, meta, body));
     else if (this.#connection.writable) writeFrame(this.#connection, type, flags, id, meta, body);
-  }
+  };
 }

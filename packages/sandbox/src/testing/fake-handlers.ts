@@ -1,3 +1,4 @@
+import { FAKE_APP } from "./fake-app.ts";
 import { FakeBadOutput, type FakeCode } from "./fake-guest.ts";
 
 const parse = (event: Buffer): unknown => JSON.parse(event.toString("utf8"));
@@ -50,6 +51,8 @@ export const FAKE_HANDLERS: Readonly<Record<string, FakeCode>> = {
       throw new FakeBadOutput("the result is not JSON-able");
     },
   },
+  wsgi: { kind: "wsgi", app: FAKE_APP },
+  asgi: { kind: "asgi", app: FAKE_APP },
   "import-error": unloadable("ModuleNotFoundError: No module named 'no_such_module_anywhere'"),
   "syntax-error": unloadable("f.py, line 3: SyntaxError: invalid syntax"),
 };

@@ -1,5 +1,5 @@
 import { END, FRAME } from "../../src/frames/codec.ts";
-import { READY, bytes, reply, u32 } from "../unit/frames-kit.ts";
+import { READY, bytes, readyAs, reply, u32 } from "../unit/frames-kit.ts";
 
 /** What a guest may say to a worker that has opened streams 1, 3 and 5, its HELLO left out. */
 export const TRAFFIC: Buffer = Buffer.concat([
@@ -12,6 +12,20 @@ export const TRAFFIC: Buffer = Buffer.concat([
   bytes(FRAME.data, 0, 3, "", "body"),
   bytes(FRAME.data, END, 3, "", "}"),
   bytes(FRAME.reset, 0, 5, "", u32(3)),
+]);
+
+/** What an app may say to a worker that has opened streams 1 to 9 as requests, 9 with a body that follows. */
+export const APP_TRAFFIC: Buffer = Buffer.concat([
+  readyAs("asgi"),
+  bytes(FRAME.reply, 0, 3, ":status\x00200\0content-type\0text/plain\0set-cookie\0a=1", "so"),
+  bytes(FRAME.window, 0, 9, "", u32(1000)),
+  reply(1, "all of it", ":status\x00404\0x-odd\0b"),
+  bytes(FRAME.data, 0, 3, "", "me"),
+  bytes(FRAME.reply, 0, 9, ":status\x00204"),
+  bytes(FRAME.reset, 0, 3, "", u32(3)),
+  reply(5, "{}", ":error\0exception"),
+  bytes(FRAME.data, END, 9, "", "end"),
+  reply(7, "odd", ":status\x00999"),
 ]);
 
 /** Numbers in [0, 1). */

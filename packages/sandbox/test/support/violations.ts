@@ -56,6 +56,7 @@ export const VIOLATIONS: readonly Violation[] = [
   ["type 0", [bytes(0)]],
   ["a type above the ignorable ones", [bytes(0x80)]],
   ["a huge EVENT", [bytes(FRAME.event, 0, 0, ":event\0log", Buffer.alloc(16_384))]],
+  ["code of a kind that does not exist", [bytes(FRAME.event, 0, 0, ":event\0ready\0:kind\0cgi")]],
   ["an EVENT for a stream that is not open", [bytes(FRAME.event, 0, 9, ":event\0log")]],
   ["an EVENT with END", [bytes(FRAME.event, END, 0, ":event\0log")]],
   ["a PING that nobody asked for", [bytes(FRAME.ping, END, 0, "", "12345678")]],

@@ -21,7 +21,7 @@ describe("a call over frames", () => {
     const [frame] = await bench.sees(FRAME.call);
     expect(bench.writes.length).toBe(2);
     expect(bench.seen[0]?.type).toBe(FRAME.hello);
-    expect(bench.seen[0]?.meta).toBe(":v\x001\0:window\x00262144\0:kinds\0call");
+    expect(bench.seen[0]?.meta).toBe(":v\x001\0:window\x00262144\0:kinds\0call http");
     expect(frame).toEqual({
       type: FRAME.call,
       flags: END,

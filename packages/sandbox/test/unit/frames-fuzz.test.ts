@@ -2,16 +2,16 @@ import { describe, expect, it } from "vitest";
 
 import { sandboxError } from "../../src/errors.ts";
 import { FrameReader } from "../../src/frames/reader.ts";
-import { TRAFFIC, mutate, pieces } from "../support/mutate.ts";
-import { Bench, HELLO, seededRandom } from "./frames-kit.ts";
+import { APP_TRAFFIC, TRAFFIC, mutate, pieces } from "../support/mutate.ts";
+import { Bench, HELLO, aRequest, seededRandom } from "./frames-kit.ts";
 
 /** With the greeting. */
 const WHOLE = Buffer.concat([HELLO, TRAFFIC]);
+const WHOLE_OF_APP = Buffer.concat([HELLO, APP_TRAFFIC]);
 
 /** The frames in these chunks, one line each. */
 const read = (chunks: Buffer[]): string[] => {
   const frames: string[] = [];
-  /** The frames in these chunks, one line each. */
   const reader = new FrameReader({
     frame: (type, flags, id, meta, body) =>
       void frames.push(`${type} ${flags} ${id} ${meta.toString("latin1")} ${body.toString("latin1")}`),
@@ -40,6 +40,40 @@ describe("mutated traffic of a guest", () => {
     }
     expect(codes).toContain("OL_SANDBOX_PROTOCOL");
     expect(codes).toContain(undefined);
+  });
+
+  it("of an app lets every request end exactly once, in a legal order, whoever writes or leaves meanwhile", async () => {
+    const codes = new Set<string | undefined>();
+    for (let seed = 1; seed <= 400; seed += 1) {
+      const random = seededRandom(seed);
+      const bench = new Bench();
+      const sinks = [1, 3, 5, 7, 9].map((id) =>
+        bench.open(aRequest({ body: Buffer.from("be"), bodyFollows: id === 9 })),
+      );
+      const gone = sinks[Math.floor(random() * 10)];
+      for (const piece of pieces(random, mutate(random, WHOLE_OF_APP))) {
+        bench.guest.write(piece);
+        if (random() < 0.1) await new Promise(setImmediate);
+        if (random() < 0.2) sinks[4]?.write(Buffer.alloc(random() < 0.5 ? 10 : 200_000));
+        if (random() < 0.05) sinks[4]?.endBody();
+        if (random() < 0.05) gone?.cancel();
+      }
+      gone?.cancel();
+      bench.guest.end();
+      const error = await bench.ended;
+      codes.add(error?.code);
+      bench.connection.fail(error ?? sandboxError("OL_SANDBOX_EXITED", "over"));
+      for (const sink of sinks)
+        expect(sink.heard.join(" "), `seed ${seed}`).toMatch(
+          sink === gone
+            ? /^(|whole|start( chunk)?( end)?|(start (chunk )?)?fail)$/
+            : /^(whole|(start (chunk )?)?fail|start (chunk )?end)$/,
+        );
+      for (const { error: itsError } of sinks) codes.add(itsError?.code);
+      expect(bench.connection.inFlight).toBe(0);
+    }
+    for (const code of ["OL_SANDBOX_PROTOCOL", "OL_SANDBOX_BAD_REPLY", "OL_SANDBOX_APP_FAILED", undefined])
+      expect(codes).toContain(code);
   });
 
   it("is cut into the same frames wherever its chunks end", () => {

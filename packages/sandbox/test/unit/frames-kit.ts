@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import type { OlError } from "@ol/common";
 import { onTestFinished } from "vitest";
 
-import type { Call, CallFailure, ReplySink } from "../../src/frames/call.ts";
+import type { Call, CallFailure, CallHandle, CodeKind, ReplyHead, ReplySink } from "../../src/frames/call.ts";
 import { END, FRAME, encodeFrame } from "../../src/frames/codec.ts";
 import type { ConnectionTimers } from "../../src/frames/connection-options.ts";
 import { GuestConnection } from "../../src/frames/connection.ts";
@@ -31,6 +31,8 @@ export const u32 = (value: number): Buffer => {
 
 export const HELLO: Buffer = bytes(FRAME.hello, 0, 0, ":v\x001\0:window\x00262144\0:streams\x002");
 export const READY: Buffer = bytes(FRAME.event, 0, 0, ":event\0ready");
+/** The code is loaded, and is an app. */
+export const readyAs = (kind: CodeKind): Buffer => bytes(FRAME.event, 0, 0, `:event\0ready\0:kind\0${kind}`);
 export const reply = (id: number, body: string | Buffer, meta = ""): Buffer =>
   bytes(FRAME.reply, END, id, meta, body);
 
@@ -40,10 +42,20 @@ export const aCall = (body: string | Buffer = "1", timeoutMs = 5_000): Call => (
   timeoutMs,
 });
 
+/** A call that is an HTTP request. */
+export const aRequest = (fields: Partial<Call> = {}): Call => ({
+  ...aCall(""),
+  http: { method: "PUT", mount: "/run/x", path: "/a%20b", query: "q=1", client: "192.0.2.7" },
+  ...fields,
+});
+
 /** A sink that notes what it hears and whether that was in a legal order. */
 export class Recorder implements ReplySink {
   readonly heard: string[] = [];
   failure: CallFailure | undefined;
+  head: ReplyHead | undefined;
+  /** How often it was told that there is room. */
+  drains = 0;
   readonly parts: Buffer[] = [];
   error: OlError | undefined;
   /** What `chunk` returns. */
@@ -59,14 +71,16 @@ export class Recorder implements ReplySink {
     return Buffer.concat(this.parts);
   }
 
-  whole(failure: CallFailure | undefined, body: Buffer): void {
+  whole(failure: CallFailure | undefined, body: Buffer, head?: ReplyHead): void {
     this.failure = failure;
+    this.head = head;
     this.parts.push(body);
     this.#last("whole");
   }
 
-  start(failure: CallFailure | undefined): void {
+  start(failure: CallFailure | undefined, head?: ReplyHead): void {
     this.failure = failure;
+    this.head = head;
     this.heard.push("start");
   }
 
@@ -78,6 +92,10 @@ export class Recorder implements ReplySink {
 
   end(): void {
     this.#last("end");
+  }
+
+  drain(): void {
+    this.drains += 1;
   }
 
   fail(error: OlError): void {
@@ -137,10 +155,16 @@ export class Bench {
     });
   }
 
-  open(call: Call = aCall()): Recorder & { resume(): void; abandon(): void } {
+  open(call: Call = aCall()): Recorder & CallHandle {
     const sink = new Recorder();
     const handle = this.connection.open(call, sink);
-    return Object.assign(sink, { resume: () => handle.resume(), abandon: () => handle.abandon() });
+    return Object.assign(sink, {
+      resume: () => handle.resume(),
+      abandon: () => handle.abandon(),
+      cancel: () => handle.cancel(),
+      write: (data: Buffer) => handle.write(data),
+      endBody: () => handle.endBody(),
+    });
   }
 
   /** Sends the guest's bytes. */
@@ -155,6 +179,13 @@ export class Bench {
       if (found.length >= count) return found;
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
+  }
+
+  /** The codes of the RESETs that the guest has seen, each with its stream. */
+  get resets(): [id: number, code: number][] {
+    return this.seen
+      .filter(({ type }) => type === FRAME.reset)
+      .map(({ id, body }) => [id, body.readUInt32BE()]);
   }
 
   #piece(data: Buffer, left: number): void {
