@@ -144,20 +144,26 @@ export const leftovers = (traces: Traces): Findings => {
   ].sort();
 };
 
-/**
- * What a process uses; null if it is gone. `anonymousKb` is its part (PSS) of memory that belongs to no file: its part
- * of programs and libraries grows whenever somebody else who runs the same ends.
- */
-export const usageOf = (
-  pid: number,
-): { readonly descriptors: number; readonly residentKb: number; readonly anonymousKb: number } | null => {
+export interface ProcessUsage {
+  readonly descriptors: number;
+  readonly residentKb: number;
+  /** PSS. Its part of programs and libraries grows whenever somebody else who runs the same ends. */
+  readonly proportionalKb: number;
+  /** What of that belongs to no file. */
+  readonly anonymousKb: number;
+}
+
+/** What a process uses; null if it is gone. */
+export const usageOf = (pid: number): ProcessUsage | null => {
   if (!existsSync(`/proc/${pid}`)) return null;
   const status = tryTo(() => readFileSync(`/proc/${pid}/status`, "utf8"));
   const descriptors = tryTo(() => readdirSync(`/proc/${pid}/fd`).length);
   const rollup = tryTo(() => readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"));
   if (status === null || descriptors === null || rollup === null) return null;
   const residentKb = Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0);
-  return { descriptors, residentKb, anonymousKb: Number(/^Pss_Anon:\s+(\d+)/m.exec(rollup)?.[1] ?? 0) };
+  const kbOf = (name: string): number =>
+    Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(rollup)?.[1] ?? 0);
+  return { descriptors, residentKb, proportionalKb: kbOf("Pss"), anonymousKb: kbOf("Pss_Anon") };
 };
 
 /** Descendants of a process, nearest first. */
