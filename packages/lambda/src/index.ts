@@ -6,4 +6,11 @@ export type { LambdaManagerOptions } from "./options.ts";
 export type { CallPhases, Invocation, LambdaRequest } from "./pending-call.ts";
 export * from "./policy.ts";
 export type { LambdaInfo } from "./profile.ts";
-export type { CallCounts, FunctionStats, LambdaStats, SandboxStats } from "./stats.ts";
+export type {
+  CallCounts,
+  FunctionStats,
+  HistogramStats,
+  LambdaStats,
+  PhaseTotals,
+  SandboxStats,
+} from "./stats.ts";

@@ -16,7 +16,7 @@ export interface InstanceOwner {
   /** It has got a sandbox, and no call yet. */
   instanceIdle(instance: Instance, sandbox: Sandbox): void;
   /** A call ended and the sandbox lives on; `runMs` is undefined if the code was loaded in that time. */
-  callDone(instance: Instance, runMs: number | undefined): void;
+  callDone(instance: Instance, call: PendingCall, runMs: number | undefined): void;
   /** A call was cut short, because the sandbox ended or has to. */
   callCut(instance: Instance, error: OlError): void;
   /** A call comes back that certainly has not begun: its sandbox ended, or is busy with another one. */
@@ -36,14 +36,17 @@ export interface InstanceOwner {
 }
 
 /**
- * A call that failed with one of these was refused before anything was written; the sandbox is none the worse. Without
- * memory a paused one stays paused.
+ * A call that failed with one of these was refused before anything was written, or an app failed in it and no other; the
+ * sandbox is none the worse. Without memory a paused one stays paused.
  */
 const NOT_THE_SANDBOX: ReadonlySet<string> = new Set([
   "OL_SANDBOX_BAD_OPTIONS",
   "OL_SANDBOX_HEADERS_TOO_LARGE",
   "OL_SANDBOX_NO_MEMORY",
   "OL_SANDBOX_RECALLED",
+  "OL_SANDBOX_CANCELLED",
+  "OL_SANDBOX_APP_FAILED",
+  "OL_SANDBOX_BAD_REPLY",
 ] satisfies SandboxErrorCode[]);
 
 /** A virtual sandbox: backed by none or one real one, for one version of the code. */
@@ -170,7 +173,7 @@ export class Instance implements CallRunner {
     this.#answered += 1;
     this.usedMs = nowMs;
     if (this.#calls.length === 0 && this.#state === "busy") this.#state = this.reuse ? "idle" : "ending";
-    this.#owner.callDone(this, runMs);
+    this.#owner.callDone(this, call, runMs);
     if (!this.reuse && this.#state === "ending") this.#dropSandbox();
     this.#endIfOver();
   }

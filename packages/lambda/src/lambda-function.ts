@@ -13,7 +13,7 @@ import { type CallOwner, type Invocation, type LambdaRequest, PendingCall } from
 import { surplusInstances } from "./policy.ts";
 import { type LambdaInfo, makeProfile, type Profile } from "./profile.ts";
 import type { SlotWaiter } from "./slots.ts";
-import { CallCounter, type FunctionStats } from "./stats.ts";
+import { CallCounter, CallTimes, type FunctionStats } from "./stats.ts";
 import { Trial } from "./trial.ts";
 import { WaitingCalls } from "./waiting-calls.ts";
 
@@ -31,6 +31,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   readonly #queue: WaitingCalls;
   readonly #growth: Growth;
   readonly #trial: Trial;
+  readonly #times = new CallTimes();
   readonly #logger: Logger;
   #running = 0;
   readonly #profiles = new WeakMap<CodeVersion, Profile>();
@@ -104,16 +105,28 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#queue.noteDropped();
   }
 
-  callDone(instance: Instance, runMs: number | undefined): void {
+  callDone(instance: Instance, call: PendingCall, runMs: number | undefined): void {
     this.counter.answered += 1;
     this.#host.counter.answered += 1;
+    this.#times.note(call);
+    if (call.cold !== undefined) {
+      this.counter.cold += 1;
+      this.#host.counter.cold += 1;
+    }
+    if (call.failure !== undefined) this.#countError(call.failure);
     if (runMs !== undefined) this.#growth.noteRun(runMs);
     this.#callLeft(instance);
   }
 
   callCut(instance: Instance, error: OlError): void {
+    if (error.code === "OL_SANDBOX_CANCELLED") {
+      this.counter.left += 1;
+      this.#host.counter.left += 1;
+      return this.#callLeft(instance);
+    }
     this.counter.cut += 1;
     this.#host.counter.cut += 1;
+    this.#countError(error.code);
     if (error.code === "OL_SANDBOX_IMPORT_FAILED") this.importFailed(instance, error);
     else if (instance.state !== "idle" && instance.state !== "busy") this.#crashedMs = performance.now();
     this.#callLeft(instance);
@@ -260,6 +273,9 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       tailRunMs: this.#growth.tailRunMs,
       meanStartMs: this.#growth.meanStartMs,
       calls: this.counter.snapshot(),
+      phases: this.#times.totals(),
+      queueMs: this.#times.queue.snapshot(),
+      runMs: this.#times.run.snapshot(),
     };
   }
 
@@ -360,6 +376,11 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     const { version } = instance;
     const min = this.profileOf(version).minInstances;
     if (min === 0 || this.fleet.kept(version) > min) instance.release();
+  }
+
+  #countError(cause: string): void {
+    this.counter.countError(cause);
+    this.#host.counter.countError(cause);
   }
 
   #callLeft(instance: Instance): void {

@@ -132,6 +132,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     } catch (error) {
       if (!isOlError(error)) throw error;
       this.counter.refused += 1;
+      this.counter.countError(error.code);
       sink.fail(error);
       return NEVER_STARTED;
     }

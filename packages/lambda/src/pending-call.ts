@@ -26,7 +26,7 @@ export interface LambdaRequest {
   /** Name, value, name, value ... */
   readonly rawHeaders: readonly string[];
   /** For so long the caller waits for it to begin, in ms; at most the worker's own queue_timeout_ms counts. */
-  readonly waitMs?: number;
+  readonly waitMs?: number | undefined;
 }
 
 /** Where a call's time went, in ms; 0 for what there was none of. */
@@ -114,6 +114,8 @@ export class PendingCall implements Call, ReplySink, Invocation {
   runningSinceMs = 0;
   /** When it ended; 0 until then. */
   endedMs = 0;
+  /** How the lambda itself failed, if it replied and did. */
+  failure: CallFailure | undefined;
   /** Only of the first call in a sandbox. */
   cold: ColdStart | undefined;
   state: CallState = "queued";
@@ -212,12 +214,14 @@ export class PendingCall implements Call, ReplySink, Invocation {
 
   whole(failure: CallFailure | undefined, body: Buffer, head?: ReplyHead): void {
     const wanted = this.#end();
+    this.failure = failure;
     // First the next call to the sandbox, then this one's reply: the guest works while the reply is written.
     this.#runner?.callEnded(this);
     if (wanted) this.#sink.whole(failure, body, head);
   }
 
   start(failure: CallFailure | undefined, head?: ReplyHead): void {
+    this.failure = failure;
     if (this.state === "running") this.#sink.start(failure, head);
   }
 

@@ -41,7 +41,7 @@ export class WaitingCalls {
       this.#host.queued += 1;
       return true;
     }
-    this.#countRefused(1);
+    this.#countRefused(1, full);
     call.refuse(full);
     return false;
   }
@@ -70,7 +70,7 @@ export class WaitingCalls {
   refuseAll(error: OlError): void {
     const calls = this.#queue.takeAll(() => true);
     this.#host.queued -= calls.length;
-    this.#countRefused(calls.length);
+    this.#countRefused(calls.length, error);
     for (const call of calls) call.refuse(error);
     this.#host.callOver();
   }
@@ -84,10 +84,11 @@ export class WaitingCalls {
   expire(nowMs: number): void {
     const late = this.#queue.takeAll((call) => call.deadlineMs <= nowMs);
     this.#host.queued -= late.length;
-    this.#countRefused(late.length);
     for (const call of late) {
       const message = `no sandbox for ${this.#name} became free within ${Math.round(nowMs - call.sinceMs)} ms`;
-      call.refuse(lambdaError("OL_LAMBDA_QUEUE_TIMEOUT", message));
+      const error = lambdaError("OL_LAMBDA_QUEUE_TIMEOUT", message);
+      this.#countRefused(1, error);
+      call.refuse(error);
     }
     this.#host.callOver();
   }
@@ -131,8 +132,11 @@ export class WaitingCalls {
     return undefined;
   }
 
-  #countRefused(calls: number): void {
-    this.#counter.refused += calls;
-    this.#host.counter.refused += calls;
+  #countRefused(calls: number, { code }: OlError): void {
+    if (calls === 0) return;
+    for (const counter of [this.#counter, this.#host.counter]) {
+      counter.refused += calls;
+      counter.countError(code, calls);
+    }
   }
 }

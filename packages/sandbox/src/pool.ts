@@ -17,6 +17,7 @@ import { Sandbox, type SandboxObserver } from "./sandbox.ts";
 import { checkSpec } from "./spec.ts";
 
 const DEFAULT_WAIT_MS = 10_000;
+const MIB = 1_048_576;
 const ID_RANDOM = 36 ** 5;
 
 /**
@@ -153,6 +154,12 @@ export class SandboxPool implements AsyncDisposable {
   /** Whether somebody waits for memory. */
   get short(): boolean {
     return this.#budget.waiting > 0;
+  }
+
+  /** What all sandboxes hold now, in MB; one that ends meanwhile counts as nothing. Measures each: not for often. */
+  async usedMb(): Promise<number> {
+    const sizes = this.sandboxes().map((sandbox) => sandbox.memoryBytes().catch(() => 0));
+    return (await Promise.all(sizes)).reduce((sum, bytes) => sum + bytes, 0) / MIB;
   }
 
   stats(): PoolStats {

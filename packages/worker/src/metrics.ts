@@ -1,30 +1,18 @@
-import type { LambdaManager } from "@ol/lambda";
+import type { FunctionStats, HistogramStats, LambdaManager } from "@ol/lambda";
 import type { SandboxPool } from "@ol/sandbox";
-import { Counter, Gauge, Registry } from "prom-client";
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+
+/** One value with its labels. */
+type Sample = readonly [labels: Readonly<Record<string, string>>, value: number];
 
 /** The worker's numbers for Prometheus. Counted where things happen; read only when asked for. */
 export class Metrics {
   readonly #registry = new Registry();
 
   constructor(manager: LambdaManager, pool: SandboxPool) {
-    this.#calls(manager);
-    this.#gauge("ol_worker_slots", "Calls this worker runs at once.", () => manager.load().slots);
-    this.#gauge("ol_worker_running_calls", "Calls running now.", () => manager.load().busy);
-    this.#gauge("ol_worker_queued_calls", "Calls waiting now.", () => manager.load().queue);
-    this.#gauge("ol_worker_draining", "1 while the worker takes no new calls.", () =>
-      Number(manager.load().draining),
-    );
-    this.#gauge("ol_worker_sandboxes", "Sandboxes that exist.", () => pool.stats().sandboxes);
-    this.#gauge("ol_worker_sandbox_memory_bytes", "Memory promised to sandboxes.", () =>
-      mebibytes(pool.stats().promisedMb),
-    );
-    this.#gauge("ol_worker_sandbox_memory_limit_bytes", "Memory that may be promised to sandboxes.", () =>
-      mebibytes(pool.stats().memoryMb),
-    );
-    this.#gauge("ol_worker_resident_memory_bytes", "Resident memory of the worker's own process.", () =>
-      process.memoryUsage.rss(),
-    );
-    this.#total("ol_worker_sandboxes_created_total", "Sandboxes made.", () => pool.stats().created);
+    this.#worker(manager);
+    this.#pool(pool);
+    this.#lambdas(() => manager.stats().functions);
   }
 
   get contentType(): string {
@@ -35,46 +23,182 @@ export class Metrics {
     return this.#registry.metrics();
   }
 
-  #calls(manager: LambdaManager): void {
-    const counter = new Counter({
-      name: "ol_worker_calls_total",
-      help: "Calls by how they ended: answered by the lambda, cut short, refused, or dropped since the client left.",
-      labelNames: ["outcome"],
-      registers: [],
-      collect() {
-        const { answered, cut, refused, dropped } = manager.counter;
-        this.reset();
-        for (const [outcome, count] of Object.entries({ answered, cut, refused, dropped }))
-          this.inc({ outcome }, count);
-      },
-    });
-    this.#registry.registerMetric(counter);
+  #worker(manager: LambdaManager): void {
+    this.#counter("ol_worker_calls_total", OUTCOMES_HELP, ["outcome"], () => outcomes(manager.counter));
+    this.#counter(
+      "ol_worker_errors_total",
+      "What went wrong, over all lambdas: how a lambda itself failed, or an error's code.",
+      ["cause"],
+      () => entries(manager.counter.errors, "cause"),
+    );
+    this.#gauge("ol_worker_slots", "Calls this worker runs at once.", () => manager.load().slots);
+    this.#gauge("ol_worker_running_calls", "Calls running now.", () => manager.load().busy);
+    this.#gauge("ol_worker_queued_calls", "Calls waiting now.", () => manager.load().queue);
+    this.#gauge("ol_worker_draining", "1 while the worker takes no new calls.", () =>
+      Number(manager.load().draining),
+    );
+    this.#gauge("ol_worker_resident_memory_bytes", "Resident memory of the worker's own process.", () =>
+      process.memoryUsage.rss(),
+    );
   }
 
-  #gauge(name: string, help: string, value: () => number): void {
+  #pool(pool: SandboxPool): void {
+    this.#gauge("ol_worker_sandboxes", "Sandboxes that exist.", () => pool.stats().sandboxes);
+    this.#gauge("ol_worker_sandbox_memory_bytes", "Memory promised to sandboxes.", () =>
+      bytes(pool.stats().promisedMb),
+    );
+    this.#gauge("ol_worker_sandbox_memory_used_bytes", "Memory that sandboxes hold.", async () =>
+      bytes(await pool.usedMb()),
+    );
+    this.#gauge("ol_worker_sandbox_memory_limit_bytes", "Memory that may be promised to sandboxes.", () =>
+      bytes(pool.stats().memoryMb),
+    );
+    const total = (name: string, help: string, value: () => number): void =>
+      this.#counter(name, help, [], () => [[{}, value()]]);
+    total("ol_worker_sandboxes_created_total", "Sandboxes made.", () => pool.stats().created);
+    total(
+      "ol_worker_sandboxes_evicted_total",
+      "Sandboxes destroyed because their memory was needed.",
+      () => pool.stats().evicted,
+    );
+  }
+
+  #lambdas(functions: () => readonly FunctionStats[]): void {
+    const each = (samples: (fn: FunctionStats) => readonly Sample[]) => (): Sample[] =>
+      functions().flatMap((fn) =>
+        samples(fn).map(([labels, value]): Sample => [{ lambda: fn.name, ...labels }, value]),
+      );
+    this.#counter(
+      "ol_lambda_calls_total",
+      OUTCOMES_HELP,
+      ["lambda", "outcome"],
+      each(({ calls }) => outcomes(calls)),
+    );
+    this.#counter(
+      "ol_lambda_errors_total",
+      "What went wrong: how the lambda itself failed (exception, bad-input, bad-output), or an error's code.",
+      ["lambda", "cause"],
+      each(({ calls }) => entries(calls.errors, "cause")),
+    );
+    this.#counter(
+      "ol_lambda_starts_total",
+      "Calls that were answered: the first of their sandbox (cold), and all others (warm).",
+      ["lambda", "start"],
+      each(({ calls }) => [
+        [{ start: "cold" }, calls.cold],
+        [{ start: "warm" }, calls.answered - calls.cold],
+      ]),
+    );
+    this.#counter(
+      "ol_lambda_phase_seconds_total",
+      "Where the time of calls that were answered went: queue, memory, fork, import, run.",
+      ["lambda", "phase"],
+      each(({ phases }) =>
+        Object.entries(phases).map(([name, ms]) => [{ phase: name.slice(0, -"Ms".length) }, ms / 1000]),
+      ),
+    );
+    this.#times("ol_lambda_queue_seconds", "Time that calls waited.", functions, (fn) => fn.queueMs);
+    this.#times("ol_lambda_run_seconds", "Time that calls ran.", functions, (fn) => fn.runMs);
+    this.#labelled(
+      "ol_lambda_instances",
+      "Instances by state.",
+      ["lambda", "state"],
+      each(({ instances }) => entries(instances, "state")),
+    );
+    this.#labelled(
+      "ol_lambda_queued_calls",
+      "Calls waiting now.",
+      ["lambda"],
+      each(({ queued }) => [[{}, queued]]),
+    );
+  }
+
+  #gauge(name: string, help: string, value: () => number | Promise<number>): void {
     const gauge = new Gauge({
       name,
       help,
       registers: [],
-      collect() {
-        this.set(value());
+      async collect() {
+        this.set(await value());
       },
     });
     this.#registry.registerMetric(gauge);
   }
 
-  #total(name: string, help: string, value: () => number): void {
-    const counter = new Counter({
+  #labelled(name: string, help: string, labelNames: string[], samples: () => readonly Sample[]): void {
+    const gauge = new Gauge({
       name,
       help,
+      labelNames,
       registers: [],
       collect() {
         this.reset();
-        this.inc(value());
+        for (const [labels, value] of samples()) this.set(labels, value);
+      },
+    });
+    this.#registry.registerMetric(gauge);
+  }
+
+  #counter(name: string, help: string, labelNames: string[], samples: () => readonly Sample[]): void {
+    const counter = new Counter({
+      name,
+      help,
+      labelNames,
+      registers: [],
+      collect() {
+        this.reset();
+        for (const [labels, value] of samples()) this.inc(labels, value);
       },
     });
     this.#registry.registerMetric(counter);
   }
+
+  #times(
+    name: string,
+    help: string,
+    functions: () => readonly FunctionStats[],
+    times: (fn: FunctionStats) => HistogramStats,
+  ): void {
+    const histogram = new Histogram({ name, help, labelNames: ["lambda"], registers: [] });
+    // The library's histogram takes values one by one; these were counted already.
+    const read = async (): Promise<unknown> => ({
+      name,
+      help,
+      type: "histogram",
+      aggregator: "sum",
+      values: functions().flatMap((fn) => histogramSamples(name, fn.name, times(fn))),
+    });
+    this.#registry.registerMetric(Object.assign(histogram, { get: read }));
+  }
 }
 
-const mebibytes = (megabytes: number): number => megabytes * 1024 * 1024;
+const OUTCOMES_HELP =
+  "Calls by how they ended: answered by the lambda, cut short, left by their client, refused, or dropped since the client left before they began.";
+
+const OUTCOMES = ["answered", "cut", "left", "refused", "dropped"] as const;
+
+const outcomes = (counts: Readonly<Record<(typeof OUTCOMES)[number], number>>): Sample[] =>
+  OUTCOMES.map((outcome) => [{ outcome }, counts[outcome]]);
+
+const entries = (counts: Readonly<Record<string, number>>, label: string): Sample[] =>
+  Object.entries(counts).map(([name, count]) => [{ [label]: name }, count]);
+
+const histogramSamples = (
+  name: string,
+  lambda: string,
+  { bounds, counts, sum }: HistogramStats,
+): readonly object[] => {
+  let below = 0;
+  const buckets = [...bounds, Number.POSITIVE_INFINITY].map((bound, at) => {
+    below += counts[at] as number;
+    const le = bound === Number.POSITIVE_INFINITY ? "+Inf" : bound / 1000;
+    return { metricName: `${name}_bucket`, exemplar: null, labels: { le, lambda }, value: below };
+  });
+  return [
+    ...buckets,
+    { metricName: `${name}_sum`, labels: { lambda }, value: sum / 1000 },
+    { metricName: `${name}_count`, labels: { lambda }, value: below },
+  ];
+};
+
+const bytes = (megabytes: number): number => megabytes * 1024 * 1024;

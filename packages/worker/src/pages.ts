@@ -39,9 +39,10 @@ const statusPage =
 /** Numbers of functions, sandboxes and memory. */
 const statsPage =
   ({ name, engine, version, manager, pool }: PagesOptions) =>
-  (_: Request, response: Response): void => {
+  async (_: Request, response: Response): Promise<void> => {
+    const usedMb = Math.round(await pool.usedMb());
     const { engine: engineStats, ...memory } = pool.stats();
-    response.json({ name, version, engine, ...manager.stats(), pool: memory, engineStats });
+    response.json({ name, version, engine, ...manager.stats(), pool: { ...memory, usedMb }, engineStats });
   };
 
 /** What a balancer wants to know: the load, and which functions have a sandbox. */
