@@ -8,67 +8,51 @@ the handler reads in the middle of the function. That is how a RESET ends a `whi
 from __future__ import annotations
 
 import _signal
-import collections
 import fcntl
 import os
 import signal
 import socket
 import struct
 import time
-from typing import Any, NoReturn, Optional
+from typing import Any, Callable, Union
 
 from ol_guest import wire
+from ol_guest.frames import Frames, die_of
+from ol_guest.incoming import Incoming
+from ol_guest.wire import Violation
 
 _READ_BYTES = 64 * 1024
+# One write up to here; above, joining head and body costs more than a second write.
+_JOINED_BYTES = 64 * 1024
 # <linux/fcntl.h>; not in Python's fcntl. SIGIO must go to the main thread: only there do Python's handlers run.
 _F_SETOWN_EX, _F_OWNER_TID = 15, 0
 _O_ASYNC = 0o20000
 
 
 class Cancelled(BaseException):
-    """Raised inside the lambda's function when the worker has cancelled its call. No Exception: it must get through."""
-
-
-class Violation(Exception):
-    """The worker broke the protocol, so nothing more can be understood."""
+    """Raised inside the lambda's code when its call is over its time. No Exception: it must get through."""
 
 
 class Gone(Exception):
     """The worker closed the connection."""
 
 
-class _Incoming:
-    """A call whose body is still arriving."""
-
-    __slots__ = ("meta", "body", "owed", "room")
-
-    def __init__(self, meta: bytes, body: bytes) -> None:
-        self.meta = meta
-        self.body = bytearray(body)
-        # Taken in and not given back as credit yet.
-        self.owed = len(body)
-        # What the worker may still send in DATA.
-        self.room = wire.WINDOW_BYTES
-
-
-class Connection:
+class Connection(Frames):
     def __init__(self, sock: socket.socket) -> None:
+        super().__init__()
         self.socket = sock
-        # Calls that are complete and wait to be run: stream, meta, body.
-        self.queue: collections.deque[tuple[int, bytes, bytes]] = collections.deque()
-        # The stream whose function runs right now, else 0. Only then may the handler act.
+        # The stream whose code runs right now, else 0. Only then may the handler act.
         self.running = 0
         # The code of the worker's RESET for the call that runs or is being answered, else 0.
         self.cancelled = 0
         # Something may have arrived that no read has seen, because the handler was not to act.
         self.stale = True
+        # Whether a call may begin before its body is complete, as an app's does.
+        self.streaming = False
         self._thrown = False
         self._in_handler = False
-        # The begin of a frame whose rest is still to come, in the pieces in which it came, and how many bytes lack.
-        self._unread: list[bytes] = []
-        self._missing = 0
-        self._last_stream = 0
-        self._incoming: dict[int, _Incoming] = {}
+        # Calls whose bodies are not complete.
+        self._incoming: dict[int, Incoming] = {}
         self._answering = 0
         self._credit = 0
         # The credit of a reply before any WINDOW frame.
@@ -87,8 +71,8 @@ class Connection:
 
     # -- Opening
 
-    def greet(self, hello: bytes) -> None:
-        """Exchanges HELLOs. Whatever the worker sent right behind its own is taken in too."""
+    def greet(self, hello: bytes) -> bytes:
+        """Exchanges HELLOs. Returns what the worker sent right behind its own, for whoever is to `take` it."""
         self.socket.sendall(wire.frame(wire.HELLO, 0, 0, hello))
         data = b""
         while True:
@@ -105,7 +89,7 @@ class Connection:
                 break
         end = wire.HEADER_BYTES + length
         self._read_hello(dict(wire.pairs(data[wire.HEADER_BYTES : end])))
-        self.take(data[end:])
+        return data[end:]
 
     def _read_hello(self, fields: dict[str, str]) -> None:
         try:
@@ -117,7 +101,7 @@ class Connection:
             raise Violation("HELLO has a number out of range")
 
     def watch(self) -> None:
-        """From now on frames are noticed while the lambda's function runs."""
+        """From now on frames are noticed while the lambda's code runs."""
         _signal.signal(signal.SIGIO, self._on_sigio)
         # After a fork the only thread's id is the pid, and it is the main thread.
         fcntl.fcntl(self.socket, _F_SETOWN_EX, struct.pack("ii", _F_OWNER_TID, os.getpid()))
@@ -139,123 +123,53 @@ class Connection:
             self.stale = True
         self.take(chunk)
 
-    def take(self, chunk: bytes) -> None:
-        """Parses what has arrived. Complete calls go to the queue; everything else is dealt with at once."""
-        if self._missing:
-            self._unread.append(chunk)
-            self._missing -= len(chunk)
-            if self._missing > 0:
-                return
-            chunk = b"".join(self._unread)
-            self._unread.clear()
-        self._missing = self._parse(chunk)
-
-    def _parse(self, data: bytes) -> int:
-        """Returns how many bytes are missing of the frame at the end, 0 if none has begun."""
-        unpack_from = wire.HEADER.unpack_from
-        position, size = 0, len(data)
-        while size - position >= 12:
-            length, kind, flags, meta_length, stream = unpack_from(data, position)
-            if length > wire.FRAME_BYTES or meta_length > length:
-                raise Violation("a frame's lengths are wrong")
-            start = position + 12
-            end = start + length
-            if end > size:
-                self._unread.append(data[position:])
-                return end - size
-            middle = start + meta_length
-            if kind == 2 and flags == 1:
-                self._open(stream)
-                self.queue.append((stream, data[start:middle], data[middle:end]))
-            else:
-                self._other(kind, flags, stream, data[start:middle], data[middle:end])
-            position = end
-        if position == size:
-            return 0
-        self._unread.append(data[position:])
-        return position + 12 - size
-
-    def _open(self, stream: int) -> None:
-        if stream <= self._last_stream or not stream & 1:
-            raise Violation("a stream's number is not odd and rising")
-        self._last_stream = stream
-
-    def _other(self, kind: int, flags: int, stream: int, meta: bytes, body: bytes) -> None:
-        if kind == wire.CALL:
-            self._open(stream)
-            self._incoming[stream] = _Incoming(meta, body)
-            self._give_credit(stream)
-        elif kind == wire.DATA:
-            self._data(flags, stream, body)
-        elif kind == wire.WINDOW:
-            self._window_frame(stream, body)
-        elif kind == wire.RESET:
-            self._reset(stream, body)
-        elif kind == wire.PING and len(body) <= wire.PING_BYTES:
-            self.send(wire.frame(wire.PING, wire.END, stream, b"", body))
-        elif kind == wire.HTTP:
-            # HELLO said that only calls are taken.
-            self._open(stream)
-            self.send(wire.reset(stream, wire.RESET_REFUSED))
-        elif kind != wire.EVENT and kind not in wire.EXTENSIONS:
-            raise Violation(f"a frame of type {kind}")
-
-    def _data(self, flags: int, stream: int, body: bytes) -> None:
-        call = self._incoming.get(stream)
-        if call is None:
-            self._require_opened(stream)
-            return
-        call.body += body
-        call.owed += len(body)
-        call.room -= len(body)
-        if call.room < 0:
-            raise Violation("more DATA than there was credit for")
-        if flags & wire.END:
-            del self._incoming[stream]
-            self.queue.append((stream, call.meta, bytes(call.body)))
+    def _arriving(self, incoming: Incoming) -> None:
+        self._incoming[incoming.stream] = incoming
+        if self.streaming:
+            self.queue.append((incoming.stream, incoming.meta, incoming))
         else:
-            self._give_credit(stream)
+            self.taken(incoming, len(incoming.data))
 
-    def _give_credit(self, stream: int) -> None:
-        """When half a window is owed, and not for each frame: the worker pays for reading these."""
-        call = self._incoming[stream]
-        if call.owed >= wire.WINDOW_BYTES // 2:
-            call.room += call.owed
-            self.send(wire.window(stream, call.owed))
-            call.owed = 0
+    def _data(self, stream: int, body: bytes, ended: bool) -> None:
+        incoming = self._incoming.get(stream)
+        if incoming is None:
+            return
+        incoming.arrived(body, ended)
+        if ended:
+            del self._incoming[stream]
+        if self.streaming:
+            return
+        if ended:
+            self.queue.append((stream, incoming.meta, bytes(incoming.data)))
+        else:
+            self.taken(incoming, len(body))
 
-    def _window_frame(self, stream: int, body: bytes) -> None:
-        credit = _number(body)
-        self._require_opened(stream)
-        if credit == 0:
-            raise Violation("a WINDOW of 0")
+    def taken(self, incoming: Incoming, count: int) -> None:
+        """So many bytes of a body need no more room: the worker may send others."""
+        credit = incoming.credit_for(count)
+        if credit:
+            self.send(credit)
+
+    def _window(self, stream: int, credit: int) -> None:
         if stream == self._answering:
             self._credit += credit
 
-    def _reset(self, stream: int, body: bytes) -> None:
+    def _reset(self, stream: int, code: int) -> None:
         """Each RESET for an open stream is answered by one, which is then this side's last frame for it."""
-        code = _number(body)
-        self._require_opened(stream)
         if stream in (self.running, self._answering):
-            if code == wire.RESET_REFUSED:
-                # It was asked back, and has begun: the reply says so.
-                return
-            # Answered by the loop, when the function has ended.
-            self.cancelled = code or wire.RESET_CANCELLED
+            # One that was asked back, and has begun: the reply says so. Others are answered when the code has ended.
+            if code != wire.RESET_REFUSED:
+                self.cancelled = code
             return
         waiting = [call for call in self.queue if call[0] == stream]
-        if waiting:
-            self.queue.remove(waiting[0])
-        elif self._incoming.pop(stream, None) is None:
-            # Already answered: the two crossed.
-            return
-        self.send(wire.reset(stream, code))
+        for call in waiting:
+            self.queue.remove(call)
+        arriving = self._incoming.pop(stream, None)
+        if waiting or arriving is not None:
+            self.send(wire.reset(stream, code))
+        # Else it was answered already: the two crossed.
 
-    def _require_opened(self, stream: int) -> None:
-        if stream > self._last_stream or not stream & 1:
-            raise Violation("a frame for a stream that was never opened")
-
-    # -- While the function runs
+    # -- While the lambda's code runs
 
     def _poll(self) -> None:
         """Reads what has arrived without waiting; raises Cancelled if that ends the running call."""
@@ -270,7 +184,8 @@ class Connection:
                 self._read_waiting()
             finally:
                 self._in_handler = False
-        if self.cancelled and not self._thrown:
+        # A client that is gone interrupts nothing: a function runs on, an app hears of it when it reads or writes.
+        if self.cancelled not in (0, wire.RESET_CANCELLED) and not self._thrown:
             self._thrown = True
             raise Cancelled
 
@@ -300,44 +215,72 @@ class Connection:
             die_of(violation)
 
     def start(self, stream: int) -> None:
-        """The function of this stream begins; `running` is 0 again when it has ended."""
+        """The code of this stream begins; `running` is 0 again when it has ended."""
         self.cancelled = 0
         self._thrown = False
         self.running = stream
         if self.stale:
             self._look()
 
+    def aside(self, action: Callable[..., Any], *arguments: Any) -> Any:
+        """Reads or writes in the middle of the lambda's code, which must neither be interrupted nor see it fail."""
+        stream, self.running = self.running, 0
+        try:
+            result = action(*arguments)
+        except (Gone, ConnectionError):
+            os._exit(0)
+        except Violation as violation:
+            die_of(violation)
+        finally:
+            self.running = stream
+        if self.stale or self.cancelled:
+            self._look()
+        return result
+
     # -- Writing
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
 
-    def reply(self, stream: int, meta: bytes, body: bytes) -> None:
-        """Sends a reply of any size, as the worker gives credit. Ends early if the worker cancels the call."""
+    def answer(self, stream: int) -> None:
+        """From now on `write` is for this stream, until `answered`."""
         self._answering = stream
         self._credit = self.window
         self.cancelled = 0
+
+    def answered(self, stream: int) -> None:
+        """Its last frame was sent; what still comes of its body is dropped."""
+        self._answering = 0
+        self._incoming.pop(stream, None)
+
+    def write(self, kind: int, meta: bytes, body: Union[bytes, memoryview], ended: bool) -> bool:
+        """Sends one piece of a reply, as the worker gives credit. False if the worker cancels the call instead."""
         rest = memoryview(body)
-        kind = wire.REPLY
-        try:
-            while True:
-                while rest and not self._credit and not self.cancelled:
-                    self.read()
-                if self.cancelled:
-                    self.send(wire.reset(stream, self.cancelled))
-                    return
-                part = rest[: min(self._credit, wire.WINDOW_BYTES)]
-                rest = rest[len(part) :]
-                self._credit -= len(part)
-                head = wire.HEADER.pack(len(meta) + len(part), kind, 0 if rest else wire.END, len(meta), stream)
-                # Two writes: joining would copy each byte of a large result once more.
-                self.send(head + meta)
+        while True:
+            while rest and not self._credit and not self.cancelled:
+                self.read()
+            if self.cancelled:
+                return False
+            part = rest[: min(self._credit, wire.WINDOW_BYTES)]
+            rest = rest[len(part) :]
+            self._credit -= len(part)
+            flags = wire.END if ended and not rest else 0
+            head = wire.HEADER.pack(len(meta) + len(part), kind, flags, len(meta), self._answering) + meta
+            if len(part) <= _JOINED_BYTES:
+                self.send(b"".join((head, part)))
+            else:
+                self.send(head)
                 self.send(part)
-                if not rest:
-                    return
-                kind, meta = wire.DATA, b""
-        finally:
-            self._answering = 0
+            if not rest:
+                return True
+            kind, meta = wire.DATA, b""
+
+    def reply(self, stream: int, meta: bytes, body: bytes) -> None:
+        """Sends a whole reply of any size. Ends early if the worker cancels the call."""
+        self.answer(stream)
+        if not self.write(wire.REPLY, meta, body, True):
+            self.send(wire.reset(stream, self.cancelled))
+        self.answered(stream)
 
     def refuse_all(self, code: int, linger_seconds: float) -> None:
         """Answers with RESET every call that has arrived, in part or whole, until the worker closes the connection.
@@ -356,19 +299,3 @@ class Connection:
                 self.read()
         except (Gone, ConnectionError, socket.timeout):
             return
-
-
-def _number(body: bytes) -> int:
-    try:
-        return wire.u32(body)
-    except struct.error:
-        raise Violation("a WINDOW or RESET without its number") from None
-
-
-EXIT_PROTOCOL = 76
-
-
-def die_of(violation: Optional[Exception]) -> NoReturn:
-    """sysexits' EX_PROTOCOL. Says why in the sandbox's log, since the worker certainly has a bug."""
-    os.write(2, f"the worker broke the frames protocol: {violation}\n".encode())
-    os._exit(EXIT_PROTOCOL)

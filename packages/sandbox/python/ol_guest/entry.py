@@ -1,6 +1,7 @@
-"""Finds and loads the lambda's function.
+"""Finds and loads what a lambda's code is: a function, or a web app.
 
-In this order: the file that OL_ENTRY_FILE names, f.py, lambda_func.py; in it `f`, else `handler`.
+In this order: the file that OL_ENTRY_FILE names, f.py, lambda_func.py; in it what OL_WSGI_ENTRY or OL_ASGI_ENTRY names,
+else the function `f`, else the function `handler`, else the web app `app`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any, Callable, Mapping, NamedTuple
 
 _FILES = ("f.py", "lambda_func.py")
 _FUNCTIONS = ("f", "handler")
-_CO_VARARGS, _CO_COROUTINE = 0x04, 0x80
-_NO_WEB_APPS = "web apps (WSGI, ASGI) are not supported by this version yet; a function f(event) is"
+_APP = "app"
+_CO_COROUTINE = 0x80
 
 
 class EntryError(Exception):
@@ -22,26 +23,48 @@ class EntryError(Exception):
 
 
 class Entry(NamedTuple):
+    # "function", "wsgi" or "asgi".
+    kind: str
+    # A function is called with the event, an app as WSGI and ASGI say.
     function: Callable[..., Any]
-    # Whether the function is called with the context as its second argument.
+    # Whether a function is called with the context as its second argument.
     takes_context: bool
 
 
 def load(handler_dir: str, environment: Mapping[str, str]) -> Entry:
-    """Runs the entry file and returns its function. Raises EntryError, or whatever the lambda's code raises."""
-    for variable in ("OL_WSGI_ENTRY", "OL_ASGI_ENTRY"):
-        if environment.get(variable):
-            raise EntryError(f"{variable} is set, but {_NO_WEB_APPS}")
+    """Runs the entry file and returns what is in it. Raises EntryError, or whatever the lambda's code raises."""
+    kind, named = _named_app(environment)
     path = _find(handler_dir, environment.get("OL_ENTRY_FILE", ""))
     sys.path.insert(0, handler_dir)
     module = _run(path)
+    if named:
+        return Entry(kind, _app(module, path, kind, named), False)
     for name in _FUNCTIONS:
         function = getattr(module, name, None)
         if callable(function):
             return _entry(function)
-    if callable(getattr(module, "app", None)):
-        raise EntryError(f"{path} has an app and no function, but {_NO_WEB_APPS}")
-    raise EntryError(f"{path} defines no function f(event), and no handler(event) either")
+    app = getattr(module, _APP, None)
+    if callable(app):
+        return Entry("asgi" if _is_async(app) else "wsgi", app, False)
+    raise EntryError(f"{path} defines no function f(event) or handler(event), and no web app named {_APP} either")
+
+
+def _named_app(environment: Mapping[str, str]) -> tuple[str, str]:
+    """The kind and the name of the app that the environment names; two empty texts if it names none."""
+    wsgi, asgi = environment.get("OL_WSGI_ENTRY", ""), environment.get("OL_ASGI_ENTRY", "")
+    if wsgi and asgi:
+        raise EntryError(f"OL_WSGI_ENTRY ({wsgi}) and OL_ASGI_ENTRY ({asgi}) are both set: a lambda is one app")
+    return ("wsgi", wsgi) if wsgi else ("asgi", asgi) if asgi else ("", "")
+
+
+def _app(module: types.ModuleType, path: str, kind: str, name: str) -> Callable[..., Any]:
+    variable = f"OL_{kind.upper()}_ENTRY"
+    if not hasattr(module, name):
+        raise EntryError(f"{variable} names {name}, but {path} defines no {name}")
+    app = getattr(module, name)
+    if not callable(app):
+        raise EntryError(f"{variable} names {name}, which is of type {type(app).__name__} in {path} and no app")
+    return app
 
 
 def _find(handler_dir: str, named: str) -> str:
@@ -79,14 +102,14 @@ def _run(path: str) -> types.ModuleType:
 def _entry(function: Callable[..., Any]) -> Entry:
     takes_context = _takes_context(function)
     if not _is_async(function):
-        return Entry(function, takes_context)
+        return Entry("function", function, takes_context)
     # 30 ms and 9 MB, so only for those who need it, and now rather than in the first call.
     import asyncio
 
     def run(*arguments: Any) -> Any:
         return asyncio.run(function(*arguments))
 
-    return Entry(run, takes_context)
+    return Entry("function", run, takes_context)
 
 
 def _takes_context(function: Callable[..., Any]) -> bool:

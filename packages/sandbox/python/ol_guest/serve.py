@@ -1,4 +1,6 @@
-"""Runs a lambda's function for each call that the worker sends. A blocking loop: one call at a time, no asyncio.
+"""Serves a sandbox's one connection: loads the lambda's code and runs it for each call that the worker sends.
+
+A function is run here, in a blocking loop: one call at a time, no asyncio. Web apps are run by wsgi.py and asgi.py.
 
 Everything in `_run_calls` is written for speed; measured per call with the smallest event and result it is what
 bounds the throughput of a sandbox. A method call or a tuple more is seen in it.
@@ -14,9 +16,10 @@ import sys
 import traceback
 from typing import Any, NoReturn
 
-from ol_guest import connection, entry, failure, wire
-from ol_guest.connection import Cancelled, Connection, Gone, Violation
+from ol_guest import entry, failure, frames, wire, wsgi
+from ol_guest.connection import Cancelled, Connection, Gone
 from ol_guest.context import Context
+from ol_guest.ending import exit_code, leave
 from ol_guest.output import Output
 from ol_guest.reaper import Reaper
 
@@ -42,22 +45,28 @@ def serve(listener: socket.socket, handler_dir: str = "/handler") -> NoReturn:
     output = Output()
     output.install()
     try:
-        link.greet(_hello())
-        loaded = _load(link, output, handler_dir)
+        early = link.greet(_hello())
+        loaded = _load(link, output, handler_dir, early)
         reaper = Reaper()
         reaper.install()
+        if loaded.kind == "asgi":
+            _serve_asgi(link, output, reaper, loaded, early)
         link.watch()
-        link.send(wire.frame(wire.EVENT, 0, 0, wire.meta(":event", "ready")))
+        link.streaming = loaded.kind == "wsgi"
+        link.send(ready(loaded.kind))
+        link.take(early)
+        if loaded.kind == "wsgi":
+            wsgi.run(link, output, reaper, loaded.function)
         _run_calls(link, output, reaper, loaded)
     except (Gone, ConnectionError):
         # The worker is gone, and nobody is left to serve.
-        _leave(output, 0)
-    except Violation as violation:
-        connection.die_of(violation)
+        leave(output, 0)
+    except wire.Violation as violation:
+        frames.die_of(violation)
     except BaseException:
         # Ours to explain; or a signal handler of the lambda raised between two calls.
         traceback.print_exc()
-        _leave(output, _EXIT_BROKEN)
+        leave(output, _EXIT_BROKEN)
 
 
 def rehearse(handler_dir: str) -> None:
@@ -70,11 +79,17 @@ def rehearse(handler_dir: str) -> None:
         near.setblocking(False)
         link = Connection(near)
         output = Output()
-        link.greet(_hello())
-        loaded = _load(link, output, handler_dir)
-        link.send(wire.frame(wire.EVENT, 0, 0, wire.meta(":event", "ready")))
+        early = link.greet(_hello())
+        loaded = _load(link, output, handler_dir, early)
+        link.send(ready(loaded.kind))
+        link.take(early)
         with contextlib.suppress(BlockingIOError):
             _run_calls(link, output, Reaper(), loaded)
+
+
+def ready(kind: str) -> bytes:
+    """The frame that says that the code is loaded, and what it is."""
+    return wire.frame(wire.EVENT, 0, 0, wire.meta(":event", "ready", ":kind", kind))
 
 
 def _hello() -> bytes:
@@ -82,12 +97,12 @@ def _hello() -> bytes:
         *(":v", str(wire.VERSION)),
         *(":window", str(wire.WINDOW_BYTES)),
         *(":streams", str(_STREAMS)),
-        *(":kinds", "call"),
+        *(":kinds", "call http"),
         *(":runtime", f"python{sys.version_info[0]}.{sys.version_info[1]}"),
     )
 
 
-def _load(link: Connection, output: Output, handler_dir: str) -> entry.Entry:
+def _load(link: Connection, output: Output, handler_dir: str, early: bytes) -> entry.Entry:
     try:
         return entry.load(handler_dir, os.environ)
     except entry.EntryError as error:
@@ -95,28 +110,37 @@ def _load(link: Connection, output: Output, handler_dir: str) -> entry.Entry:
     except BaseException as error:
         # SystemExit too: a lambda that exits while it is loaded cannot be loaded.
         text = failure.traceback_text(error)
+    _refuse(link, output, early, text)
+
+
+def _refuse(link: Connection, output: Output, early: bytes, text: str) -> NoReturn:
+    """Tells the worker why the lambda cannot be loaded, and ends the process."""
     if link.forked:
         # A child that the lambda's code forked while being loaded: it has no say.
         sys.stderr.write(text)
-        _leave(output, 1)
+        leave(output, 1)
     output.finish_lines()
     meta = wire.meta(":event", "import-error")
     message = failure.cut(text, wire.EVENT_BYTES - len(meta), 0)
     link.send(wire.frame(wire.EVENT, 0, 0, meta, message.encode()))
+    link.take(early)
     link.refuse_all(wire.RESET_REFUSED, _LINGER_SECONDS)
-    _leave(output, _EXIT_IMPORT_FAILED)
+    leave(output, _EXIT_IMPORT_FAILED)
 
 
-def _leave(output: Output, code: int) -> NoReturn:
-    """Ends the process without atexit and without waiting for threads: those of the zygote are not ours."""
+def _serve_asgi(link: Connection, output: Output, reaper: Reaper, loaded: entry.Entry, early: bytes) -> NoReturn:
+    # It imports asyncio: 30 ms and 9 MB, unless the zygote has it.
+    from ol_guest import asgi
+
     try:
-        output.finish_lines()
-    finally:
-        os._exit(code)
+        app = asgi.start(loaded.function)
+    except asgi.StartupFailed as error:
+        _refuse(link, output, early, error.text)
+    asgi.run(link, output, reaper, app, early)
 
 
 def _run_calls(link: Connection, output: Output, reaper: Reaper, loaded: entry.Entry) -> NoReturn:
-    function, takes_context = loaded
+    _kind, function, takes_context = loaded
     queue = link.queue
     invocation = output.invocation
     decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
@@ -161,7 +185,7 @@ def _run_calls(link: Connection, output: Output, reaper: Reaper, loaded: entry.E
             result = None
         if link.forked:
             # The function forked, and this is the child, which came back from it.
-            _leave(output, 0)
+            leave(output, 0)
         if invocation.holding:
             output.finish_lines()
         invocation.meta = event = None
@@ -183,21 +207,11 @@ _ERROR_BAD_OUTPUT = wire.meta(":error", "bad-output")
 def _ended_by(error: BaseException, link: Connection, output: Output) -> bytes:
     """What to answer when the function did not return. Does not return for sys.exit(), which ends the process."""
     if isinstance(error, SystemExit):
-        _leave(output, _exit_code(error))
+        leave(output, exit_code(error))
     if link.forked:
         sys.stderr.write(failure.traceback_text(error))
-        _leave(output, 1)
+        leave(output, 1)
     return b"" if isinstance(error, Cancelled) else failure.exception_body(error)
-
-
-def _exit_code(error: SystemExit) -> int:
-    """As the interpreter does: nothing is 0, a number is itself, anything else is printed and counts as 1."""
-    if error.code is None:
-        return 0
-    if isinstance(error.code, int):
-        return error.code & 0xFF
-    print(error.code, file=sys.stderr)
-    return 1
 
 
 def _refuse_constant(name: str) -> Any:

@@ -31,6 +31,10 @@ RESET_CANCELLED, RESET_DEADLINE, RESET_FAILED, RESET_CONTENT, RESET_REFUSED = ra
 _U32 = struct.Struct(">I")
 
 
+class Violation(Exception):
+    """The worker broke the protocol, so nothing more can be understood."""
+
+
 def frame(kind: int, flags: int, stream: int, meta: bytes = b"", body: bytes = b"") -> bytes:
     """One whole frame. The reply of a small call does not come this way: serve.py packs it in its loop."""
     return HEADER.pack(len(meta) + len(body), kind, flags, len(meta), stream) + meta + body

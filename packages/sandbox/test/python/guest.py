@@ -28,6 +28,8 @@ class Frame(typing.NamedTuple):
     stream: int
     meta: dict
     body: bytes
+    # The meta with what comes more than once, in order.
+    pairs: tuple = ()
 
     @property
     def json(self):
@@ -129,7 +131,8 @@ class Guest:
                     payload = self._received[12 : 12 + length]
                     self._received = self._received[12 + length :]
                     raw = payload[:meta_length].decode("latin-1").split("\0") if meta_length else []
-                    return Frame(kind, flags, stream, dict(zip(raw[::2], raw[1::2])), payload[meta_length:])
+                    pairs = tuple(zip(raw[::2], raw[1::2]))
+                    return Frame(kind, flags, stream, dict(pairs), payload[meta_length:], pairs)
             try:
                 chunk = self.socket.recv(1 << 20)
             except ConnectionResetError:
@@ -138,9 +141,9 @@ class Guest:
                 raise EOFError
             self._received += chunk
 
-    def ready(self):
+    def ready(self, kind="function"):
         event = self.receive()
-        assert event.kind == EVENT and event.meta == {":event": "ready"}, event
+        assert event.kind == EVENT and event.meta == {":event": "ready", ":kind": kind}, event
         return self
 
     def call(self, event, **options):

@@ -14,7 +14,7 @@ class Calls(GuestCase):
                 ":v": "1",
                 ":window": "262144",
                 ":streams": "16",
-                ":kinds": "call",
+                ":kinds": "call http",
                 ":runtime": f"python{sys.version_info[0]}.{sys.version_info[1]}",
             },
         )
@@ -75,12 +75,14 @@ class Calls(GuestCase):
         guest.send(pack(EVENT, 0, 0, (":event", "news"), b"x"), pack(0x40, 0, 0, (), b"y"), pack(0x7F, 0, 9))
         self.assertEqual(guest.call(1).json, 1)
 
-    def test_an_http_stream_is_refused(self):
-        guest = self.guest("def f(event): return event").ready()
-        guest.send(pack(HTTP, 1, guest.next_stream(), (":method", "GET", ":path", "/")))
-        refused = guest.receive()
-        self.assertEqual((refused.kind, refused.stream, refused.code), (RESET, 1, 5))
-        self.assertEqual(guest.call(1).json, 1)
+    def test_a_request_over_http_is_a_call_of_its_body(self):
+        guest = self.guest("def f(event, context): return [event, context.invocation_id, dict(context.headers)]").ready()
+        meta = (":id", "x", ":method", "GET", ":mount", "/run/a", ":path", "/b", ":query", "c", ":client", "::1", "A", "b")
+        guest.send(pack(HTTP, 1, 1, meta))
+        self.assertEqual(guest.receive().json, [{}, "x", {"a": "b"}])
+        guest.send(pack(HTTP, 0, 3, meta, b"[1"), pack(DATA, 0, 3, (), b",2"), pack(DATA, 1, 3, (), b"]"))
+        reply = guest.receive()
+        self.assertEqual((reply.stream, reply.meta, reply.json), (3, {}, [[1, 2], "x", {"a": "b"}]))
 
 
 class Violations(GuestCase):

@@ -85,6 +85,16 @@ class Cancelling(GuestCase):
         )
         self.assertTrue((guest.handler / "finally").exists())
 
+    def test_a_function_whose_client_is_gone_runs_on_and_its_result_is_dropped(self):
+        guest = self.guest(
+            "import time\ndef f(event):\n open('on', 'w').close()\n time.sleep(0.3)\n open('end', 'w').close()\n return 1\n"
+        ).ready()
+        guest.send(call_frame(1, {}))
+        guest.wait_for("on")
+        guest.send(reset(1, CANCELLED))
+        self.assert_reset(guest, 1, CANCELLED)
+        self.assertTrue((guest.handler / "end").exists())
+
     def test_a_call_that_waits_behind_a_running_one_is_answered_at_once_and_never_runs(self):
         guest = self.guest(
             "import time\ndef f(event):\n open('on%d' % event, 'w').close()\n time.sleep(1 - event)\n return event\n"

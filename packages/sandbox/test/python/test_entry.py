@@ -112,6 +112,47 @@ class Signatures(GuestCase):
         self.assertIs(guest.call({}).json, False)
 
 
+class Apps(GuestCase):
+    """Which code is which kind of app."""
+
+    functools = "import functools\n"
+    cases = {
+        "wsgi": ("def app(environ, start): pass", "wsgi"),
+        "asgi": ("async def app(scope, receive, send): pass", "asgi"),
+        "a wsgi object": ("class A:\n def __call__(self, environ, start): pass\napp = A()", "wsgi"),
+        "an asgi object": ("class A:\n async def __call__(self, scope, receive, send): pass\napp = A()", "asgi"),
+        "a wsgi class": ("class app:\n def __init__(self, environ, start): pass", "wsgi"),
+        "an object that inherits": (
+            "class A:\n async def __call__(self, scope, receive, send): pass\nclass B(A): pass\napp = B()",
+            "asgi",
+        ),
+        "a bound method": ("class A:\n async def m(self, scope, receive, send): pass\napp = A().m", "asgi"),
+        "a bound method of wsgi": ("class A:\n def m(self, environ, start): pass\napp = A().m", "wsgi"),
+        "partial of asgi": (functools + "async def g(x, *a): pass\napp = functools.partial(functools.partial(g), 1)", "asgi"),
+        "partial of wsgi": (functools + "def g(x, *a): pass\napp = functools.partial(g, 1)", "wsgi"),
+        "partial of an asgi object": (
+            functools + "class A:\n async def __call__(self, *a): pass\napp = functools.partial(A())",
+            "asgi",
+        ),
+        "an app behind a function": ("async def app(*a): pass\ndef f(event): return 1", "function"),
+        "an app behind a handler": ("def app(*a): pass\ndef handler(event): return 1", "function"),
+    }
+
+    def test_an_app_is_asgi_if_it_is_async_and_comes_after_functions(self):
+        for name, (source, kind) in self.cases.items():
+            with self.subTest(name):
+                self.guest(source).ready(kind)
+
+    def test_a_named_app_is_what_it_is_named_and_comes_before_functions(self):
+        source = "def f(event): 1\ndef app(*a): 1\ndef main(*a): return other(*a)\nasync def other(*a): pass"
+        self.guest(source, environment={"OL_WSGI_ENTRY": "main"}).ready("wsgi")
+        self.guest(source, environment={"OL_ASGI_ENTRY": "main"}).ready("asgi")
+
+    def test_an_app_may_be_in_a_file_of_any_name(self):
+        files = {"main.py": "def app(environ, start): pass"}
+        self.guest(files=files, environment={"OL_ENTRY_FILE": "main.py"}).ready("wsgi")
+
+
 class Contexts(GuestCase):
     def test_it_knows_id_deadline_and_headers(self):
         guest = self.guest(
@@ -209,16 +250,30 @@ class ImportErrors(GuestCase):
 
     def test_no_function_names_what_was_looked_for(self):
         self.assert_import_error(
-            "/handler/f.py defines no function f(event), and no handler(event) either\n", source="f = 3"
+            "/handler/f.py defines no function f(event) or handler(event), and no web app named app either\n",
+            source="f = 3; app = 4",
         )
 
-    def test_web_apps_are_said_to_be_unsupported(self):
-        no = "web apps (WSGI, ASGI) are not supported by this version yet; a function f(event) is\n"
-        self.assert_import_error(
-            f"/handler/f.py has an app and no function, but {no}", source="def app(environ, start): pass"
-        )
+    def test_a_named_app_that_is_missing_or_none_is_named(self):
         for name in ("OL_WSGI_ENTRY", "OL_ASGI_ENTRY"):
-            self.assert_import_error(f"{name} is set, but {no}", source="def f(e): 1", environment={name: "app"})
+            with self.subTest(name):
+                self.assert_import_error(
+                    f"{name} names main, but /handler/f.py defines no main\n",
+                    source="def app(*a): 1\ndef f(e): 1",
+                    environment={name: "main"},
+                )
+                self.assert_import_error(
+                    f"{name} names x, which is of type int in /handler/f.py and no app\n",
+                    source="x = 3\ndef app(*a): 1",
+                    environment={name: "x"},
+                )
+
+    def test_a_lambda_cannot_be_two_apps(self):
+        self.assert_import_error(
+            "OL_WSGI_ENTRY (w) and OL_ASGI_ENTRY (a) are both set: a lambda is one app\n",
+            source="def w(*a): 1\nasync def a(*a): 1",
+            environment={"OL_WSGI_ENTRY": "w", "OL_ASGI_ENTRY": "a"},
+        )
 
     def test_every_open_call_is_refused(self):
         first = call_frame(1, {}) + call_frame(3, b"[", flags=0)
