@@ -110,10 +110,10 @@ export class PendingCall implements Call, ReplySink, Invocation {
   timeoutMs = 0;
   /** When it is refused if it still waits; on the clock of performance.now(). */
   readonly deadlineMs: number;
-  /** When it was handed to a sandbox, or the one before it in the sandbox ended. */
-  runningSinceMs = 0;
-  /** When it ended; 0 until then. */
-  endedMs = 0;
+  /** When it was handed to a sandbox, or the one before it in the sandbox ended; -1 until then. */
+  runningSinceMs = -1;
+  /** When it ended; -1 until then. */
+  endedMs = -1;
   /** How the lambda itself failed, if it replied and did. */
   failure: CallFailure | undefined;
   /** Only of the first call in a sandbox. */
@@ -171,8 +171,8 @@ export class PendingCall implements Call, ReplySink, Invocation {
   }
 
   phases(): CallPhases | undefined {
-    if (this.runningSinceMs === 0) return undefined;
-    const endMs = this.endedMs === 0 ? performance.now() : this.endedMs;
+    if (this.runningSinceMs < 0) return undefined;
+    const endMs = this.endedMs < 0 ? performance.now() : this.endedMs;
     const { memoryMs = 0, forkMs = 0, readyMs = 0 } = this.cold ?? {};
     const loadedMs = Math.max(readyMs, this.runningSinceMs);
     return {
@@ -208,7 +208,8 @@ export class PendingCall implements Call, ReplySink, Invocation {
       // The sandbox's last word on the call still comes here: whoever runs it has to hear when the sandbox is free again.
       this.state = "abandoned";
       this.#handle?.resume();
-      this.#handle?.cancel();
+      // A function is not told: it runs on.
+      if (this.http !== undefined) this.#handle?.cancel();
     }
   }
 
@@ -261,7 +262,8 @@ export class PendingCall implements Call, ReplySink, Invocation {
     const runner = this.#runner;
     this.#wasRead ||= wasBehind(error);
     this.state = "queued";
-    this.runningSinceMs = 0;
+    this.runningSinceMs = -1;
+    this.endedMs = -1;
     this.cold = undefined;
     this.#runner = undefined;
     this.#handle = undefined;

@@ -85,7 +85,8 @@ export class WaitingCalls {
     const late = this.#queue.takeAll((call) => call.deadlineMs <= nowMs);
     this.#host.queued -= late.length;
     for (const call of late) {
-      const message = `no sandbox for ${this.#name} became free within ${Math.round(nowMs - call.sinceMs)} ms`;
+      const waitedMs = Math.round(call.deadlineMs - call.sinceMs);
+      const message = `no sandbox for ${this.#name} became free within ${waitedMs} ms`;
       const error = lambdaError("OL_LAMBDA_QUEUE_TIMEOUT", message);
       this.#countRefused(1, error);
       call.refuse(error);

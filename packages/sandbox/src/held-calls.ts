@@ -1,5 +1,6 @@
 import type { OlError } from "@ol/common";
 
+import { cancelledError } from "./frames/call-errors.ts";
 import type { Call, CallHandle, ReplySink } from "./frames/call.ts";
 import { asNotStarted } from "./not-started.ts";
 
@@ -34,8 +35,8 @@ class HeldCall implements CallHandle {
   }
 
   cancel(): void {
-    this.#drop();
-    this.#handle?.cancel();
+    if (this.#handle === undefined) this.fail(asNotStarted(cancelledError()));
+    else this.#handle.cancel();
   }
 
   write(data: Buffer): boolean {

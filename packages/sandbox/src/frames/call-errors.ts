@@ -35,3 +35,7 @@ export const appFailedError = (code: number): OlError =>
   sandboxError("OL_SANDBOX_APP_FAILED", "The app failed in the middle of its reply.", {
     details: { reset: code },
   });
+
+/** What who cancelled a call hears when it is over. */
+export const cancelledError = (): OlError =>
+  sandboxError("OL_SANDBOX_CANCELLED", "The call was over after its client had left.");

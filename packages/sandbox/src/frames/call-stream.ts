@@ -1,6 +1,7 @@
 import type { OlError } from "@ol/common";
 
 import { isNotStarted, wasBehind } from "../not-started.ts";
+import { cancelledError } from "./call-errors.ts";
 import type { Call, CallFailure, CallHandle, ReplyHead, ReplySink } from "./call.ts";
 import { DEFAULT_WINDOW, EMPTY, END, FRAME, MAX_FRAME_BYTES } from "./codec.ts";
 import type { Outgoing } from "./outgoing.ts";
@@ -61,6 +62,8 @@ export class CallStream implements CallHandle {
   readonly #link: StreamLink;
   /** Undefined once the caller heard the last of the call, or wants to hear no more. */
   #sink: ReplySink | undefined;
+  /** Whoever cancelled the call, and is still to hear that it is over. */
+  #leaver: ReplySink | undefined;
   #flow: ReplyFlow | undefined;
   /** Whether the caller waits for `drain`. */
   #drainOwed = false;
@@ -95,6 +98,7 @@ export class CallStream implements CallHandle {
   }
 
   cancel(): void {
+    this.#leaver ??= this.#sink;
     this.#hush();
     this.#link.left(this);
   }
@@ -178,14 +182,22 @@ export class CallStream implements CallHandle {
     this.#flow?.end();
   }
 
+  /** The guest's last frame has come, and was passed on. */
+  over(): void {
+    const leaver = this.#leaver;
+    this.#leaver = undefined;
+    leaver?.fail(cancelledError());
+  }
+
   /** The caller hears `error` as the last of the call; what still comes from the guest is dropped. */
   fail(error: OlError): void {
     // One that may be run elsewhere has to keep its body: its caller is not asked to write it to nobody.
     if (isNotStarted(error) || wasBehind(error)) this.#drainOwed = false;
     this.stopBody();
-    const sink = this.#sink;
+    const sink = this.#sink ?? this.#leaver;
     const flow = this.#flow;
     this.#sink = undefined;
+    this.#leaver = undefined;
     this.#flow = undefined;
     if (flow !== undefined) flow.cut(error);
     else sink?.fail(error);

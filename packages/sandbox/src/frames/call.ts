@@ -80,7 +80,10 @@ export interface CallHandle {
   resume(): void;
   /** Nobody wants the reply: it runs on, its reply is dropped; the sink hears nothing more. */
   abandon(): void;
-  /** The client is gone: an app is told so, and ends the call when it can; a function runs on. Else as `abandon`. */
+  /**
+   * The client is gone: an app is told so, and ends the call when it can; a function runs on. The sink hears nothing more
+   * but `fail`, when the call is over.
+   */
   cancel(): void;
   /** A piece of a body that follows. False: no more before the sink's `drain`. Ignored once the call is over. */
   write(data: Buffer): boolean;

@@ -245,5 +245,6 @@ export class OpenCalls implements StreamLink {
     if (next !== undefined) next.startedAtMs = performance.now();
     this.#closed(stream);
     stream.stopBody();
+    stream.over();
   }
 }

@@ -91,7 +91,8 @@ const casesOf = (kind: "wsgi" | "asgi"): readonly ConformanceCase[] => [
       assert.equal(await answerOf(sandbox, "/sleep?0"), "slept");
       while (sandbox.inFlight > 0) await answerOf(sandbox, "/sleep?0.01");
       assert.equal(await answerOf(sandbox, "/noted"), "ended");
-      assert.deepEqual([exchange.heard, exchange.received], [["start"], heard]);
+      assert.deepEqual([exchange.heard, exchange.received], [["start", "fail"], heard]);
+      assert.equal(exchange.error?.code, "OL_SANDBOX_CANCELLED");
     },
   },
   {
@@ -154,7 +155,7 @@ export const HTTP_CASES: readonly ConformanceCase[] = [
       await exchange.room();
       exchange.cancel();
       const reply = await sandbox.call(callOf(0));
-      assert.deepEqual([reply.body.toString(), exchange.heard], ["1", []]);
+      assert.deepEqual([reply.body.toString(), exchange.heard], ["1", ["fail"]]);
     },
   },
   {

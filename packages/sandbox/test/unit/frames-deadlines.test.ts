@@ -241,6 +241,6 @@ describe("the time limit of a request that was cancelled", () => {
     expect(bench.socket.destroyed).toBe(false);
     await wait(20);
     expect((await bench.ended)?.code).toBe("OL_SANDBOX_DESTROYED");
-    expect(sink.heard).toEqual([]);
+    expect([sink.heard, sink.error?.code]).toEqual([["fail"], "OL_SANDBOX_TIMEOUT"]);
   });
 });

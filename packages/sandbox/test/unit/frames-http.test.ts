@@ -290,7 +290,7 @@ describe("a body that follows", () => {
 });
 
 describe("a request whose client is gone", () => {
-  it("is cancelled in an app, which may take its time to end it, and heard of no more", async () => {
+  it("is cancelled in an app, which may take its time to end it, and heard of once more when it has", async () => {
     const bench = await ready("wsgi");
     const sink = bench.open(aRequest({ bodyFollows: true }));
     bench.say(head(":status\x00200", 0, 1, "so"));
@@ -304,9 +304,11 @@ describe("a request whose client is gone", () => {
     expect(bench.resets).toEqual([[1, CANCELLED]]);
     expect(bench.seen.at(-1)?.type).toBe(FRAME.reset);
     expect(bench.connection.inFlight).toBe(1);
+    expect(sink.heard).toEqual(["start", "chunk"]);
     bench.say(reset(1, CANCELLED));
     await settle();
-    expect([sink.heard, sink.drains]).toEqual([["start", "chunk"], 1]);
+    expect([sink.heard, sink.drains]).toEqual([["start", "chunk", "fail"], 1]);
+    expect(sink.error?.code).toBe("OL_SANDBOX_CANCELLED");
     expect(bench.connection.inFlight).toBe(0);
   });
 
@@ -319,7 +321,8 @@ describe("a request whose client is gone", () => {
     other.say(reply(1, "3"));
     await settle();
     expect([...bench.resets, ...other.resets]).toEqual([]);
-    expect(sinks.map(({ heard }) => heard)).toEqual([[], [], []]);
+    expect(sinks.map(({ heard }) => heard)).toEqual([["fail"], ["fail"], ["fail"]]);
+    expect(sinks.map(({ error }) => error?.code)).toEqual(Array(3).fill("OL_SANDBOX_CANCELLED"));
     expect(bench.connection.inFlight + other.connection.inFlight).toBe(0);
   });
 
