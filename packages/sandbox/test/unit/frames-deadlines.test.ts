@@ -148,6 +148,17 @@ describe("the time limits of requests that run at once", () => {
     expect(bench.resets).toEqual([[3, DEADLINE]]);
   });
 
+  it("go on counting when the one that was opened before is over", async () => {
+    const bench = new Bench();
+    const [, second] = await requests(bench, 5_000, 300);
+    await wait(200);
+    bench.say(done(1));
+    await wait(99);
+    expect(second?.heard).toEqual([]);
+    await wait(2);
+    expect(second?.heard).toEqual(["fail"]);
+  });
+
   it("end the sandbox as soon as all are over", async () => {
     const bench = new Bench();
     const [, beside] = await requests(bench, 100, 10_000);
@@ -209,15 +220,16 @@ describe("the time limits of requests that run at once", () => {
 
   it("are the only ones for a guest that reads nothing meanwhile", async () => {
     const bench = new Bench({ writeStallMs: 20 });
-    const [sink] = await requests(bench, 5_000);
+    await requests(bench);
+    await wait(1);
     bench.guest.pause();
-    const more = bench.open(aRequest({ body: Buffer.alloc(1_000_000) }));
+    const sinks = [1, 2].map(() => bench.open(aRequest({ body: Buffer.alloc(1_000_000) })));
     await wait(100);
     await wait(100);
     bench.guest.resume();
     bench.say(done(1), done(3));
     await settle();
-    expect([sink?.heard, more.heard]).toEqual([["whole"], ["whole"]]);
+    expect(sinks.map((sink) => sink.heard)).toEqual([["whole"], ["whole"]]);
   });
 });
 
