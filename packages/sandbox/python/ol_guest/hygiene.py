@@ -93,5 +93,14 @@ def _forget() -> None:
         # Makes modules forget which warnings they have shown; the C implementation looks at a counter.
         warnings.filterwarnings("default", append=True)
         warnings.filters.pop()
+    if "asyncio.events" in sys.modules:
+        _forget_event_loop()
     # The zygote's TZ may have been another.
     time.tzset()
+
+
+def _forget_event_loop() -> None:
+    """One that a package made when it was imported would share its epoll with all siblings. Python does this from 3.12 on."""
+    policy = sys.modules["asyncio.events"]._event_loop_policy
+    if hasattr(policy, "_local"):
+        policy._local = type(policy._local)()

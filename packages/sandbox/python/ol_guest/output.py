@@ -11,7 +11,7 @@ import io
 import os
 import sys
 import threading
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from ol_guest import wire
 
@@ -46,31 +46,40 @@ class _Lines:
 
     def __init__(self, descriptor: int, invocation: Invocation) -> None:
         self.descriptor = descriptor
+        # What a line begins with if it is written now.
+        self.tag: Callable[[], bytes] = invocation.tag
         self._invocation = invocation
-        self._held = b""
+        # Unfinished lines, one for each tag.
+        self._held: dict[bytes, bytes] = {}
         # Reentrant: a signal handler or a finalizer may print while its own thread prints.
         self._lock = threading.RLock()
         self._pid_of_parent: Optional[int] = None
 
     def write(self, data: bytes) -> None:
         with self._lock:
-            cut = data.rfind(b"\n") + 1
+            tag = self.tag()
+            line = self._held.pop(tag, b"") + data
+            cut = line.rfind(b"\n") + 1 if b"\n" in data else 0
             if cut:
-                lines, self._held = self._held + data[:cut], data[cut:]
-                self._append(lines)
-            else:
-                self._held += data
-            if len(self._held) > _HELD_BYTES:
-                self.finish()
-            elif self._held:
+                self._append(tag, line[:cut])
+                line = line[cut:]
+            if len(line) > _HELD_BYTES:
+                self._append(tag, line + b"\n")
+            elif line:
+                self._held[tag] = line
                 self._invocation.holding = True
 
     def finish(self) -> None:
-        """Writes an unfinished line, with the newline it lacks."""
+        """Writes unfinished lines, with the newline they lack."""
         with self._lock:
-            if self._held:
-                line, self._held = self._held + b"\n", b""
-                self._append(line)
+            for tag in list(self._held):
+                self.finish_one(tag)
+
+    def finish_one(self, tag: bytes) -> None:
+        with self._lock:
+            line = self._held.pop(tag, b"")
+            if line:
+                self._append(tag, line + b"\n")
 
     def flush(self) -> None:
         """In a forked child what is held must go now, since nobody ends its call; else it waits for its newline."""
@@ -80,11 +89,10 @@ class _Lines:
     def forked(self, parent: int) -> None:
         """In a child: another thread may have had the lock, and what is held belongs to the parent."""
         self._lock = threading.RLock()
-        self._held = b""
+        self._held = {}
         self._pid_of_parent = parent
 
-    def _append(self, lines: bytes) -> None:
-        tag = self._invocation.tag()
+    def _append(self, tag: bytes, lines: bytes) -> None:
         if tag:
             lines = b"".join([tag + line + b"\n" for line in lines[:-1].split(b"\n")])
         try:
@@ -180,6 +188,15 @@ class Output:
         parent = os.getpid()
         for stream in self._streams:
             os.register_at_fork(after_in_child=lambda stream=stream: stream.forked(parent))
+
+    def tag_by(self, tag: Callable[[], bytes]) -> None:
+        """For code that runs several calls at once: asks this, and no longer `invocation`, whose line it is."""
+        for stream in self._streams:
+            stream.tag = tag
+
+    def finish_lines_of(self, tag: bytes) -> None:
+        for stream in self._streams:
+            stream.finish_one(tag)
 
     def finish_lines(self) -> None:
         self.invocation.holding = False

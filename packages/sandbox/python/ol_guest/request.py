@@ -52,8 +52,8 @@ def _percent_decoded(text: str) -> bytes:
 
 
 def _host_and_port(value: str) -> tuple[str, str]:
-    """`[::1]:80` is an address of IPv6, whose colons are not the port's."""
+    """`[::1]` is an address of IPv6, whose colons are not the port's. What cannot be a port is none."""
     host, colon, port = value.rpartition(":")
-    if not colon or (port and not port.isdecimal()):
+    if not colon or (port and not port.isdecimal()) or len(port) > 5:
         host, port = value, ""
     return host.strip() or "localhost", port or "80"

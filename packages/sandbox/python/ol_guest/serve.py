@@ -53,7 +53,7 @@ def serve(listener: socket.socket, handler_dir: str = "/handler") -> NoReturn:
             _serve_asgi(link, output, reaper, loaded, early)
         link.watch()
         link.streaming = loaded.kind == "wsgi"
-        link.send(ready(loaded.kind))
+        link.send(wire.ready(loaded.kind))
         link.take(early)
         if loaded.kind == "wsgi":
             wsgi.run(link, output, reaper, loaded.function)
@@ -81,15 +81,10 @@ def rehearse(handler_dir: str) -> None:
         output = Output()
         early = link.greet(_hello())
         loaded = _load(link, output, handler_dir, early)
-        link.send(ready(loaded.kind))
+        link.send(wire.ready(loaded.kind))
         link.take(early)
         with contextlib.suppress(BlockingIOError):
             _run_calls(link, output, Reaper(), loaded)
-
-
-def ready(kind: str) -> bytes:
-    """The frame that says that the code is loaded, and what it is."""
-    return wire.frame(wire.EVENT, 0, 0, wire.meta(":event", "ready", ":kind", kind))
 
 
 def _hello() -> bytes:

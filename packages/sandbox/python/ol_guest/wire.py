@@ -63,3 +63,8 @@ def pairs(meta: bytes) -> list[tuple[str, str]]:
 
 def meta(*fields: str) -> bytes:
     return "\0".join(fields).encode("latin-1")
+
+
+def ready(kind: str) -> bytes:
+    """The frame that says that the code is loaded, and what it is: function, wsgi or asgi."""
+    return frame(EVENT, 0, 0, meta(":event", "ready", ":kind", kind))

@@ -7,13 +7,14 @@ import sys
 from typing import Any, Callable, Iterator, NoReturn, Optional, Union
 
 from ol_guest import failure, wire
+from ol_guest.client_gone import is_for_its_sake
 from ol_guest.connection import Cancelled, Connection
 from ol_guest.ending import exit_code, leave
 from ol_guest.incoming import Incoming
 from ol_guest.output import Output
 from ol_guest.reaper import Reaper
 from ol_guest.request import Request
-from ol_guest.wsgi_input import ClientGone, Input
+from ol_guest.wsgi_input import Input
 from ol_guest.wsgi_reply import Reply
 
 
@@ -69,9 +70,10 @@ def _answer(
         if error is not None:
             sys.stderr.write(failure.traceback_text(error))
         leave(output, 0 if error is None else 1)
-    if error is not None and (link.cancelled or reply.started) and not isinstance(error, (Cancelled, ClientGone)):
+    if error is not None and (link.cancelled or reply.started):
         # No reply can say so any more.
-        sys.stderr.write(failure.traceback_text(error))
+        if not isinstance(error, Cancelled) and not is_for_its_sake(error):
+            sys.stderr.write(failure.traceback_text(error))
     if output.invocation.holding:
         output.finish_lines()
     if not link.cancelled:

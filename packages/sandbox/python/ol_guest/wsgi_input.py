@@ -5,15 +5,9 @@ from __future__ import annotations
 import io
 from typing import Any, Optional
 
+from ol_guest.client_gone import ClientGone
 from ol_guest.connection import Connection
 from ol_guest.incoming import Incoming
-
-
-class ClientGone(ConnectionResetError):
-    """The client went away in the middle of its request."""
-
-    def __init__(self) -> None:
-        super().__init__("the client is gone")
 
 
 class Input(io.BufferedIOBase):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Callable, Optional
 
 from ol_guest import failure, wire
+from ol_guest.client_gone import ClientGone
 from ol_guest.connection import Connection
 from ol_guest.reply_head import reply_head
-from ol_guest.wsgi_input import ClientGone
 
 _ERROR_EXCEPTION = wire.meta(":error", "exception")
 

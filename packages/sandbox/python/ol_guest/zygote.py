@@ -8,10 +8,12 @@ text}; {"op": "exit", "leaf" or "zygote": N, "status": S} as waitpid gives it.
 """
 
 import gc
+import importlib
 import os
 import select
 import signal
 import socket
+import sys
 import typing
 
 import ol_kernel as kernel
@@ -57,6 +59,9 @@ class Zygote:
     def serve(self) -> None:
         """With everything imported."""
         hygiene.warm()
+        if "asyncio" in sys.modules:
+            # For ASGI apps, of whose start it would be 10 ms.
+            importlib.import_module("ol_guest.asgi")
         # Without this each leaf's first collection would touch, and so copy, the whole inherited heap.
         gc.collect()
         gc.freeze()

@@ -102,6 +102,10 @@ class FreshProcess(unittest.TestCase):
         ((name,),) = in_siblings(zygote, "[platform.node()]", 1)
         self.assertNotEqual(name, "zygote")
 
+    def test_an_event_loop_of_the_zygote_s_is_not_shared(self):
+        zygote = "import asyncio; loop = asyncio.new_event_loop(); asyncio.set_event_loop(loop)"
+        self.assertEqual(in_siblings(zygote, "asyncio.get_event_loop_policy()._local._loop is loop", 1), [False])
+
     def test_the_time_zone_is_that_of_the_new_environment(self):
         zygote = "time.localtime(0); os.environ['TZ'] = 'UTC-5'"
         self.assertEqual(in_siblings(zygote, "time.localtime(0).tm_hour", 1), [5])
