@@ -109,6 +109,8 @@ const assemble = async (
     logger,
   });
   undo.add(() => worker.close());
+  // What is to be ready before it is called; nobody waits for that.
+  void manager.keepWarm();
   const host =
     config.workerUrl.includes(":") && !config.workerUrl.startsWith("[")
       ? `[${config.workerUrl}]`

@@ -268,7 +268,8 @@ export class CodeKeeper {
   }
 
   #releaseIfUnused(version: CodeVersion): void {
-    if (version.users === 0 && !this.#versions().includes(version)) this.#options.source.release(version.code);
+    if (version.users === 0 && !this.#versions().includes(version))
+      this.#options.source.release(version.code);
   }
 
   #say(level: "info" | "warn", message: string, fields: Readonly<Record<string, unknown>>): void {

@@ -116,7 +116,9 @@ export class Fleet {
 
   /** Idle instances, those idle longest first. */
   idleByAge(): Instance[] {
-    return this.#all.filter(({ state }) => state === "idle").toSorted((one, other) => one.usedMs - other.usedMs);
+    return this.#all
+      .filter(({ state }) => state === "idle")
+      .toSorted((one, other) => one.usedMs - other.usedMs);
   }
 
   /** An instance whose call has run for longer than `stuckAfterMs` counts as stuck. */

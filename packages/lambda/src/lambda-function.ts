@@ -234,10 +234,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#keepWarm();
     this.#trial.look(nowMs);
     return (
-      min === 0 &&
-      this.fleet.size === 0 &&
-      this.#queue.size === 0 &&
-      nowMs - this.usedMs >= idleFunctionMs
+      min === 0 && this.fleet.size === 0 && this.#queue.size === 0 && nowMs - this.usedMs >= idleFunctionMs
     );
   }
 
@@ -420,7 +417,8 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   /** The candidate has become the current code: its sandboxes take calls, those of the old code go. */
   promoted(): void {
     for (const instance of this.fleet)
-      if (instance.state === "idle" && instance.version === this.keeper.current) this.fleet.noteIdle(instance);
+      if (instance.state === "idle" && instance.version === this.keeper.current)
+        this.fleet.noteIdle(instance);
     this.#retireOthers();
     this.#growth.soon();
     this.pump(performance.now());

@@ -132,7 +132,13 @@ export class PendingCall implements Call, ReplySink, Invocation {
   /** Whether a part of the body that followed was handed on: it cannot be had again. */
   #wrote = false;
 
-  constructor(request: LambdaRequest, sink: ReplySink, owner: CallOwner, sinceMs: number, deadlineMs: number) {
+  constructor(
+    request: LambdaRequest,
+    sink: ReplySink,
+    owner: CallOwner,
+    sinceMs: number,
+    deadlineMs: number,
+  ) {
     this.invocationId = request.invocationId;
     this.body = request.body;
     this.traceparent = request.traceparent;

@@ -38,9 +38,7 @@ export interface RunTimes {
 
 /** From this age on a running call tells nothing of when its sandbox is free again. */
 export const stuckAfterMs = (times: RunTimes | undefined, meanStartMs: number): number =>
-  times === undefined
-    ? Number.POSITIVE_INFINITY
-    : Math.max(10 * times.meanMs, 2 * times.tailMs, meanStartMs);
+  times === undefined ? Number.POSITIVE_INFINITY : Math.max(10 * times.meanMs, 2 * times.tailMs, meanStartMs);
 
 /**
  * How many instances a function should have: no fewer than it has, and more only where a new one is ready before

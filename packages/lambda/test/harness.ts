@@ -39,7 +39,12 @@ export class FakeSource implements CodeSource {
     const version = this.#find(name);
     const { dir, limits = {}, methods } = version;
     this.held.set(dir, (this.held.get(dir) ?? 0) + 1);
-    const config = { environment: {}, limits, ...version.config, ...(methods === undefined ? {} : { methods }) };
+    const config = {
+      environment: {},
+      limits,
+      ...version.config,
+      ...(methods === undefined ? {} : { methods }),
+    };
     return { name, digest: dir, dir, stamp: dir, config };
   }
 

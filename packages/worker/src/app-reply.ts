@@ -40,7 +40,8 @@ export const appHead = ({ status, headers: all }: ReplyHead): AppHead => {
     if (OURS.has(lower) || lower.startsWith(HEADER_PREFIX)) continue;
     if (lower === "content-length") {
       const length = lengthOf(value);
-      if (promised !== undefined && promised !== length) throw badReply("two Content-Length fields that differ");
+      if (promised !== undefined && promised !== length)
+        throw badReply("two Content-Length fields that differ");
       promised = length;
       continue;
     }
@@ -62,4 +63,3 @@ export const wrongLength = (promised: number, bytes: number): OlError =>
 
 const badReply = (what: string): OlError =>
   workerError("OL_WORKER_BAD_APP_REPLY", `the app replied with ${what}`);
-

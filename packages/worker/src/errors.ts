@@ -36,7 +36,8 @@ export const WORKER_ERRORS = {
   OL_WORKER_BAD_APP_REPLY: {
     causedBy: "user",
     status: 500,
-    about: "A web app's reply contradicts itself: its Content-Length is no number, or not the length of its body.",
+    about:
+      "A web app's reply contradicts itself: its Content-Length is no number, or not the length of its body.",
   },
   OL_WORKER_BODY_TIMEOUT: {
     causedBy: "user",

@@ -157,7 +157,8 @@ export class Exchange implements ReplySink {
   end(): void {
     const failure = this.#failure;
     if (failure !== undefined) return this.#answer(failureReply(failure.kind, Buffer.concat(failure.parts)));
-    if (this.#promised !== undefined && this.#promised > 0 && !this.#withoutBody) return void this.#breakOff();
+    if (this.#promised !== undefined && this.#promised > 0 && !this.#withoutBody)
+      return void this.#breakOff();
     if (this.#done()) return;
     this.#response.end();
     this.#body?.drop();
@@ -207,7 +208,8 @@ export class Exchange implements ReplySink {
     if (this.#hasNoBody()) return this.#invoke(NO_BODY);
     const { headers } = this.#request;
     const small =
-      headers["transfer-encoding"] === undefined && Number(headers["content-length"] ?? 0) <= SMALL_BODY_BYTES;
+      headers["transfer-encoding"] === undefined &&
+      Number(headers["content-length"] ?? 0) <= SMALL_BODY_BYTES;
     if (info.kind === undefined && !small) return this.#learn();
     if (info.kind !== undefined && info.kind !== "function" && !small) return this.#invokeStreaming();
     this.#limitBytes = info.kind === "function" ? info.bodyBytes : Math.max(info.bodyBytes, SMALL_BODY_BYTES);

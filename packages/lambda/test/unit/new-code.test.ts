@@ -45,7 +45,10 @@ describe("new code beside code that works", () => {
   });
 
   it("that was broken and is mended is used", async () => {
-    const rig = makeRig({ code: { old: answers("old"), broken, mended: answers("mended") }, registryCacheMs: 0 });
+    const rig = makeRig({
+      code: { old: answers("old"), broken, mended: answers("mended") },
+      registryCacheMs: 0,
+    });
     rig.source.lambdas.set("a", { dir: "old" });
     await rig.result("a");
     rig.source.lambdas.set("a", { dir: "broken" });
@@ -106,7 +109,11 @@ describe("new code beside code that works", () => {
   });
 
   it("gets memory from the old when there is none left, and no call is lost", async () => {
-    const rig = makeRig({ code: { old: answers("old"), fresh: answers("new") }, memoryMb: 50, registryCacheMs: 100 });
+    const rig = makeRig({
+      code: { old: answers("old"), fresh: answers("new") },
+      memoryMb: 50,
+      registryCacheMs: 100,
+    });
     rig.source.lambdas.set("a", { dir: "old" });
     await rig.result("a");
     rig.source.lambdas.set("a", { dir: "fresh" });

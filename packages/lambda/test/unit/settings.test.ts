@@ -95,7 +95,12 @@ describe("min_instances", () => {
   it("are not taken back for others' sake, nor for having been idle, nor paused", async () => {
     vi.useFakeTimers({ toFake: ["performance", "setInterval", "clearInterval"] });
     onTestFinished(() => void vi.useRealTimers());
-    const rig = await warmRig(2, { memoryMb: 150, pauseLingerMs: 5, idleSandboxMs: 1_000, idleFunctionMs: 2_000 });
+    const rig = await warmRig(2, {
+      memoryMb: 150,
+      pauseLingerMs: 5,
+      idleSandboxMs: 1_000,
+      idleFunctionMs: 2_000,
+    });
     await rig.result("a");
     expect(await rig.result("other")).toBe("0");
     vi.advanceTimersByTime(60_000);

@@ -1,6 +1,6 @@
 import type { OlError } from "@ol/common";
 
-import { isNotStarted, wasBehind } from "../not-started.ts";
+import { asNotStarted, isNotStarted, wasBehind } from "../not-started.ts";
 import { cancelledError } from "./call-errors.ts";
 import type { Call, CallFailure, CallHandle, ReplyHead, ReplySink } from "./call.ts";
 import { DEFAULT_WINDOW, EMPTY, END, FRAME, MAX_FRAME_BYTES } from "./codec.ts";
@@ -135,10 +135,18 @@ export class CallStream implements CallHandle {
     }
   }
 
-  /** The caller of a body that follows may begin to write. */
-  begins(): void {
-    this.#drainOwed = this.following;
-    this.roomAgain();
+  /** The caller of a body that follows may begin to write, and hears so once it has the handle. */
+  beginSoon(): void {
+    queueMicrotask(() => {
+      this.#drainOwed = this.following;
+      this.roomAgain();
+    });
+  }
+
+  /** It was not opened. */
+  refuse(error: OlError): void {
+    this.close();
+    queueMicrotask(() => this.fail(asNotStarted(error)));
   }
 
   /** There may be room for more of the body: whoever waits for it is told. */

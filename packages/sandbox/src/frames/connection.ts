@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import type { OlError } from "@ol/common";
 
 import { sandboxError } from "../errors.ts";
-import { asBehind, asNotStarted } from "../not-started.ts";
+import { asBehind } from "../not-started.ts";
 import { overrunError } from "./call-errors.ts";
 import type { CallStream } from "./call-stream.ts";
 import type { Call, CallHandle, CodeKind, ReplySink } from "./call.ts";
@@ -106,8 +106,7 @@ export class GuestConnection implements FrameHandler {
       this.#mayOpen();
       meta = openingMeta(call);
     } catch (error) {
-      stream.close();
-      queueMicrotask(() => stream.fail(asNotStarted(error as OlError)));
+      stream.refuse(error as OlError);
       return stream;
     }
     this.#calls.open(stream, meta, call.body);

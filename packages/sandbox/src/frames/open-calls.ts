@@ -82,7 +82,7 @@ export class OpenCalls implements StreamLink {
     if (stream.http) stream.writtenAt = written;
     stream.unsent = body.subarray(room);
     stream.pump(this.#outgoing);
-    if (stream.following) queueMicrotask(() => stream.begins());
+    if (stream.following) stream.beginSoon();
   }
 
   /** The guest's HELLO names the credit of a stream. */

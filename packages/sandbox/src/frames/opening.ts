@@ -9,6 +9,7 @@ const COLON = 58;
 /** Pairs besides the client's fields: `:id`, `:timeout` and traceparent; of a request five more. */
 const CALL_PAIRS = 3;
 const HTTP_PAIRS = 8;
+const NO_FIELDS: readonly string[] = [];
 
 /**
  * The meta of a CALL or HTTP frame. Throws OL_SANDBOX_BAD_OPTIONS when a field cannot be sent and
@@ -21,7 +22,13 @@ export const openingMeta = (call: Call): string => {
   let meta = `:id\0${checked(call.invocationId, "invocationId")}\0:timeout\0${timeoutMs}`;
   if (call.http !== undefined) meta += requestMeta(call.http);
   if (call.traceparent !== undefined) meta += `\0traceparent\0${checked(call.traceparent, "traceparent")}`;
-  if (call.rawHeaders !== undefined) meta += fieldsMeta(call.rawHeaders, call);
+  const headers = call.rawHeaders ?? NO_FIELDS;
+  checkCount(headers.length >> 1, call);
+  for (let at = 0; at + 1 < headers.length; at += 2) {
+    const name = headers[at] as string;
+    if (isOurs(name, call)) continue;
+    meta += `\0${checked(name, "rawHeaders")}\0${checked(headers[at + 1] as string, "rawHeaders")}`;
+  }
   if (meta.length > MAX_META_BYTES)
     throw sandboxError(
       "OL_SANDBOX_HEADERS_TOO_LARGE",
@@ -35,20 +42,13 @@ const requestMeta = ({ method, mount, path, query, client }: HttpRequest): strin
   `\0:path\0${checked(path, "http.path")}\0:query\0${checked(query, "http.query")}` +
   `\0:client\0${checked(client, "http.client")}`;
 
-const fieldsMeta = (headers: readonly string[], call: Call): string => {
+const checkCount = (fields: number, call: Call): void => {
   const most = MAX_META_PAIRS - (call.http === undefined ? CALL_PAIRS : HTTP_PAIRS);
-  if (headers.length > 2 * most)
-    throw sandboxError(
-      "OL_SANDBOX_HEADERS_TOO_LARGE",
-      `The request has ${headers.length >> 1} header fields; ${most} is the most.`,
-    );
-  let meta = "";
-  for (let at = 0; at + 1 < headers.length; at += 2) {
-    const name = headers[at] as string;
-    if (isOurs(name, call)) continue;
-    meta += `\0${checked(name, "rawHeaders")}\0${checked(headers[at + 1] as string, "rawHeaders")}`;
-  }
-  return meta;
+  if (fields <= most) return;
+  throw sandboxError(
+    "OL_SANDBOX_HEADERS_TOO_LARGE",
+    `The request has ${fields} header fields; ${most} is the most.`,
+  );
 };
 
 const checked = (text: string, field: string): string => {

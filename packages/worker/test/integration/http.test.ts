@@ -18,6 +18,7 @@ const source: CodeSource = {
     return Promise.resolve({ name, digest: name, dir: `case/${name}`, stamp: name, config });
   },
   current: (name) => Promise.resolve(name),
+  kept: () => Promise.resolve([]),
   release: () => undefined,
 };
 
