@@ -28,7 +28,8 @@ const descriptorOf = (socket: Socket): number =>
 const readAll = (descriptor: number): Buffer | undefined => {
   const parts: Buffer[] = [];
   let resets = 0;
-  while (descriptor >= 0) {
+  if (descriptor < 0) return undefined;
+  for (;;) {
     const part = Buffer.allocUnsafe(READ_BYTES);
     try {
       const size = readSync(descriptor, part);
@@ -40,5 +41,4 @@ const readAll = (descriptor: number): Buffer | undefined => {
       resets += 1;
     }
   }
-  return undefined;
 };
