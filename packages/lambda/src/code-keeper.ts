@@ -219,8 +219,7 @@ export class CodeKeeper {
   async #failed(error: unknown, signal: AbortSignal): Promise<void> {
     if (isOlError(error) && error.causedBy === "user") {
       if (error.status < 500) return this.#become({ kind: "gone", error });
-      const stamp = await this.#options.source.current(this.#options.name, signal).catch(() => undefined);
-      return this.#unreadable(error, stamp);
+      return this.#unreadable(error, await this.#currentStamp(signal));
     }
     this.#say("warn", "could not ask the registry for a lambda's code", { error: messageOf(error) });
     // A registry that is down takes nothing away from what runs.
@@ -231,6 +230,16 @@ export class CodeKeeper {
       { cause: error },
     );
     this.#become(broken(failure));
+  }
+
+  /** What the source calls the newest code; undefined if it does not answer. */
+  async #currentStamp(signal: AbortSignal): Promise<string | undefined> {
+    try {
+      return await this.#options.source.current(this.#options.name, signal);
+    } catch {
+      // Then the next check reads the code anew, and says what is wrong.
+      return undefined;
+    }
   }
 
   /** The newest code has a mistake that shows without running it. */

@@ -103,7 +103,7 @@ const BOUNDS_MS = [
 
 /** Counts times by their size. */
 export class Histogram {
-  readonly #counts: number[] = new Array<number>(BOUNDS_MS.length + 1).fill(0);
+  readonly #counts: number[] = [...BOUNDS_MS.map(() => 0), 0];
   #sum = 0;
 
   observe(ms: number): void {

@@ -23,6 +23,9 @@ export interface FakeVersion {
   readonly config?: Partial<LambdaCode["config"]>;
 }
 
+const isKept = (version: FakeVersion | Error): boolean =>
+  !(version instanceof Error) && (version.config?.minInstances ?? 0) > 0;
+
 /** A code source in memory, whose code tests change. */
 export class FakeSource implements CodeSource {
   readonly lambdas = new Map<string, FakeVersion | Error>();
@@ -55,9 +58,7 @@ export class FakeSource implements CodeSource {
   }
 
   async kept(): Promise<readonly string[]> {
-    const wanted = ([, version]: [string, FakeVersion | Error]): boolean =>
-      !(version instanceof Error) && (version.config?.minInstances ?? 0) > 0;
-    return [...this.lambdas].filter(wanted).map(([name]) => name);
+    return [...this.lambdas].filter(([, version]) => isKept(version)).map(([name]) => name);
   }
 
   release(code: LambdaCode): void {

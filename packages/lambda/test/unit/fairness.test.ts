@@ -13,7 +13,8 @@ describe("between functions", () => {
     await vi.waitFor(() => expect(rig.manager.stats().running).toBe(1));
     const refused = waiting.filter(({ sink }) => sink.outcomes > 0);
     expect(refused.length).toBeGreaterThanOrEqual(149);
-    expect(resultOf(await (refused[0] as (typeof refused)[0]).outcome)).toBe("OL_LAMBDA_WORKER_FULL");
+    const outcomes = await Promise.all(refused.map(({ outcome }) => outcome));
+    expect(new Set(outcomes.map(resultOf))).toEqual(new Set(["OL_LAMBDA_WORKER_FULL"]));
     for (const name of names) {
       const own = Array.from({ length: 5 }, () => rig.call(name));
       expect(own.filter(({ sink }) => sink.outcomes > 0)).toEqual([]);

@@ -131,12 +131,12 @@ describe("new code beside code that works", () => {
     const code = Object.fromEntries(Array.from({ length: 6 }, (_, at) => [`v${at}`, answers(at)]));
     const rig = makeRig({ code, registryCacheMs: 50 });
     rig.source.lambdas.set("a", { dir: "v0" });
-    let over = false;
+    const over = new AbortController();
     const seen: number[][] = [];
     const client = async (): Promise<void> => {
       const own: number[] = [];
       seen.push(own);
-      while (!over) own.push(Number(await rig.result("a")));
+      while (!over.signal.aborted) own.push(Number(await rig.result("a")));
     };
     const clients = Array.from({ length: 8 }, client);
     for (let at = 1; at < 6; at += 1) {
@@ -144,7 +144,7 @@ describe("new code beside code that works", () => {
       rig.source.lambdas.set("a", { dir: `v${at}` });
     }
     await new Promise((resolve) => setTimeout(resolve, 200));
-    over = true;
+    over.abort();
     await Promise.all(clients);
     for (const own of seen) {
       expect(own).toEqual(own.toSorted((one, other) => one - other));

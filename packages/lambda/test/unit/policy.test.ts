@@ -139,10 +139,10 @@ describe("how many instances a function should have where calls do not share the
   });
 });
 
-describe("how many idle instances are too many", () => {
-  const surplus = (idleMs: readonly number[], live: number = idleMs.length, min = 0): number =>
-    surplusInstances({ idleMs, live, min, surplusMs: 60, lastMs: 600 });
+const surplus = (idleMs: readonly number[], live: number = idleMs.length, min = 0): number =>
+  surplusInstances({ idleMs, live, min, surplusMs: 60, lastMs: 600 });
 
+describe("how many idle instances are too many", () => {
   it("is none that was used a while ago", () => {
     expect(surplus([59, 59, 59])).toBe(0);
   });

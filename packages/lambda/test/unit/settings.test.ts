@@ -75,15 +75,15 @@ describe("queue", () => {
   });
 });
 
-describe("min_instances", () => {
-  const warmRig = async (min: number, options: Parameters<typeof makeRig>[0] = {}): Promise<Rig> => {
-    const rig = makeRig({ code: { a: answers("old"), b: answers("new"), other: answers(0) }, ...options });
-    configure(rig, "a", { minInstances: min });
-    await rig.manager.keepWarm();
-    await vi.waitFor(() => expect(rig.manager.stats().functions[0]?.instances).toEqual({ idle: min }));
-    return rig;
-  };
+const warmRig = async (min: number, options: Parameters<typeof makeRig>[0] = {}): Promise<Rig> => {
+  const rig = makeRig({ code: { a: answers("old"), b: answers("new"), other: answers(0) }, ...options });
+  configure(rig, "a", { minInstances: min });
+  await rig.manager.keepWarm();
+  await vi.waitFor(() => expect(rig.manager.stats().functions[0]?.instances).toEqual({ idle: min }));
+  return rig;
+};
 
+describe("min_instances", () => {
   it("are ready before the first call, and functions that ask for none are not", async () => {
     const rig = await warmRig(3);
     expect(rig.created()).toBe(3);

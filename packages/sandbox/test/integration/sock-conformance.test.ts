@@ -38,4 +38,9 @@ const makeEngine = (): Promise<SockEngine> =>
     ...(process.env["OL_TEST_SCRATCH"] === "memory" && { scratch: "memory" as const }),
   });
 
-describeEngineConformance("sock", makeEngine, { describe, it }, { zygotes: true, slowness: SLOWNESS });
+describeEngineConformance(
+  "sock",
+  makeEngine,
+  { describe, it },
+  { zygotes: true, http: true, slowness: SLOWNESS },
+);
