@@ -24,6 +24,9 @@ class Line(Protocol):
 
     def send(self, data: bytes) -> None: ...
 
+    def finish_lines(self) -> None:
+        """Writes what the call that asks has printed of an unfinished line."""
+
 
 class Call:
     """Make it where its loop runs."""
@@ -128,7 +131,9 @@ class Call:
             rest = rest[len(part) :]
             self._credit -= len(part)
             self._started = True
-            self.complete = ended and not rest
+            if ended and not rest:
+                self.complete = True
+                self._line.finish_lines()
             flags = wire.END if self.complete else 0
             head = wire.HEADER.pack(len(meta) + len(part), kind, flags, len(meta), self.stream)
             self._line.send(b"".join((head, meta, part)))

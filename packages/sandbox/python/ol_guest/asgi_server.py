@@ -86,6 +86,9 @@ class Server(Frames, asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.write(data)
 
+    def finish_lines(self) -> None:
+        self._output.finish_lines_of(tag_of_task())
+
     # -- What becomes of frames
 
     def _other(self, kind: int, flags: int, stream: int, meta: bytes, body: bytes) -> None:
@@ -149,12 +152,11 @@ class Server(Frames, asyncio.Protocol):
         stream = call.stream
         self._begun.add(stream)
         request = Request(meta)
-        tag = f"{request.invocation_id or '-'} ".encode("latin-1")
-        _TAG.set(tag)
+        _TAG.set(f"{request.invocation_id or '-'} ".encode("latin-1"))
         error = await call.run(self._app, request, self._lifespan.state)
         self._leave_if_it_has_to(error)
         self._incoming.pop(stream, None)
-        self._output.finish_lines_of(tag)
+        self.finish_lines()
         await call.finish(error)
         self._forget(stream)
         self._stop_if_told()

@@ -97,8 +97,10 @@ def _respond(link: Connection, app: Callable[..., Any], environ: dict[str, Any],
     try:
         reply.expect(result)
         for piece in result:
+            if link.forked:
+                break
             reply.add(piece)
-            if link.cancelled or link.forked:
+            if link.cancelled:
                 break
         else:
             reply.require_head()

@@ -531,6 +531,18 @@ class Concurrency(AsgiCase):
         self.assertEqual(sorted(lines[1:]), sorted(expected * 3))
         self.assertEqual(sorted(guest.stderr().splitlines()), sorted(f"id{n} unfinished /{n}" for n in range(20)))
 
+    def test_the_output_of_a_request_is_written_before_its_reply_ends(self):
+        guest = self.asgi(
+            " print(path, end='')\n await start(send)\n await body(send)\n print('after', end='')\n mark('end' + path[1:])"
+        )
+        for number in range(50):
+            self.get(guest, f"/{number}")
+            self.assertIn(f"i /{number}\n", guest.stdout())
+        guest.wait_for("end49")
+        guest.socket.close()
+        self.assertEqual(guest.exit_code(), 0)
+        self.assertEqual(guest.stdout().count("i after\n"), 50)
+
     def test_uploads_and_downloads_at_the_same_time_stay_apart(self):
         guest = self.asgi(
             " await start(send)\n"

@@ -333,6 +333,7 @@ def app(environ, start):
             " ok(start)\n yield b'parent' if os.getpid() == parent else b'child'\n"
         )
         self.assertEqual(self.get(guest).body, b"parent")
+        self.assertEqual(guest.stderr(), "")
         guest = self.raw(
             " pid = os.fork()\n if not pid: raise ValueError('in the child')\n"
             " ok(start)\n return [repr(os.waitpid(pid, 0)[1] >> 8).encode()]"
