@@ -8,7 +8,7 @@ import {
 } from "@ol/config";
 import { CleanupStack, type Logger } from "@ol/common";
 import { LambdaManager } from "@ol/lambda";
-import { SandboxPool, SockEngine } from "@ol/sandbox";
+import { EVICTION_POLICIES, SandboxPool, SockEngine } from "@ol/sandbox";
 import { LocalCodeSource, Worker } from "@ol/worker";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -92,6 +92,7 @@ const assemble = async (
     engine,
     memoryMb: config.memPoolMb,
     downsizePaused: config.downsizePausedMem,
+    evictor: EVICTION_POLICIES[config.eviction](),
     logger,
   });
   undo.add(() => pool.close());
