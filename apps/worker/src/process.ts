@@ -73,6 +73,9 @@ const assemble = async (
   logger: OpenLogger,
   undo: CleanupStack,
 ): Promise<Omit<RunningWorker, "close">> => {
+  let front: Worker | undefined;
+  // It listens to the last, so that callers are told to go elsewhere while everything behind it ends.
+  undo.add(() => front?.close());
   const identity = await identityToBecome(config);
   const engine = await makeEngine(config, identity, logger);
   undo.add(() => engine.close());
@@ -98,7 +101,7 @@ const assemble = async (
   undo.add(() => pool.close());
   const manager = makeManager(config, pool, source, logger);
   undo.add(() => manager.close());
-  const worker = await Worker.start({
+  front = await Worker.start({
     name: config.workerName,
     version: VERSION,
     engine: engine.name,
@@ -109,7 +112,8 @@ const assemble = async (
     trustedProxies: config.trustedProxies,
     logger,
   });
-  undo.add(() => worker.close());
+  const worker = front;
+  undo.add(() => worker.drain());
   const host =
     config.workerUrl.includes(":") && !config.workerUrl.startsWith("[")
       ? `[${config.workerUrl}]`
