@@ -85,6 +85,23 @@ describe("a worker process", () => {
     expect((await call("greedy", "1")).status).toBe(200);
   });
 
+  it.each([
+    ["default", "quick"],
+    ["greedyDual", "dear"],
+  ])("with eviction %s keeps the sandbox of %s, if one of two has to go", async (eviction, kept) => {
+    const limits = { mem_mb: 50, scratch_mb: 10 };
+    const { worker, call } = await started({ eviction, limits, mem_pool_mb: 110, pause_linger_ms: 0 });
+    const counter = "calls = 0\n\ndef f(event):\n    global calls\n    calls += 1\n    return calls\n";
+    await addLambda(worker, "dear", `import time\ntime.sleep(2)\n${counter}`);
+    await addLambda(worker, "quick", counter);
+    await addLambda(worker, "third", counter);
+    const text = async (name: string): Promise<string> => (await call(name)).body.toString();
+    expect([await text("dear"), await text("quick")]).toEqual(["1", "1"]);
+    // There is room for two. The one used longest ago is dear to make again.
+    expect(await text("third")).toBe("1");
+    expect(await text(kept)).toBe("2");
+  });
+
   it("that was killed leaves nothing once it was swept", async () => {
     const { worker, call } = await started();
     await addLambda(worker, "nap", NAP);

@@ -4,6 +4,7 @@ import { readCommandLine, type Request, USAGE } from "./command-line.ts";
 import { doctor, type Outcome, sweep } from "./host-commands.ts";
 import { Readiness, READY_VARIABLE } from "./readiness.ts";
 import { runWorker } from "./run.ts";
+import { GO_VARIABLE, Standby } from "./standby.ts";
 import { VERSION } from "./version.ts";
 
 /** One clear line; an error that is not ours is a defect, and said to be one. */
@@ -15,10 +16,10 @@ const show = ({ text, exitCode }: Outcome): number => {
   return exitCode;
 };
 
-const execute = async (request: Request, readiness: Readiness): Promise<number> => {
+const execute = async (request: Request, readiness: Readiness, standby: Standby): Promise<number> => {
   switch (request.kind) {
     case "run":
-      return runWorker(request.config, readiness);
+      return runWorker(request.config, readiness, standby);
     case "sweep":
       return show(await sweep(request.config, request.json, process.env));
     case "doctor":
@@ -36,7 +37,9 @@ const execute = async (request: Request, readiness: Readiness): Promise<number> 
 /** Runs the command line of this process and exits. */
 export const main = async (): Promise<void> => {
   const readiness = new Readiness(process.env[READY_VARIABLE]);
+  const standby = new Standby(process.env[GO_VARIABLE]);
   delete process.env[READY_VARIABLE];
+  delete process.env[GO_VARIABLE];
   const fail = (error: unknown): void => {
     const message = explain(error);
     process.stderr.write(`ol-worker: ${message}\n`);
@@ -50,7 +53,7 @@ export const main = async (): Promise<void> => {
   process.on("unhandledRejection", crash);
   let exitCode = 1;
   try {
-    exitCode = await execute(readCommandLine(process.argv.slice(2)), readiness);
+    exitCode = await execute(readCommandLine(process.argv.slice(2)), readiness, standby);
   } catch (error) {
     fail(error);
   }

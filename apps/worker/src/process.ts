@@ -8,7 +8,7 @@ import {
 } from "@ol/config";
 import { CleanupStack, type Logger } from "@ol/common";
 import { LambdaManager } from "@ol/lambda";
-import { SandboxPool, SockEngine } from "@ol/sandbox";
+import { EVICTION_POLICIES, SandboxPool, SockEngine } from "@ol/sandbox";
 import { LocalCodeSource, Worker } from "@ol/worker";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -73,6 +73,9 @@ const assemble = async (
   logger: OpenLogger,
   undo: CleanupStack,
 ): Promise<Omit<RunningWorker, "close">> => {
+  let front: Worker | undefined;
+  // It listens to the last, so that callers are told to go elsewhere while everything behind it ends.
+  undo.add(() => front?.close());
   const identity = await identityToBecome(config);
   const engine = await makeEngine(config, identity, logger);
   undo.add(() => engine.close());
@@ -92,12 +95,13 @@ const assemble = async (
     engine,
     memoryMb: config.memPoolMb,
     downsizePaused: config.downsizePausedMem,
+    evictor: EVICTION_POLICIES[config.eviction](),
     logger,
   });
   undo.add(() => pool.close());
   const manager = makeManager(config, pool, source, logger);
   undo.add(() => manager.close());
-  const worker = await Worker.start({
+  front = await Worker.start({
     name: config.workerName,
     version: VERSION,
     engine: engine.name,
@@ -108,7 +112,8 @@ const assemble = async (
     trustedProxies: config.trustedProxies,
     logger,
   });
-  undo.add(() => worker.close());
+  const worker = front;
+  undo.add(() => worker.drain());
   // What is to be ready before it is called; nobody waits for that.
   void manager.keepWarm();
   const host =

@@ -5,7 +5,7 @@ export const READY_VARIABLE = "OL_READY_FD";
 
 /**
  * Tells whoever started this process how its start went, by one line on the descriptor it named: `ready <url>` or
- * `error <message>`. Without such a descriptor nobody is told. Only the first line counts.
+ * `error <message>`. Before that, if it has to wait for permission, `waiting`. Without such a descriptor nobody is told.
  */
 export class Readiness {
   #fd: number | undefined;
@@ -16,21 +16,26 @@ export class Readiness {
     this.#fd = variable !== undefined && Number.isInteger(fd) && fd > 2 ? fd : undefined;
   }
 
+  /** Its configuration can be read, and it waits to be told to begin. */
+  waiting(): void {
+    this.#tell("waiting", false);
+  }
+
   ready(url: string): void {
-    this.#tell(`ready ${url}`);
+    this.#tell(`ready ${url}`, true);
   }
 
   failed(message: string): void {
-    this.#tell(`error ${message.replaceAll(/\s*\n\s*/gu, "; ")}`);
+    this.#tell(`error ${message.replaceAll(/\s*\n\s*/gu, "; ")}`, true);
   }
 
-  #tell(line: string): void {
+  #tell(line: string, last: boolean): void {
     const fd = this.#fd;
-    this.#fd = undefined;
+    if (last) this.#fd = undefined;
     if (fd === undefined) return;
     try {
       writeSync(fd, `${line}\n`);
-      closeSync(fd);
+      if (last) closeSync(fd);
     } catch {
       // Whoever wanted to know is gone (EPIPE), or named a descriptor that is none (EBADF): the worker goes on.
     }

@@ -1,7 +1,9 @@
 import { messageOf } from "@ol/common";
+import { loadWorkerConfig } from "@ol/config";
 
 import { type RunningWorker, startWorker } from "./process.ts";
 import { type Readiness } from "./readiness.ts";
+import { type Standby } from "./standby.ts";
 
 type Stop =
   | { readonly by: "signal"; readonly signal: string }
@@ -31,10 +33,25 @@ const engineLost = async (worker: RunningWorker): Promise<Stop> => ({
   reason: await worker.lost,
 });
 
+/** Waits, as far as it has to, until it may begin; false if that is not to be. */
+const mayBegin = async (
+  file: string,
+  readiness: Readiness,
+  standby: Standby,
+  signalled: Promise<Stop>,
+): Promise<boolean> => {
+  if (!standby.waits) return true;
+  // Who can be replaced is still at work: the time to find out that the successor could not.
+  await loadWorkerConfig(file, process.env);
+  readiness.waiting();
+  return Promise.race([standby.permission(), signalled.then(() => false)]);
+};
+
 /** Runs a worker until a signal or the loss of its engine; settles with the exit code. */
-export const runWorker = async (file: string, readiness: Readiness): Promise<number> => {
+export const runWorker = async (file: string, readiness: Readiness, standby: Standby): Promise<number> => {
   // Before the start: a signal in the middle of it must not leave half of it behind.
   const signalled = firstSignal();
+  if (!(await mayBegin(file, readiness, standby, signalled))) return 0;
   const worker = await startWorker(file, process.env);
   const { logger } = worker;
   logger.info("ready", { url: worker.url, pid: process.pid, slots: worker.config.workerSlots });

@@ -155,6 +155,14 @@ export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
       "Memory in MiB that all sandboxes of the worker share. The limits of the running ones together never exceed it; a call for which there is no room waits.",
     defaultText: "(memory of the machine - 1 GiB, at least half of it) / workers of the cluster",
   },
+  eviction: {
+    type: "string",
+    enum: ["default", "lru", "priority", "greedyDual"],
+    expects: '"default", "lru", "priority" or "greedyDual"',
+    description:
+      "Which sandboxes go first when `mem_pool_mb` is used up; those with a call never do. `default`: paused ones, then idle ones, then zygotes, each by their last use. `lru`: by the last use alone. `priority`: paused ones, then zygotes, then idle ones. `greedyDual`: what is quick to make again, large, or seldom called; better than the others where some lambdas import for long and others do not.",
+    default: "default",
+  },
   limits: section(
     "What one sandbox, or one call, may use when the lambda's ol.yaml does not say.",
     Object.fromEntries(LIMIT_KEYS.map((key) => [key.key, limit(key)])),

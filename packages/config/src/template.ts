@@ -15,6 +15,7 @@ export interface WorkerTemplate {
   readonly registry_dir?: string;
   readonly registry_cache_ms?: number;
   readonly mem_pool_mb?: number;
+  readonly eviction?: "default" | "lru" | "priority" | "greedyDual";
   readonly limits?: Readonly<Record<string, number>>;
   readonly import_cache?: "off";
   readonly features?: { readonly downsize_paused_mem?: boolean; readonly enable_seccomp?: boolean };

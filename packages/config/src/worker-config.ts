@@ -47,6 +47,7 @@ export interface WorkerConfig {
   readonly registry: "local";
   readonly registryCacheMs: number;
   readonly memPoolMb: number;
+  readonly eviction: "default" | "lru" | "priority" | "greedyDual";
   readonly limits: LambdaLimits;
   readonly importCache: "off";
   readonly enableSeccomp: boolean;
@@ -161,6 +162,7 @@ const fill = (template: WorkerTemplate, place: Place, basePath: string | undefin
     registry: template.registry ?? "local",
     registryCacheMs: template.registry_cache_ms ?? 5000,
     memPoolMb: template.mem_pool_mb ?? defaultMemPoolMb(usableMemoryMb(), 1),
+    eviction: template.eviction ?? "default",
     limits: limitsOf(template),
     importCache: template.import_cache ?? "off",
     enableSeccomp,

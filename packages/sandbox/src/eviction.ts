@@ -5,7 +5,7 @@ import type { MemoryBudget } from "./memory-budget.ts";
 
 /** What an eviction can choose from, and its hands. */
 export interface EvictionStock {
-  snapshot(missingMb: number): EvictionSnapshot;
+  snapshot(missingMb: number, trial: boolean): EvictionSnapshot;
   /** Begins to destroy what has that id; false if there is no such thing any more. */
   evict(id: string): boolean;
 }
@@ -35,7 +35,7 @@ export class Eviction {
         const missingMb = this.#budget.missingMb();
         if (missingMb <= 0) return;
         let evicted = 0;
-        for (const id of this.#choose(this.#stock.snapshot(missingMb)))
+        for (const id of this.#choose(this.#stock.snapshot(missingMb, false)))
           if (this.#stock.evict(id)) evicted += 1;
         if (evicted === 0) return;
       }
@@ -49,7 +49,7 @@ export class Eviction {
     const missingMb = this.#budget.missingMb(memoryMb);
     if (missingMb <= 0) return true;
     if (this.#budget.waiting > 0) return false;
-    const snapshot = this.#stock.snapshot(missingMb);
+    const snapshot = this.#stock.snapshot(missingMb, true);
     const chosen = new Set(this.#choose(snapshot));
     let freedMb = 0;
     for (const { id, memoryMb: mb } of [...snapshot.sandboxes, ...snapshot.zygotes])

@@ -1,5 +1,6 @@
 export * from "./engine.ts";
 export * from "./errors.ts";
+export { EVICTION_POLICIES, type EvictionPolicyName } from "./eviction-policies.ts";
 export {
   type EvictableSandbox,
   type EvictableZygote,

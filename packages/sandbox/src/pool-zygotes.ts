@@ -21,8 +21,9 @@ interface Kept {
   readonly makeMs: number;
   /** Says that it is no child of its parent any more. */
   readonly leave: () => void;
-  /** When something was last to be forked from it. */
+  /** When something was last to be forked from it, and how often. */
   usedMs: number;
+  uses: number;
 }
 
 /** A pool's zygotes: each is promised the memory of its limits until it is gone. */
@@ -75,7 +76,10 @@ export class PoolZygotes {
     if (id === undefined) return () => undefined;
     this.#children.set(id, (this.#children.get(id) ?? 0) + 1);
     const kept = this.#zygotes.get(id);
-    if (kept !== undefined) kept.usedMs = performance.now();
+    if (kept !== undefined) {
+      kept.usedMs = performance.now();
+      kept.uses += 1;
+    }
     return () => {
       const left = (this.#children.get(id) ?? 0) - 1;
       if (left > 0) this.#children.set(id, left);
@@ -86,10 +90,10 @@ export class PoolZygotes {
   /** Those that do not end already. */
   evictable(): EvictableZygote[] {
     const list: EvictableZygote[] = [];
-    for (const { zygote, claim, usedMs, makeMs } of this.#zygotes.values()) {
+    for (const { zygote, claim, usedMs, uses, makeMs } of this.#zygotes.values()) {
       const children = this.#children.get(zygote.id) ?? 0;
       if (claim.state === "held")
-        list.push({ id: zygote.id, usedMs, memoryMb: claim.promisedMb, makeMs, children });
+        list.push({ id: zygote.id, usedMs, uses, memoryMb: claim.promisedMb, makeMs, children });
     }
     return list;
   }
@@ -127,7 +131,7 @@ export class PoolZygotes {
       const zygote = await making;
       const usedMs = performance.now();
       // At once, so that whoever waits for those being made finds it among those that are.
-      this.#adopt({ ...kept, zygote, makeMs: usedMs - askedMs, usedMs });
+      this.#adopt({ ...kept, zygote, makeMs: usedMs - askedMs, usedMs, uses: 0 });
       return zygote;
     } catch (error) {
       if (stop.signal.aborted) throw cancelled(stop.signal.reason);

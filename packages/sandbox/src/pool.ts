@@ -71,8 +71,9 @@ export class SandboxPool implements AsyncDisposable {
         this.#logger.error("a zygote could not be ended", { zygote, error: messageOf(error) }),
     });
     const stock = {
-      snapshot: (missingMb: number) => ({
+      snapshot: (missingMb: number, trial: boolean) => ({
         missingMb,
+        trial,
         making: this.#creating.size + this.#zygotes.making,
         firstInLine: this.#residents.firstInLine(),
         sandboxes: this.#residents.evictable(),
@@ -83,7 +84,10 @@ export class SandboxPool implements AsyncDisposable {
     this.#eviction = new Eviction(this.#budget, options.evictor ?? makeEvictor(), stock, this.#logger);
     this.#observer = {
       idle: () => this.#budget.remind(),
-      ready: (sandbox) => this.#events.emit("ready", sandbox),
+      ready: (sandbox) => {
+        this.#residents.loaded(sandbox);
+        this.#events.emit("ready", sandbox);
+      },
       guestEvent: (sandbox, name, body) => this.#events.emit("guest", sandbox, name, body),
       paused: (sandbox) => {
         this.#events.emit("paused", sandbox);
@@ -220,7 +224,7 @@ export class SandboxPool implements AsyncDisposable {
       (engineSandbox) => {
         const sandbox = new Sandbox(engineSandbox, meta, this.#observer, this.#logger, this.#timers);
         sandbox.making = { waitedMs, makeMs: performance.now() - askedMs };
-        this.#residents.add(sandbox, claim);
+        this.#residents.add(sandbox, claim, askedMs);
         return this.#adopt(sandbox, stop.signal);
       },
       (error: unknown) => {

@@ -11,6 +11,9 @@ interface Resident {
   readonly sandbox: Sandbox;
   /** What is promised to it: its limit, or less while it is paused. */
   readonly claim: MemoryClaim;
+  /** When it was asked for, and how long it then took to make. */
+  readonly askedMs: number;
+  makeMs: number;
   /** How often it was paused. */
   pauses: number;
 }
@@ -38,8 +41,15 @@ export class Residents {
     return [...this.#all.values()].map(({ sandbox }) => sandbox);
   }
 
-  add(sandbox: Sandbox, claim: MemoryClaim): void {
-    this.#all.set(sandbox.id, { sandbox, claim, pauses: 0 });
+  add(sandbox: Sandbox, claim: MemoryClaim, askedMs: number): void {
+    const makeMs = performance.now() - askedMs;
+    this.#all.set(sandbox.id, { sandbox, claim, askedMs, makeMs, pauses: 0 });
+  }
+
+  /** Its code is loaded, which is part of making it. */
+  loaded(sandbox: Sandbox): void {
+    const resident = this.#all.get(sandbox.id);
+    if (resident !== undefined) resident.makeMs = performance.now() - resident.askedMs;
   }
 
   /** Its memory is on its way back. */
@@ -84,11 +94,11 @@ export class Residents {
   /** Those that do not end already. */
   evictable(): EvictableSandbox[] {
     const list: EvictableSandbox[] = [];
-    for (const { sandbox, claim } of this.#all.values()) {
-      const { makeMs } = sandbox.making;
-      const { id, usedMs } = sandbox;
-      if (sandbox.ended === undefined)
-        list.push({ id, state: this.#stateOf(sandbox, claim), usedMs, memoryMb: claim.promisedMb, makeMs });
+    for (const { sandbox, claim, makeMs } of this.#all.values()) {
+      if (sandbox.ended !== undefined) continue;
+      const { id, meta, usedMs, uses } = sandbox;
+      const state = this.#stateOf(sandbox, claim);
+      list.push({ id, name: meta.name, state, usedMs, uses, memoryMb: claim.promisedMb, makeMs });
     }
     return list;
   }

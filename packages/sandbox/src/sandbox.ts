@@ -96,6 +96,7 @@ export class Sandbox implements AsyncDisposable {
   #state: SandboxState = "starting";
   #idle = false;
   #usedMs: number = performance.now();
+  #uses = 0;
   #settleReady: (error?: OlError) => void = () => undefined;
   #destroyed: Promise<void> | undefined;
   readonly #held = new HeldCalls();
@@ -162,6 +163,11 @@ export class Sandbox implements AsyncDisposable {
     return this.#usedMs;
   }
 
+  /** How many calls it was given. */
+  get uses(): number {
+    return this.#uses;
+  }
+
   /** Why the sandbox takes no more calls; undefined while it does. */
   get ended(): OlError | undefined {
     return this.#ended;
@@ -174,6 +180,7 @@ export class Sandbox implements AsyncDisposable {
    */
   invoke(call: Call, sink: ReplySink): CallHandle {
     this.#idle = false;
+    this.#uses += 1;
     if (this.#state === "ready" || this.#state === "starting") return this.#connection.open(call, sink);
     if (this.#ended === undefined) {
       const handle = this.#held.add(call, sink);

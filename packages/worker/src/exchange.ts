@@ -1,4 +1,5 @@
 import { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 
 import { isOlError, type Logger, messageOf, type OlError } from "@ol/common";
 import type { Invocation, LambdaInfo, LambdaManager } from "@ol/lambda";
@@ -98,9 +99,9 @@ export class Exchange implements ReplySink {
     response.on("close", closed);
   }
 
-  /** Whether it uses this connection. */
-  isOn(socket: unknown): boolean {
-    return this.#request.socket === socket;
+  /** The connection it uses. */
+  get socket(): Socket {
+    return this.#request.socket;
   }
 
   /** Asks what the lambda is, reads the body, runs the call. */
@@ -188,6 +189,11 @@ export class Exchange implements ReplySink {
     if (this.#sameLooks < STALLED_LOOKS) return;
     this.#invocation?.cancel();
     this.fail(workerError("OL_WORKER_BODY_TIMEOUT", "the request's body stopped coming"));
+  }
+
+  /** The worker takes no calls any more: one whose body still comes need not send the rest of it. */
+  refuseUnread(): void {
+    if (this.#state === "reading") this.#invoke(NO_BODY);
   }
 
   /** The response was closed: the usual end, or the client is gone. */

@@ -1,4 +1,5 @@
 import { createServer, type Server } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
 import { formatLoad, HEADER, isOlError, type Logger, silentLogger } from "@ol/common";
@@ -6,6 +7,7 @@ import type { LambdaManager } from "@ol/lambda";
 import type { SandboxPool } from "@ol/sandbox";
 import type { Express } from "express";
 
+import { Connections } from "./connections.ts";
 import { errorReply } from "./error-reply.ts";
 import { workerError } from "./errors.ts";
 import { Exchange, type ExchangeHost, WorkerRequest, WorkerResponse } from "./exchange.ts";
@@ -50,6 +52,8 @@ const DEFAULT_HELD_BYTES = 256 * 1024 * 1024;
 const DRAIN_MARGIN_MS = 5_000;
 /** How long clients may take to read the last of their replies. */
 const FLUSH_MS = 2_000;
+/** How long the clients of idle connections may take to see that they are closed. */
+const GOODBYE_MS = 1_000;
 
 type WorkerServer = Server<typeof WorkerRequest, typeof WorkerResponse>;
 
@@ -66,8 +70,12 @@ export class Worker implements ExchangeHost, AsyncDisposable {
   readonly #trusted: TrustedPeers;
   readonly #ulids = new UlidMaker();
   readonly #traceparents = new TraceparentMaker();
+  readonly #connections = new Connections();
+  /** Connections on which a page, which is no exchange, is being answered. */
+  readonly #pageSockets = new Set<Socket>();
   #servers: readonly WorkerServer[] = [];
   #state: "running" | "draining" | "closed" = "running";
+  #draining: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
   /** Listens. Fails with OL_WORKER_PORT_IN_USE, OL_WORKER_CANNOT_LISTEN or OL_WORKER_BAD_OPTIONS. */
@@ -102,8 +110,17 @@ export class Worker implements ExchangeHost, AsyncDisposable {
   }
 
   /**
-   * Takes no new calls (503, not started) and lets those it has finish, for as long as they may run; then closes
-   * every connection. While it drains it still listens, so that callers are told. Idempotent.
+   * Takes no new calls and lets those it has finish, for as long as they may run. It goes on to listen, so that callers
+   * are told (503, not started), and ends each connection with the reply. Idempotent.
+   */
+  drain(): Promise<void> {
+    this.#draining ??= this.#drain();
+    return this.#draining;
+  }
+
+  /**
+   * Drains; then says so on every connection that is left, and listens no more. No request is lost by that, as far as a
+   * listening socket can be closed without: what the kernel has accepted in that moment, it resets. Idempotent.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -124,23 +141,31 @@ export class Worker implements ExchangeHost, AsyncDisposable {
     return this.close();
   }
 
-  async #close(): Promise<void> {
+  async #drain(): Promise<void> {
     if (this.#state === "running") this.#state = "draining";
     const bound = AbortSignal.timeout(this.manager.longestMs + DRAIN_MARGIN_MS);
     await this.manager.drain(bound);
     if (this.manager.load().busy > 0) this.logger.warn("calls are cut short: they ran over their time");
-    const closed = this.#servers.map(
-      (server) =>
-        new Promise<void>((resolve) => {
-          server.close(() => resolve());
-          server.closeIdleConnections();
-        }),
-    );
-    const timer = setTimeout(() => this.destroy(), FLUSH_MS);
-    await Promise.all(closed);
-    clearTimeout(timer);
+  }
+
+  async #close(): Promise<void> {
+    await this.drain();
+    for (const exchange of this.open) exchange.refuseUnread();
+    // Listening: whoever comes back from here at once is answered, too.
+    this.#connections.sayGoodbye(this.#busySockets());
+    await this.#connections.gone(GOODBYE_MS, "leaving");
+    await this.#connections.allAccepted();
+    for (const server of this.#servers) server.close();
+    this.#connections.sayGoodbye(this.#busySockets());
+    await this.#connections.gone(FLUSH_MS, "all");
     this.open.close();
     this.#state = "closed";
+  }
+
+  #busySockets(): ReadonlySet<Socket> {
+    const busy = new Set(this.#pageSockets);
+    for (const { socket } of this.open) busy.add(socket);
+    return busy;
   }
 
   #makeServer(): WorkerServer {
@@ -154,6 +179,7 @@ export class Worker implements ExchangeHost, AsyncDisposable {
       connectionsCheckingInterval: CHECK_MS,
       noDelay: true,
     });
+    this.#connections.watch(server);
     server.on("request", (request, response) => this.#request(request, response, false));
     server.on("checkContinue", (request, response) => this.#request(request, response, true));
     server.on("clientError", (error, socket) => this.#clientError(error, socket));
@@ -161,6 +187,11 @@ export class Worker implements ExchangeHost, AsyncDisposable {
   }
 
   #request(request: WorkerRequest, response: WorkerResponse, expectsContinue: boolean): void {
+    if (this.#connections.isLeaving(request.socket)) {
+      // It crossed our goodbye, which is its answer. Read on, to the end of the connection.
+      request.resume();
+      return;
+    }
     try {
       const path = originForm(request.url ?? "", request.headers.host);
       const name = lambdaName(path);
@@ -169,6 +200,8 @@ export class Worker implements ExchangeHost, AsyncDisposable {
       if (expectsContinue) response.writeContinue();
       request.url = path;
       if (this.draining) response.setHeader("Connection", "close");
+      this.#pageSockets.add(request.socket);
+      response.once("close", () => this.#pageSockets.delete(request.socket));
       this.#pages(request, response);
     } catch (error) {
       this.#refuse(response, error);
@@ -217,7 +250,7 @@ export class Worker implements ExchangeHost, AsyncDisposable {
   /** What node:http itself could not read. */
   #clientError(error: NodeJS.ErrnoException, socket: Duplex): void {
     // In the middle of a reply another one would be taken for part of it.
-    const busy = [...this.open].some((exchange) => exchange.isOn(socket));
+    const busy = [...this.open].some((exchange) => exchange.socket === socket);
     if (error.code === "ECONNRESET" || !socket.writable || busy) {
       socket.destroy();
       return;

@@ -11,21 +11,40 @@ import { shown } from "../text.ts";
 const INVOCATION = /^[0-9A-HJKMNP-TV-Z]{26}$/u;
 const INVOCATION_LENGTH = 26;
 
-const sinkOf = (args: Arguments, context: Context): LineSink => {
+/** Prints the lines that are wanted. */
+interface Printer {
+  readonly sink: LineSink;
+  /** How many it has printed. */
+  lines: number;
+  /** The invocation that alone is wanted. */
+  readonly wanted: string | undefined;
+}
+
+const printerOf = (args: Arguments, context: Context): Printer => {
   const wanted = args.text("invocation")?.toUpperCase();
   if (wanted !== undefined && !INVOCATION.test(wanted))
     throw usageError(
       `--invocation must be an invocation's id of 26 characters, as in X-OL-Invocation-Id, not ${shown(wanted)}`,
     );
   const json = args.flag("json");
-  return (line, { sandbox, stream }) => {
+  const sink: LineSink = (line, { sandbox, stream }) => {
     const id = line.slice(0, INVOCATION_LENGTH);
     const invocation = line[INVOCATION_LENGTH] === " " && INVOCATION.test(id) ? id : undefined;
     if (wanted !== undefined && invocation !== wanted) return;
+    printer.lines += 1;
     if (!json) return context.output.result(line);
     const text = invocation === undefined ? line : line.slice(INVOCATION_LENGTH + 1);
     return context.output.result(JSON.stringify({ sandbox, stream, invocation, text }));
   };
+  const printer: Printer = { sink, lines: 0, wanted };
+  return printer;
+};
+
+/** Why nothing was printed, as far as that can be known. */
+const whyNothing = (name: string, wanted: string | undefined, sources: number): string | undefined => {
+  if (sources === 0) return `${name} has written nothing yet, or was not called`;
+  if (wanted === undefined) return undefined;
+  return `there is nothing of this invocation of ${name}: it printed nothing, or is not kept any more (1 MB each of the last 100 sandboxes that ended)`;
 };
 
 export const logsCommand: Command = {
@@ -44,18 +63,18 @@ export const logsCommand: Command = {
   },
   async run(args, context) {
     const name = checkLambdaName(args.required("name"));
-    const sink = sinkOf(args, context);
+    const printer = printerOf(args, context);
     const { paths } = await openCluster(args, context);
     const scan = (): ReturnType<typeof scanLogs> => scanLogs(paths, name);
     if (!args.flag("follow")) {
       const now = scan();
-      readAll(now, sink);
-      if (now.sources.length === 0)
-        context.output.message(`${name} has written nothing yet, or was not called`);
+      readAll(now, printer.sink);
+      const why = whyNothing(name, printer.wanted, now.sources.length);
+      if (printer.lines === 0 && why !== undefined) context.output.message(why);
       return 0;
     }
     return new Promise<number>((resolve, reject) => {
-      const follower = new Follower(scan, sink, (error) => {
+      const follower = new Follower(scan, printer.sink, (error) => {
         follower[Symbol.dispose]();
         reject(error);
       });

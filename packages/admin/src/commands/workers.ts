@@ -1,28 +1,16 @@
-import { rm } from "node:fs/promises";
-
 import { messageOf } from "@ol/common";
-import {
-  readJsonObject,
-  usableMemoryMb,
-  validateTemplate,
-  type WorkerTemplate,
-  writeJsonFile,
-} from "@ol/config";
+import { readJsonObject, validateTemplate, type WorkerTemplate } from "@ol/config";
 
 import type { Arguments } from "../cli/arguments.ts";
 import { CLUSTER_OPTION, type Command, type Context } from "../cli/command.ts";
 import { withProgress } from "../cli/progress.ts";
-import { type Cluster, openCluster } from "../cluster/discover.ts";
+import { openCluster } from "../cluster/discover.ts";
 import { adminError } from "../errors.ts";
 import { isPortFree, portHolder } from "../process/port.ts";
-import { removePidFile } from "../process/pid-file.ts";
 import { escapeControls } from "../text.ts";
-import { hostWork } from "../worker/host-work.ts";
-import { launchWorker } from "../worker/launch.ts";
 import { type Worker, listWorkers } from "../worker/list.ts";
-import { findScope } from "../worker/scope.ts";
-import { type Start, planStarts, workerConfigFor } from "../worker/plan.ts";
-import { stopWorker } from "../worker/stop.ts";
+import { type Start, planStarts } from "../worker/plan.ts";
+import { type Ground, replaceOne, startOne } from "../worker/start.ts";
 import { clusterFlag, lockFor } from "./options.ts";
 
 const MOST_WORKERS = 1000;
@@ -57,55 +45,6 @@ const assertPortFree = async (template: WorkerTemplate, port: number): Promise<v
   );
 };
 
-/** Everything that starting a worker needs to know of its cluster. */
-interface Ground {
-  readonly cluster: Cluster;
-  readonly template: WorkerTemplate;
-  readonly context: Context;
-  /** How many workers the machine will have. */
-  readonly total: number;
-}
-
-const startOne = async (ground: Ground, start: Start): Promise<string> => {
-  const { cluster, template, context } = ground;
-  const configFile = cluster.paths.workerConfig(start.index);
-  const machine = { memoryMb: usableMemoryMb(), workers: ground.total };
-  const isNew = !listWorkers(cluster.paths).some(
-    ({ index, configured }) => index === start.index && configured,
-  );
-  await writeJsonFile(configFile, workerConfigFor(template, start, machine));
-  const name = `worker-${start.index}`;
-  try {
-    const scope = await findScope(`ol-${cluster.identity.id}-${name}`, context.environment, context.signal);
-    const { url } = await launchWorker({
-      name,
-      command: [...scope.words, ...context.workerCommand()],
-      configFile,
-      outFile: cluster.paths.outFile(start.index),
-      pidFile: cluster.paths.pidFile(start.index),
-      environment: scope.environment,
-      signal: context.signal,
-    });
-    return url;
-  } catch (error) {
-    await cleanUpAfter(ground, configFile, isNew);
-    throw error;
-  }
-};
-
-const cleanUpAfter = async ({ context }: Ground, configFile: string, isNew: boolean): Promise<void> => {
-  try {
-    // Not with the command's own signal: after ctrl-C, too, nothing must stay.
-    await hostWork({ ...context, signal: new AbortController().signal }, "sweep", configFile);
-  } catch (error) {
-    // The reason why the worker did not start matters more, and is thrown after this one is said.
-    context.output.message(
-      `leftovers of the worker could not be removed: ${escapeControls(messageOf(error))}`,
-    );
-  }
-  if (isNew) await rm(configFile, { force: true });
-};
-
 /** Starts all at once; those that are ready stay even if another fails. */
 const startAll = async (ground: Ground, starts: readonly Start[]): Promise<number> => {
   const { output } = ground.context;
@@ -125,25 +64,22 @@ const startAll = async (ground: Ground, starts: readonly Start[]): Promise<numbe
   return code;
 };
 
-/** Ends the running workers one after the other, each when its calls are done, and starts it again. */
+/**
+ * Replaces the running workers one after the other, each when its calls are done. Ends with the first one that cannot be:
+ * what keeps one from starting would keep the others, too.
+ */
 const restartAll = async (
   ground: Ground,
   running: readonly Worker[],
   ports: ReadonlyMap<number, number>,
-): Promise<number> => {
-  let code = 0;
+): Promise<void> => {
+  const { output } = ground.context;
   for (const worker of running) {
     const port = ports.get(worker.index);
     if (port === undefined) continue;
-    await withProgress(
-      ground.context.output,
-      `stopping ${worker.name}`,
-      stopWorker(worker, ground.context.signal),
-    );
-    removePidFile(worker.pidFile);
-    code = Math.max(code, await startAll(ground, [{ index: worker.index, port }]));
+    const url = await withProgress(output, `replacing ${worker.name}`, replaceOne(ground, worker, port));
+    output.result(`${worker.name} ready at ${url}`);
   }
-  return code;
 };
 
 const workers = async (args: Arguments, context: Context): Promise<number> => {
@@ -162,9 +98,8 @@ const workers = async (args: Arguments, context: Context): Promise<number> => {
   const starts = planStarts({ workers: known, ports, count, port, defaultPort });
   const total = Math.max(cluster.identity.plan.workers, running.length + starts.length);
   const ground: Ground = { cluster, template, context, total };
-  const restarted = restart ? await restartAll(ground, running, ports) : 0;
-  const started = await startAll(ground, starts);
-  const code = Math.max(restarted, started);
+  if (restart) await restartAll(ground, running, ports);
+  const code = await startAll(ground, starts);
   if (code === 0)
     context.output.message(
       `they run on in the background; stop them with: npx ol-admin kill ${clusterFlag(args, cluster.paths)}`,

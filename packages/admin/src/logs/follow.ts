@@ -1,4 +1,4 @@
-import { type FSWatcher, watch } from "node:fs";
+import { type FSWatcher, statSync, watch } from "node:fs";
 
 import { adminError, errnoOf } from "../errors.ts";
 import type { LogScan, LogSource } from "./sources.ts";
@@ -6,6 +6,12 @@ import { Tail } from "./tail.ts";
 
 /** Receives a line, and where it comes from. */
 export type LineSink = (line: string, source: LogSource) => void;
+
+interface Watched {
+  readonly watcher: FSWatcher;
+  /** Which directory had the path when the watch began: a watch stays with that one, whoever has its path later. */
+  readonly inode: bigint | undefined;
+}
 
 /** Prints what is there, in the order of age. */
 export const readAll = (scan: LogScan, sink: LineSink): void => {
@@ -29,7 +35,7 @@ export class Follower implements Disposable {
   readonly #tails = new Map<string, { readonly tail: Tail; readonly source: LogSource }>();
   /** What was read to its end; it may still lie in the directory of kept output. */
   readonly #done = new Set<string>();
-  readonly #watchers = new Map<string, FSWatcher>();
+  readonly #watched = new Map<string, Watched>();
   readonly #fail: (error: Error) => void;
   #scheduled: NodeJS.Immediate | undefined;
 
@@ -59,6 +65,8 @@ export class Follower implements Disposable {
     let scan = this.#scan();
     // What appeared between the look and the watch would be missed: look again until nothing new is watched.
     while (this.#watchAll(scan.directories)) scan = this.#scan();
+    const present = new Set(scan.sources.map(({ key }) => key));
+    for (const key of this.#done) if (!present.has(key)) this.#done.delete(key);
     for (const source of scan.sources) this.#open(source);
     for (const [key, { tail, source }] of this.#tails) {
       // Asked before the last read: what is written in between is read with the next look.
@@ -87,17 +95,20 @@ export class Follower implements Disposable {
   /** Watches what is not watched yet, and forgets what is gone; true if anything new is watched. */
   #watchAll(directories: readonly string[]): boolean {
     const wanted = new Set(directories);
-    for (const [directory, watcher] of this.#watchers) {
-      if (wanted.has(directory)) continue;
+    for (const [directory, { watcher, inode }] of this.#watched) {
+      // The last sandbox of a lambda takes their directory with it, and the next one makes it anew.
+      if (wanted.has(directory) && inodeOf(directory) === inode) continue;
       watcher.close();
-      this.#watchers.delete(directory);
+      this.#watched.delete(directory);
     }
-    const before = this.#watchers.size;
-    for (const directory of wanted) if (!this.#watchers.has(directory)) this.#watch(directory);
-    return this.#watchers.size > before;
+    const before = this.#watched.size;
+    for (const directory of wanted) if (!this.#watched.has(directory)) this.#watch(directory);
+    return this.#watched.size > before;
   }
 
   #watch(directory: string): void {
+    // Before the watch begins: if the directory is exchanged in between, the next look finds another one, and begins anew.
+    const inode = inodeOf(directory);
     let watcher: FSWatcher;
     try {
       watcher = watch(directory, () => this.#schedule());
@@ -114,17 +125,21 @@ export class Follower implements Disposable {
     }
     watcher.on("error", () => {
       watcher.close();
-      this.#watchers.delete(directory);
+      this.#watched.delete(directory);
       this.#schedule();
     });
-    this.#watchers.set(directory, watcher);
+    this.#watched.set(directory, { watcher, inode });
   }
 
   [Symbol.dispose](): void {
     if (this.#scheduled !== undefined) clearImmediate(this.#scheduled);
-    for (const watcher of this.#watchers.values()) watcher.close();
+    for (const { watcher } of this.#watched.values()) watcher.close();
     for (const { tail } of this.#tails.values()) tail.close();
-    this.#watchers.clear();
+    this.#watched.clear();
     this.#tails.clear();
   }
 }
+
+/** Undefined if nothing has that path. */
+const inodeOf = (path: string): bigint | undefined =>
+  statSync(path, { bigint: true, throwIfNoEntry: false })?.ino;

@@ -1,6 +1,6 @@
-import { spawn } from "node:child_process";
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
-import type { Readable } from "node:stream";
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, constants, fstatSync, openSync } from "node:fs";
+import type { Readable, Writable } from "node:stream";
 
 import { messageOf, systemReason } from "@ol/common";
 import type { Environment } from "@ol/config";
@@ -10,6 +10,8 @@ import { type ProcessIdentity, identityOf } from "../process/identity.ts";
 import { removePidFile, writePidFile } from "../process/pid-file.ts";
 import { stopProcess } from "../process/stop.ts";
 import { escapeControls } from "../text.ts";
+import { lastWords } from "./last-words.ts";
+import { Lines } from "./lines.ts";
 
 /** What a worker is started from. */
 export interface Launch {
@@ -28,65 +30,15 @@ export interface Launch {
 const READY_MS = 60_000;
 const STOP_MS = 5000;
 const READY_FD = 3;
-const MAX_WORDS = 8192;
-const TAIL_BYTES = 4096;
+const GO_FD = 4;
 
 /** ol-admin decides these for each worker; one value from the shell for all of them could only be wrong. */
-const OURS = new Set(["OL_WORKER_PORT", "OL_WORKER_DIR", "OL_READY_FD", "OL_CLUSTER"]);
+const OURS = new Set(["OL_WORKER_PORT", "OL_WORKER_DIR", "OL_READY_FD", "OL_GO_FD", "OL_CLUSTER"]);
 
 const environmentOf = (environment: Environment): Record<string, string | undefined> => ({
   ...Object.fromEntries(Object.entries(environment).filter(([name]) => !OURS.has(name))),
   OL_READY_FD: String(READY_FD),
 });
-
-/** The first line that arrives, or undefined at the end of the stream; fails at the deadline or by the signal. */
-const firstLine = (stream: Readable, signal: AbortSignal): Promise<string | undefined> =>
-  new Promise((resolve, reject) => {
-    let text = "";
-    const finish = (act: () => void): void => {
-      signal.removeEventListener("abort", stop);
-      stream.destroy();
-      act();
-    };
-    const stop = (): void => finish(() => reject(signal.reason as Error));
-    if (signal.aborted) return stop();
-    signal.addEventListener("abort", stop, { once: true });
-    stream.on("data", (data: Buffer) => {
-      text += data.toString("utf8");
-      const end = text.indexOf("\n");
-      if (end >= 0 || text.length > MAX_WORDS)
-        finish(() => resolve(text.slice(0, end < 0 ? MAX_WORDS : end)));
-    });
-    stream.once("error", () => finish(() => resolve(undefined)));
-    stream.once("close", () => finish(() => resolve(undefined)));
-    return undefined;
-  });
-
-const messageIn = (line: string): string => {
-  try {
-    const parsed: unknown = JSON.parse(line);
-    if (typeof parsed === "object" && parsed !== null && "message" in parsed) return String(parsed.message);
-  } catch {
-    // Not one of the worker's log lines: the text itself, then.
-  }
-  return line;
-};
-
-/** The last thing a process said since `offset` of its output file. */
-const lastWords = (file: string, offset: number): string | undefined => {
-  const fd = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW);
-  try {
-    const size = fstatSync(fd).size;
-    const start = Math.max(offset, size - TAIL_BYTES);
-    const buffer = Buffer.alloc(Math.max(0, size - start));
-    readSync(fd, buffer, 0, buffer.length, start);
-    const lines = buffer.toString("utf8").split("\n");
-    const last = lines.filter((line) => line.trim() !== "").at(-1);
-    return last === undefined ? undefined : escapeControls(messageIn(last));
-  } finally {
-    closeSync(fd);
-  }
-};
 
 const openOut = (file: string): number => {
   try {
@@ -109,25 +61,102 @@ const failed = (launch: Launch, why: string, cause?: unknown): Error =>
     cause === undefined ? {} : { cause },
   );
 
-/** Waits until the worker says `ready URL`; returns the URL, or throws what it says instead. */
-const awaitReady = async (launch: Launch, pipe: Readable, outOffset: number): Promise<string> => {
-  const deadlineMs = launch.deadlineMs ?? READY_MS;
-  const deadline = AbortSignal.timeout(deadlineMs);
-  let line: string | undefined;
-  try {
-    line = await firstLine(pipe, AbortSignal.any([launch.signal, deadline]));
-  } catch (error) {
-    if (!deadline.aborted) throw error;
-    throw failed(
-      launch,
-      `it was not ready after ${deadlineMs / 1000} s; its last words: ${lastWords(launch.outFile, outOffset) ?? "none"}`,
-    );
+/** A worker's process from its start on, and what it says. */
+class LaunchedProcess {
+  readonly launch: Launch;
+  /** Undefined if it is gone already, or was never there. */
+  readonly identity: ProcessIdentity | undefined;
+  readonly #child: ChildProcess;
+  readonly #lines: Lines;
+  readonly #outOffset: number;
+  readonly #notStarted: Promise<never>;
+
+  /** `waiting`: it is to wait until it is told to begin. */
+  constructor(launch: Launch, waiting: boolean) {
+    this.launch = launch;
+    const out = openOut(launch.outFile);
+    this.#outOffset = fstatSync(out).size;
+    const [program = process.execPath, ...first] = launch.command;
+    this.#child = spawn(program, [...first, "--config", launch.configFile], {
+      cwd: "/",
+      detached: true,
+      env: { ...environmentOf(launch.environment), ...(waiting && { OL_GO_FD: String(GO_FD) }) },
+      stdio: ["ignore", out, out, "pipe", ...(waiting ? (["pipe"] as const) : [])],
+    });
+    closeSync(out);
+    this.#notStarted = new Promise<never>((_resolve, reject) => {
+      this.#child.once("error", (error) => reject(failed(launch, messageOf(error), error)));
+    });
+    // Also rejected while nobody waits any more, after the child is ready.
+    this.#notStarted.catch(() => undefined);
+    this.#lines = new Lines(this.#child.stdio[READY_FD] as Readable);
+    this.identity = this.#child.pid === undefined ? undefined : identityOf(this.#child.pid);
+    this.#child.unref();
   }
-  const [word, ...rest] = (line ?? "").split(" ");
-  const text = escapeControls(rest.join(" ").trim());
-  if (word === "ready" && text !== "") return text;
-  if (word === "error") throw failed(launch, text === "" ? "it gave no reason" : text);
-  throw failed(launch, `it ended; its last words: ${lastWords(launch.outFile, outOffset) ?? "none"}`);
+
+  /** Lets one that waits begin. If it is gone, its next word says so. */
+  begin(): void {
+    const pipe = this.#child.stdio[GO_FD] as Writable;
+    pipe.on("error", () => undefined);
+    pipe.end("go\n");
+  }
+
+  /** Settles with what follows `word` in the line that it says next; fails with OL_ADMIN_WORKER_FAILED. */
+  says(word: "waiting" | "ready"): Promise<string> {
+    return Promise.race([this.#says(word), this.#notStarted]);
+  }
+
+  /** Ends it, if it lives. */
+  async end(): Promise<void> {
+    if (this.identity !== undefined) await stopProcess(this.identity, STOP_MS);
+    this.release();
+  }
+
+  /** It goes on without us. */
+  release(): void {
+    this.#lines.close();
+    (this.#child.stdio[GO_FD] as Writable | undefined)?.destroy();
+  }
+
+  async #says(word: string): Promise<string> {
+    const { launch } = this;
+    const deadlineMs = launch.deadlineMs ?? READY_MS;
+    const deadline = AbortSignal.timeout(deadlineMs);
+    const words = (): string => lastWords(launch.outFile, this.#outOffset) ?? "none";
+    let line: string | undefined;
+    try {
+      line = await this.#lines.next(AbortSignal.any([launch.signal, deadline]));
+    } catch (error) {
+      if (!deadline.aborted) throw error;
+      throw failed(launch, `it was not ready after ${deadlineMs / 1000} s; its last words: ${words()}`);
+    }
+    const [said, ...rest] = (line ?? "").split(" ");
+    const text = escapeControls(rest.join(" ").trim());
+    if (said === word) return text;
+    if (said === "error") throw failed(launch, text === "" ? "it gave no reason" : text);
+    throw failed(launch, `it ended; its last words: ${words()}`);
+  }
+}
+
+/** A worker that is ready. */
+export interface ReadyWorker {
+  readonly url: string;
+  readonly process: ProcessIdentity;
+}
+
+const untilReady = async (launched: LaunchedProcess): Promise<ReadyWorker> => {
+  const { launch, identity } = launched;
+  if (identity !== undefined) writePidFile(launch.pidFile, identity);
+  try {
+    const url = await launched.says("ready");
+    if (identity === undefined) throw failed(launch, "its process is gone");
+    launched.release();
+    return { url, process: identity };
+  } catch (error) {
+    await launched.end();
+    removePidFile(launch.pidFile);
+    throw error;
+  }
 };
 
 /**
@@ -135,37 +164,31 @@ const awaitReady = async (launch: Launch, pipe: Readable, outOffset: number): Pr
  * Settles when it is ready, with its URL. Otherwise it is ended again, its pid file is gone, and the error
  * OL_ADMIN_WORKER_FAILED says what it said.
  */
-export const launchWorker = async (
-  launch: Launch,
-): Promise<{ readonly url: string; readonly process: ProcessIdentity }> => {
-  const out = openOut(launch.outFile);
-  const outOffset = fstatSync(out).size;
-  const [program = process.execPath, ...first] = launch.command;
-  const child = spawn(program, [...first, "--config", launch.configFile], {
-    cwd: "/",
-    detached: true,
-    env: environmentOf(launch.environment),
-    stdio: ["ignore", out, out, "pipe"],
-  });
-  closeSync(out);
-  const notStarted = new Promise<never>((_resolve, reject) => {
-    child.once("error", (error) => reject(failed(launch, messageOf(error), error)));
-  });
-  // Also rejected while nobody waits any more, after the child is ready.
-  notStarted.catch(() => undefined);
-  const identity = child.pid === undefined ? undefined : identityOf(child.pid);
-  if (identity !== undefined) writePidFile(launch.pidFile, identity);
-  child.unref();
+export const launchWorker = (launch: Launch): Promise<ReadyWorker> =>
+  untilReady(new LaunchedProcess(launch, false));
+
+/** A worker's process that waits, with all it could do in advance done, for the one that it replaces to be gone. */
+export interface Successor {
+  /** As `launchWorker`; the pid file is its own from here on. */
+  begin(): Promise<ReadyWorker>;
+  /** It is not wanted any more. */
+  dismiss(): Promise<void>;
+}
+
+/** Starts a successor, and settles when it waits. It ends with us. Fails with OL_ADMIN_WORKER_FAILED. */
+export const prepareWorker = async (launch: Launch): Promise<Successor> => {
+  const launched = new LaunchedProcess(launch, true);
   try {
-    const url = await Promise.race([
-      awaitReady(launch, child.stdio[READY_FD] as Readable, outOffset),
-      notStarted,
-    ]);
-    if (identity === undefined) throw failed(launch, "its process is gone");
-    return { url, process: identity };
+    await launched.says("waiting");
   } catch (error) {
-    if (identity !== undefined) await stopProcess(identity, STOP_MS);
-    removePidFile(launch.pidFile);
+    await launched.end();
     throw error;
   }
+  return {
+    begin: () => {
+      launched.begin();
+      return untilReady(launched);
+    },
+    dismiss: () => launched.end(),
+  };
 };

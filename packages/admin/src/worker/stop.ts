@@ -34,8 +34,8 @@ const lambdasIn = (registry: string): string[] => {
   }
 };
 
-/** As long as the longest call may take that can be running. */
-const graceOf = async (worker: Worker): Promise<number> => {
+/** As long as the longest call may take that can be running, in ms. */
+export const graceOf = async (worker: Worker): Promise<number> => {
   try {
     const { limits, registryDir } = await loadWorkerConfig(worker.configFile);
     const own = lambdasIn(registryDir).map((name) => ownRuntimeSec(join(registryDir, name)));

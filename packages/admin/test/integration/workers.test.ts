@@ -28,6 +28,21 @@ const pidOf = (index: number): number => {
 
 const fileNames = (directory: string): string[] => readdirSync(join(cluster, directory)).sort();
 
+/** The processes that have `word` in their command line. */
+const processesWith = (word: string): number[] =>
+  readdirSync("/proc")
+    .filter((name) => /^\d+$/u.test(name) && commandLine(name).split("\0").includes(word))
+    .map(Number);
+
+const commandLine = (pid: string): string => {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    // Gone by now.
+    return "";
+  }
+};
+
 const sleeper = async (): Promise<number> => {
   const child = spawn(process.execPath, ["-e", "console.log(1); setInterval(() => {}, 1000)"], {
     stdio: ["ignore", "pipe", "inherit"],
@@ -97,10 +112,39 @@ describe("workers", () => {
     const port = await freePort();
     await act(["workers", "--num-workers=2", `--port=${port}`]);
     const before = [pidOf(0), pidOf(1)];
-    expect((await act(["workers", "--restart"])).code).toBe(0);
+    expect(await act(["workers", "--restart"])).toMatchObject({ code: 0 });
     expect([pidOf(0), pidOf(1)]).not.toEqual(before);
     expect((await act(["status"])).code).toBe(0);
     expect(fileNames("config").filter((name) => name.startsWith("worker-"))).toHaveLength(2);
+  });
+
+  test("run on if --restart finds that their successors cannot start", async () => {
+    const port = await freePort();
+    await act(["workers", "--num-workers=2", `--port=${port}`]);
+    const before = [pidOf(0), pidOf(1)];
+    const config = readFileSync(join(cluster, "config/worker-0.json"), "utf8");
+    await act(["setconf", '{"worker_slots": 3}']);
+    for (const behaviour of ["says-error", "dies"]) {
+      const outcome = await act(["workers", "--restart"], { FAKE_WORKER: behaviour });
+      expect(outcome).toMatchObject({ code: 1, stdout: "" });
+      expect(outcome.stderr).toMatch(/^worker-0 did not start: .+\n$/u);
+    }
+    expect([pidOf(0), pidOf(1)]).toEqual(before);
+    expect((await act(["status"])).code).toBe(0);
+    expect(readFileSync(join(cluster, "config/worker-0.json"), "utf8")).toBe(config);
+  });
+
+  test("of which one does not end leave no successor behind when --restart is interrupted", async () => {
+    const port = await freePort();
+    await act(["workers", `--port=${port}`], { FAKE_WORKER: "stubborn" });
+    const controller = new AbortController();
+    const running = admin(["workers", "--restart"], { cwd, signal: controller.signal });
+    const waiting = (): number[] => processesWith(join(cluster, "config/worker-0.json"));
+    await expect.poll(waiting, { timeout: 10_000 }).toHaveLength(2);
+    controller.abort(new Error("ended by SIGINT"));
+    expect(await running).toMatchObject({ code: 1, stderr: "interrupted\n" });
+    expect(waiting()).toEqual([pidOf(0)]);
+    expect((await act(["kill", "--timeout=0"])).code).toBe(0);
   });
 
   test("of two commands at once get different numbers and ports", async () => {

@@ -1,6 +1,7 @@
 // Stands in for ol-worker where a test is about ol-admin: same arguments, same ready line, no sandboxes.
 import { appendFileSync, readFileSync, writeSync } from "node:fs";
 import { createServer } from "node:http";
+import { Socket } from "node:net";
 import { dirname, join } from "node:path";
 
 const [verb] = process.argv.slice(2);
@@ -10,6 +11,20 @@ const behaviour = process.env.FAKE_WORKER ?? "";
 const say = (line) => {
   if (process.env.OL_READY_FD !== undefined) writeSync(Number(process.env.OL_READY_FD), `${line}\n`);
 };
+
+/** A successor waits until it is told to begin, and ends with whoever would tell it. */
+const permission = () =>
+  new Promise((resolve) => {
+    if (process.env.OL_GO_FD === undefined) return resolve();
+    say("waiting");
+    const pipe = new Socket({ fd: Number(process.env.OL_GO_FD), readable: true, writable: false });
+    let told = false;
+    pipe.on("data", () => {
+      told = true;
+      resolve();
+    });
+    pipe.on("end", () => told || process.exit(0));
+  });
 
 if (verb === "sweep") {
   if (behaviour === "sweep-fails") {
@@ -49,10 +64,11 @@ if (verb === "sweep") {
       response.end("Traceback:\u001b[31m\n  boom");
     } else request.pipe(response);
   });
-  server.listen(Number(config.worker_port), "127.0.0.1", () =>
-    say(`ready http://localhost:${config.worker_port}`),
-  );
   process.on("SIGTERM", () => {
     if (behaviour !== "stubborn") process.exit(0);
   });
+  await permission();
+  server.listen(Number(config.worker_port), "127.0.0.1", () =>
+    say(`ready http://localhost:${config.worker_port}`),
+  );
 }

@@ -132,6 +132,21 @@ describe("logs -f", () => {
     expect(await printed(text, "one\nlast\nnext\n")).toBe("one\nlast\nnext\n");
   });
 
+  test("goes on in a directory that was removed and made again at once", async () => {
+    writeFileSync(join(scratch, "s1/stdout"), "one\n");
+    const { text } = follow();
+    expect(await printed(text, "one\n")).toBe("one\n");
+    rmSync(scratch, { recursive: true });
+    mkdirSync(join(scratch, "s2"), { recursive: true });
+    writeFileSync(join(scratch, "s2/stdout"), "two\n");
+    expect(await printed(text, "one\ntwo\n")).toBe("one\ntwo\n");
+    // Until every event of that was answered: a late one would have it look once more.
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    mkdirSync(join(scratch, "s3"));
+    writeFileSync(join(scratch, "s3/stdout"), "three\n");
+    expect(await printed(text, "one\ntwo\nthree\n")).toBe("one\ntwo\nthree\n");
+  });
+
   test("goes on after a file was cut off", async () => {
     writeFileSync(join(scratch, "s1/stdout"), "one\ntwo\n");
     const { text } = follow();

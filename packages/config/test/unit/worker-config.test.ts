@@ -47,6 +47,7 @@ describe("a worker's configuration", () => {
       sandbox: "sock",
       network: "host",
       registryCacheMs: 5000,
+      eviction: "default",
       limits: {
         procs: 10,
         memoryMb: 50,

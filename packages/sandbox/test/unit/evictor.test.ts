@@ -1,45 +1,10 @@
 import { describe, expect, it } from "vitest";
 
-import {
-  type EvictableSandbox,
-  type EvictableZygote,
-  type EvictionSnapshot,
-  makeEvictor,
-} from "../../src/evictor.ts";
+import { type EvictableSandbox, type EvictionSnapshot, makeEvictor } from "../../src/evictor.ts";
+import { sandbox, snapshot, zygote } from "../support/eviction.ts";
 import { Random } from "../support/random.ts";
 
 type State = EvictableSandbox["state"];
-
-const sandbox = (
-  id: string,
-  state: State,
-  usedMs: number,
-  more: Partial<EvictableSandbox> = {},
-): EvictableSandbox => ({
-  id,
-  state,
-  usedMs,
-  memoryMb: 50,
-  makeMs: 1,
-  ...more,
-});
-
-const zygote = (id: string, usedMs: number, children = 0): EvictableZygote => ({
-  id,
-  usedMs,
-  memoryMb: 50,
-  makeMs: 100,
-  children,
-});
-
-const snapshot = (missingMb: number, more: Partial<EvictionSnapshot> = {}): EvictionSnapshot => ({
-  missingMb,
-  making: 0,
-  firstInLine: undefined,
-  sandboxes: [],
-  zygotes: [],
-  ...more,
-});
 
 const MIXED: Partial<EvictionSnapshot> = {
   sandboxes: [

@@ -1,6 +1,8 @@
 import { describe, expect, it, onTestFinished } from "vitest";
 
 import {
+  type EvictionSnapshot,
+  type Evictor,
   type PoolOptions,
   type Sandbox,
   SandboxPool,
@@ -16,6 +18,7 @@ const sized = (memoryMb: number, code = "echo"): SandboxSpec => ({
 });
 
 const MIB = 1_048_576;
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** A pool of 100 MB over a fake engine, whose paused sandboxes hold 10 MB. */
@@ -85,6 +88,25 @@ describe("a pool without memory left", () => {
     const error = await failsWith(sandbox.call(callOf(1)), "OL_SANDBOX_DESTROYED");
     expect(isNotStarted(error)).toBe(true);
     await waiting;
+  });
+
+  it("shows the evictor what runs, how often it was used, and how long it and its code took to make", async () => {
+    const seen: EvictionSnapshot[] = [];
+    const evictor: Evictor = (snapshot) => {
+      seen.push(snapshot);
+      return snapshot.sandboxes.map(({ id }) => id);
+    };
+    const loadMs = 40;
+    const pool = makePool({ evictor }, { code: { slow: { load: () => sleep(loadMs), call: () => 1 } } });
+    const one = await readyOne(pool, 80, "slow");
+    expect([await resultOf(one, 1), await resultOf(one, 2)]).toEqual([1, 1]);
+    expect(pool.hasRoom(80)).toBe(true);
+    expect(one.ended).toBeUndefined();
+    await pool.acquire(sized(80));
+    expect(seen.map(({ trial }) => trial)).toEqual([true, false]);
+    const [shown] = seen[1]?.sandboxes ?? [];
+    expect(shown).toMatchObject({ id: one.id, name: one.meta.name, uses: 2, memoryMb: 80 });
+    expect(shown?.makeMs).toBeGreaterThanOrEqual(loadMs - 1);
   });
 
   it("asks the evictor it was given, and survives one that throws", async () => {

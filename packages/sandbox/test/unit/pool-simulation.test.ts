@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
-import { type Sandbox, SandboxPool, type SandboxSpec } from "../../src/index.ts";
+import { EVICTION_POLICIES, type Sandbox, SandboxPool, type SandboxSpec } from "../../src/index.ts";
 import { MOST_OVERTAKEN } from "../../src/memory-line.ts";
 import { callOf, specOf } from "../../src/testing/conformance-kit.ts";
 import { FakeEngine } from "../../src/testing/index.ts";
@@ -55,7 +55,8 @@ class Simulation {
       beforeResume: pause,
       memoryBytes: () => PAUSED_MB * MIB,
     });
-    this.#pool = SandboxPool.create({ engine: this.#engine, memoryMb: TOTAL_MB });
+    const evictor = random.pick(Object.values(EVICTION_POLICIES))();
+    this.#pool = SandboxPool.create({ engine: this.#engine, memoryMb: TOTAL_MB, evictor });
     this.#pool.on("create", ({ id, meta }) => this.#hold(id, meta.limits.memoryMb));
     this.#pool.on("paused", ({ id, meta }) => this.#hold(id, Math.min(PAUSED_MB, meta.limits.memoryMb)));
     this.#pool.on("resumed", ({ id, meta }) => this.#hold(id, meta.limits.memoryMb));

@@ -1,5 +1,5 @@
 import { createServer, type Server } from "node:http";
-import { type AddressInfo, connect } from "node:net";
+import { type AddressInfo, type Socket, connect } from "node:net";
 import { once } from "node:events";
 
 import { LambdaManager, type LambdaManagerOptions, lambdaError } from "@ol/lambda";
@@ -78,6 +78,36 @@ const gate = () => {
   };
 };
 
+interface Listening {
+  readonly socket: Socket;
+  readonly received: Buffer[];
+  /** Settles at the end of the connection; fails if it was reset. */
+  readonly ended: Promise<unknown>;
+}
+
+const listening = (socket: Socket): Listening => {
+  const received: Buffer[] = [];
+  socket.on("data", (data) => received.push(data));
+  const ended = once(socket, "close");
+  ended.catch(() => undefined);
+  return { socket, received, ended };
+};
+
+const callOf = (path: string, body: Buffer): Buffer =>
+  Buffer.concat([
+    Buffer.from(`POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n`),
+    body,
+  ]);
+
+/** A connection on which one call was answered, and nothing more is expected. */
+const idleConnection = async (port: number, path: string): Promise<Listening> => {
+  const one = listening(connect({ port, host: "127.0.0.1" }));
+  one.socket.write(callOf(path, Buffer.from("{}")));
+  await vi.waitFor(() => expect(one.received.length).toBe(1));
+  one.received.length = 0;
+  return one;
+};
+
 describe("a worker that is closed", () => {
   it("finishes what runs, refuses what comes, and says that it drains", async () => {
     const { code, started, open } = gate();
@@ -110,6 +140,42 @@ describe("a worker that is closed", () => {
     await worker.close();
     expect(performance.now() - beganMs).toBeLessThan(4_000);
     silent.destroy();
+  });
+
+  it("answers a request that crosses the end of its idle connection with 503, not started, and runs it not", async () => {
+    let calls = 0;
+    const { worker } = await setup({ code: { counted: { call: () => (calls += 1) } } });
+    const sockets = await Promise.all(
+      Array.from({ length: 8 }, () => idleConnection(worker.port, "/run/counted")),
+    );
+    expect(calls).toBe(8);
+    // A connection that was never used is idle as well.
+    const unused = listening(connect({ port: worker.port, host: "127.0.0.1" }));
+    await once(unused.socket, "connect");
+    const closed = worker.close();
+    for (const [turn, { socket }] of sockets.entries()) {
+      // On the client's side nothing is known of the end yet when this is written.
+      socket.write(callOf("/run/counted", Buffer.alloc(turn * 100_000, " ")));
+      await Promise.resolve();
+    }
+    unused.socket.write(callOf("/run/counted", Buffer.from("{}")));
+    await closed;
+    for (const { received, ended } of [...sockets, unused]) {
+      await ended;
+      const reply = parseReply(Buffer.concat(received));
+      expect(reply).toMatchObject({ status: 503, headers: { "x-ol-not-started": "1", connection: "close" } });
+    }
+    expect(calls).toBe(8);
+  });
+
+  it("refuses a call whose body has not come in full, and says that it was not started", async () => {
+    const { worker } = await setup({ code: { counted: { call: () => 1 } } });
+    const { socket, received, ended } = await idleConnection(worker.port, "/run/counted");
+    socket.write("POST /run/counted HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{");
+    await vi.waitFor(() => expect(worker.open.size).toBe(1));
+    await worker.close();
+    await ended;
+    expect(Buffer.concat(received).toString()).toMatch(/^HTTP\/1\.1 503 [^]*\r\nX-OL-Not-Started: 1\r\n/u);
   });
 
   it("after 16 calls to a lambda that exits does not hang", async () => {

@@ -1,0 +1,92 @@
+import type { Server, Socket } from "node:net";
+
+import { REPLY_HEADER, RETRY_AFTER_SEC, TEXT_TYPE } from "./reply-headers.ts";
+
+/** As many connections as the kernel holds for us by default. */
+const MOST_LOOKS = 511;
+const BODY = "this worker is shutting down; it takes no new calls\n";
+
+/** A whole reply: nothing of whatever request it is taken for was run. */
+const FAREWELL = [
+  "HTTP/1.1 503 Service Unavailable",
+  `${REPLY_HEADER.contentType}: ${TEXT_TYPE}`,
+  `${REPLY_HEADER.contentLength}: ${BODY.length}`,
+  `${REPLY_HEADER.retryAfter}: ${RETRY_AFTER_SEC}`,
+  `${REPLY_HEADER.notStarted}: 1`,
+  "Connection: close",
+  "",
+  BODY,
+].join("\r\n");
+
+/** The connections of a worker, so that each can be ended without a request getting lost in it. */
+export class Connections {
+  readonly #open = new Set<Socket>();
+  /** Those that were told to go; what comes on them was answered by that. */
+  readonly #leaving = new Set<Socket>();
+  /** How many there ever were. */
+  #accepted = 0;
+  #empty: (() => void) | undefined;
+
+  /** Hears of every connection of the server from now on. */
+  watch(server: Server): void {
+    server.on("connection", (socket) => {
+      this.#accepted += 1;
+      this.#open.add(socket);
+      socket.once("close", () => this.#closed(socket));
+    });
+  }
+
+  /**
+   * Settles in a moment in which the kernel holds no connection that is not ours yet, or after some hundred looks. Node
+   * takes one a round of its loop.
+   */
+  async allAccepted(): Promise<void> {
+    for (let round = 0; round < MOST_LOOKS; round += 1) {
+      const before = this.#accepted;
+      await new Promise(setImmediate);
+      if (this.#accepted === before) return;
+    }
+  }
+
+  /** Whether it was told to go: a request on it is not to be looked at. */
+  isLeaving(socket: Socket): boolean {
+    return this.#leaving.size > 0 && this.#leaving.has(socket);
+  }
+
+  /**
+   * Ends those that are not `busy`. On each stands a 503 that says "not started", in answer to the request that the client
+   * may be sending at this very moment: no other end of an idle connection tells whether that was run. Servers end
+   * idle connections by an unasked 408 in the same way (RFC 9110, 15.5.9). Reading goes on until the client closes, since
+   * closing with unread data would reset the connection, and take the 503 back.
+   */
+  sayGoodbye(busy: ReadonlySet<Socket>): void {
+    for (const socket of this.#open) {
+      if (busy.has(socket) || this.#leaving.has(socket) || socket.writableEnded) continue;
+      this.#leaving.add(socket);
+      socket.end(FAREWELL, "latin1");
+    }
+  }
+
+  /** Settles when those that were told to go, or (`all`) every one, are gone, or after `boundMs`; then those are cut off. */
+  async gone(boundMs: number, which: "leaving" | "all"): Promise<void> {
+    const list = which === "all" ? this.#open : this.#leaving;
+    let timer: NodeJS.Timeout | undefined;
+    const bound = new Promise<void>((resolve) => (timer = setTimeout(resolve, boundMs)));
+    const empty = new Promise<void>((resolve) => {
+      this.#empty = () => {
+        if (list.size === 0) resolve();
+      };
+      this.#empty();
+    });
+    await Promise.race([empty, bound]);
+    clearTimeout(timer);
+    this.#empty = undefined;
+    for (const socket of list) socket.destroy();
+  }
+
+  #closed(socket: Socket): void {
+    this.#open.delete(socket);
+    this.#leaving.delete(socket);
+    this.#empty?.();
+  }
+}

@@ -1,0 +1,218 @@
+import { Agent, request } from "node:http";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { type AddressInfo, type Server, type Socket, connect, createServer } from "node:net";
+import { once } from "node:events";
+import path from "node:path";
+
+import { describe, expect, it, onTestFinished } from "vitest";
+
+import { MODES, RealCluster, freePorts } from "./support/real-cluster.ts";
+
+/** Tells the collector that it runs, before anything else, over a connection that loses nothing. */
+const TALLY = `import socket, time
+
+def f(event):
+    with socket.create_connection(("127.0.0.1", event["collector"])) as connection:
+        connection.sendall(b"%d\\n" % event["id"])
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(1)
+    time.sleep(event["sleep"])
+    return event["id"]
+`;
+
+/** Who is told of every run of the lambda. */
+class Collector {
+  readonly runs = new Map<number, number>();
+  readonly #server: Server;
+
+  static async start(): Promise<Collector> {
+    const collector = new Collector();
+    collector.#server.listen(0, "127.0.0.1");
+    await once(collector.#server, "listening");
+    onTestFinished(() => void collector.#server.close());
+    return collector;
+  }
+
+  private constructor() {
+    this.#server = createServer({ allowHalfOpen: true }, (socket) => {
+      let text = "";
+      socket.on("data", (data) => (text += String(data)));
+      // A sandbox that is ended in mid-call.
+      socket.on("error", () => undefined);
+      socket.on("end", () => {
+        for (const id of text.trim().split("\n").map(Number)) this.runs.set(id, (this.runs.get(id) ?? 0) + 1);
+        socket.end();
+      });
+    });
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+}
+
+/** What became of one attempt. */
+type Attempt =
+  | { readonly kind: "reply"; readonly status: number; readonly notStarted: boolean; readonly body: string }
+  /** Nothing was sent. */
+  | { readonly kind: "refused" }
+  /** Nobody can tell from this whether it was run. */
+  | { readonly kind: "broken"; readonly why: string };
+
+const attempt = (port: number, agent: Agent | false, body: string): Promise<Attempt> =>
+  new Promise((resolve) => {
+    let socket: Socket | undefined;
+    let writtenBefore = 0;
+    const options = { host: "127.0.0.1", port, method: "POST", path: "/run/tally", agent } as const;
+    const outgoing = request(options, (reply) => {
+      let text = "";
+      reply.on("data", (data) => (text += String(data)));
+      reply.on("error", (error) => resolve({ kind: "broken", why: `in the reply: ${error.message}` }));
+      const notStarted = reply.headers["x-ol-not-started"] === "1";
+      reply.on("end", () =>
+        resolve({ kind: "reply", status: reply.statusCode ?? 0, notStarted, body: text }),
+      );
+    });
+    outgoing.on("socket", (given) => {
+      socket = given;
+      writtenBefore = given.bytesWritten;
+    });
+    outgoing.on("error", (error: NodeJS.ErrnoException) => {
+      const sent = error.code !== "ECONNREFUSED" && (socket?.bytesWritten ?? 0) > writtenBefore;
+      resolve(
+        sent
+          ? { kind: "broken", why: `${error.message}, reused ${outgoing.reusedSocket}` }
+          : { kind: "refused" },
+      );
+    });
+    outgoing.end(body);
+  });
+
+/** How long a client waits before it tries again. */
+const AGAIN_MS = 5;
+const PACE_MS = 3;
+
+/** A client that calls all the time, and tries again only what certainly did not start. */
+class Customer {
+  static #ids = 0;
+  readonly answered: number[] = [];
+  readonly wrong: string[] = [];
+  readonly tally = { notStarted: 0, refused: 0 };
+  readonly #port: number;
+  readonly #collector: number;
+  readonly #agent: Agent | false;
+  readonly #loop: Promise<void>;
+  #over = false;
+
+  constructor(port: number, collector: number, kept: boolean) {
+    this.#port = port;
+    this.#collector = collector;
+    this.#agent = kept && new Agent({ keepAlive: true, maxSockets: 1 });
+    this.#loop = this.#run();
+  }
+
+  /** Settles when its last call is answered. */
+  async stop(): Promise<void> {
+    this.#over = true;
+    await this.#loop;
+    if (this.#agent !== false) this.#agent.destroy();
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#over) {
+      await this.#call((Customer.#ids += 1));
+      await sleep(PACE_MS);
+    }
+  }
+
+  async #call(id: number): Promise<void> {
+    const body = JSON.stringify({ id, collector: this.#collector, sleep: (id % 5) / 100 });
+    for (;;) {
+      const outcome = await attempt(this.#port, this.#agent, body);
+      if (outcome.kind === "reply" && outcome.status === 200 && outcome.body === String(id))
+        return void this.answered.push(id);
+      if (outcome.kind === "refused") this.tally.refused += 1;
+      else if (outcome.kind === "reply" && outcome.status === 503 && outcome.notStarted)
+        this.tally.notStarted += 1;
+      else
+        return void this.wrong.push(
+          `${id} (${this.#agent === false ? "fresh" : "kept"}): ${JSON.stringify(outcome)}`,
+        );
+      await sleep(AGAIN_MS);
+    }
+  }
+}
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Knocks at a port all the time; notes for how long nobody listened. */
+class Knocker {
+  longestGapMs = 0;
+  #over = false;
+  readonly #loop: Promise<void>;
+
+  constructor(port: number) {
+    this.#loop = this.#run(port);
+  }
+
+  async stop(): Promise<void> {
+    this.#over = true;
+    await this.#loop;
+  }
+
+  async #run(port: number): Promise<void> {
+    let openMs = performance.now();
+    while (!this.#over) {
+      const open = await new Promise<boolean>((resolve) => {
+        const socket = connect({ port, host: "127.0.0.1" }, () => {
+          socket.destroy();
+          resolve(true);
+        });
+        socket.once("error", () => resolve(false));
+      });
+      if (open) {
+        this.longestGapMs = Math.max(this.longestGapMs, performance.now() - openMs);
+        openMs = performance.now();
+      }
+      await sleep(1);
+    }
+  }
+}
+
+describe.each(MODES)("a worker of $name that is replaced under load", (mode) => {
+  it("loses no call: each is answered once and was run once, over kept connections and fresh ones", async () => {
+    const cluster = await RealCluster.create(mode);
+    mkdirSync(path.join(cluster.directory, "registry/tally"));
+    writeFileSync(path.join(cluster.directory, "registry/tally/f.py"), TALLY);
+    const collector = await Collector.start();
+    const port = await freePorts();
+    await cluster.start(1, port);
+    const customers = [true, true, true, false, false].map(
+      (kept) => new Customer(port, collector.port, kept),
+    );
+    const knocker = new Knocker(port);
+    const restarts = 2;
+    const pids = new Set<number>();
+    for (let round = 0; round <= restarts; round += 1) {
+      pids.add(cluster.workers()[0]?.pid ?? 0);
+      await sleep(700);
+      if (round === restarts) break;
+      const outcome = await cluster.admin("workers", "--restart");
+      expect(outcome.code, outcome.text).toBe(0);
+    }
+    await knocker.stop();
+    await Promise.all(customers.map((customer) => customer.stop()));
+    const answered = customers.flatMap((customer) => customer.answered);
+    const sum = (of: "notStarted" | "refused"): number =>
+      customers.reduce((all, { tally }) => all + tally[of], 0);
+    console.log(
+      `${mode.name}: ${answered.length} calls over ${restarts} restarts; told "not started" ${sum("notStarted")} times, refused ${sum("refused")} times; nobody listened for at most ${Math.round(knocker.longestGapMs)} ms`,
+    );
+    expect(customers.flatMap((customer) => customer.wrong)).toEqual([]);
+    expect(pids.size).toBe(restarts + 1);
+    expect(customers.every((customer) => customer.answered.length > 20)).toBe(true);
+    const notOnce = answered.filter((id) => collector.runs.get(id) !== 1);
+    expect(notOnce).toEqual([]);
+    expect(collector.runs.size).toBe(answered.length);
+  });
+});
