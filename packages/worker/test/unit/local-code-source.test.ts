@@ -42,6 +42,20 @@ describe("code from a local directory", () => {
     expect((await source.resolve("a", never)).digest).not.toBe(first.digest);
   });
 
+  it("names the lambdas that ask to be kept warm, as their ol.yaml is now", async () => {
+    const { source, registryDir, write } = await setup();
+    for (const name of ["plain", "warm", "none", "broken"]) await write(name, "");
+    await write("warm", "min_instances: 2\n", "ol.yaml");
+    await write("none", "min_instances: 0\n", "ol.yaml");
+    await write("broken", "min_instances: lots\n", "ol.yaml");
+    await writeFile(join(registryDir, "bundle.tar.gz"), "");
+    await write(".hidden", "min_instances: 1\n", "ol.yaml");
+    expect(await source.kept(never)).toEqual(["warm"]);
+    await write("warm", "max_instances: 2\n", "ol.yaml");
+    await write("plain", "min_instances: 1\n", "ol.yaml");
+    expect(await source.kept(never)).toEqual(["plain"]);
+  });
+
   it("is removed with its last release, and not before", async () => {
     const { source, codeDir, write } = await setup();
     await write("a", "one");
