@@ -71,7 +71,9 @@ class AppCase(GuestCase):
         stream = guest.next_stream()
         guest.send(request(stream, path, **options))
         head = guest.receive()
-        self.assertEqual((head.kind, head.stream, head.flags, head.meta), (REPLY, stream, 1, {":error": "exception"}), head)
+        self.assertEqual(
+            (head.kind, head.stream, head.flags, head.meta), (REPLY, stream, 1, {":error": "exception"}), head
+        )
         return head.json
 
     def assert_reset(self, guest, stream, code):
