@@ -100,7 +100,7 @@ def _forget() -> None:
 
 
 def _forget_event_loop() -> None:
-    """One that a package made when it was imported would share its epoll with all siblings. Python does this from 3.12 on."""
+    """A loop that a package made when it was imported would share its epoll with all siblings. Python 3.12 does this."""
     policy = sys.modules["asyncio.events"]._event_loop_policy
     if hasattr(policy, "_local"):
         policy._local = type(policy._local)()

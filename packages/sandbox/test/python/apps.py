@@ -1,8 +1,9 @@
 """Requests for web apps, and their replies, over frames."""
 
+import time
 import typing
 
-from guest import DATA, HTTP, REPLY, RESET, WINDOW, GuestCase, pack, struct
+from guest import DATA, DEADLINE_SECONDS, HTTP, REPLY, RESET, WINDOW, GuestCase, pack, struct
 
 CANCELLED, DEADLINE, FAILED, CONTENT, REFUSED = range(1, 6)
 WINDOW_BYTES = 262_144
@@ -70,7 +71,9 @@ class AppCase(GuestCase):
         stream = guest.next_stream()
         guest.send(request(stream, path, **options))
         head = guest.receive()
-        self.assertEqual((head.kind, head.stream, head.flags, head.meta), (REPLY, stream, 1, {":error": "exception"}), head)
+        self.assertEqual(
+            (head.kind, head.stream, head.flags, head.meta), (REPLY, stream, 1, {":error": "exception"}), head
+        )
         return head.json
 
     def assert_reset(self, guest, stream, code):
@@ -79,6 +82,17 @@ class AppCase(GuestCase):
             frame = guest.receive()
         self.assertEqual((frame.kind, frame.flags, frame.stream), (RESET, 0, stream), frame)
         self.assertEqual(frame.code, code)
+
+    def settled(self, guest, name):
+        """What is in this file once the app does not write to it any more."""
+        guest.wait_for(name)
+        before, text = None, ""
+        until = time.monotonic() + DEADLINE_SECONDS
+        while before != text:
+            self.assertLess(time.monotonic(), until, "the app goes on and on")
+            time.sleep(0.5)
+            before, text = text, (guest.handler / name).read_text()
+        return text
 
     def upload(self, guest, stream, body, piece=60_000):
         """Sends the rest of a body as the guest gives credit; frames that are no credit are returned."""
