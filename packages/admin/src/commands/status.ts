@@ -23,36 +23,65 @@ interface SandboxLine {
   readonly memoryMb: number;
 }
 
-interface Ping {
+/** A lambda whose newest code a worker does not use. */
+interface FaultLine {
+  readonly worker: string;
+  readonly lambda: string;
+  /** What its calls get instead. */
+  readonly serving: "the code before" | "errors";
+  /** The error in one line. */
+  readonly fault: string;
+}
+
+/** What a worker's /stats tells. */
+interface Told {
+  readonly sandboxes: readonly SandboxLine[];
+  readonly faults: readonly FaultLine[];
+}
+
+const NOTHING: Told = { sandboxes: [], faults: [] };
+
+interface Ping extends Told {
   readonly worker: string;
   readonly url: string;
   readonly ok: boolean;
   /** What stands behind the arrow. */
   readonly answer: string;
-  readonly sandboxes: readonly SandboxLine[];
 }
+
+type Fields = Readonly<Record<string, unknown>>;
 
 const text = (value: unknown): string => escapeControls(typeof value === "string" ? value : "?");
 const number = (value: unknown): number => (typeof value === "number" && Number.isFinite(value) ? value : 0);
 
+const fieldsOf = (value: unknown): Fields =>
+  (typeof value === "object" && value !== null ? value : {}) as Fields;
+const listOf = (value: unknown): readonly Fields[] => (Array.isArray(value) ? value.map(fieldsOf) : []);
+
 /** What a worker of any version says of its sandboxes; what is missing is shown as unknown. */
 export const sandboxesIn = (worker: string, stats: unknown): readonly SandboxLine[] => {
-  const root = (typeof stats === "object" && stats !== null ? stats : {}) as Record<string, unknown>;
-  const list: unknown = root["sandboxes"];
-  if (!Array.isArray(list)) return [];
-  return list.map((item: unknown) => {
-    const one = (typeof item === "object" && item !== null ? item : {}) as Record<string, unknown>;
-    return {
-      worker,
-      engine: text(one["engine"] ?? root["engine"] ?? "sock"),
-      id: text(one["id"]),
-      lambda: text(one["lambda"]),
-      state: text(one["state"]),
-      ageMs: number(one["ageMs"]),
-      memoryMb: number(one["memoryMb"]),
-    };
-  });
+  const root = fieldsOf(stats);
+  return listOf(root["sandboxes"]).map((one) => ({
+    worker,
+    engine: text(one["engine"] ?? root["engine"] ?? "sock"),
+    id: text(one["id"]),
+    lambda: text(one["lambda"]),
+    state: text(one["state"]),
+    ageMs: number(one["ageMs"]),
+    memoryMb: number(one["memoryMb"]),
+  }));
 };
+
+/** Python's last line is the one that says what went wrong; the rest is in the log. */
+const lastLine = (message: string): string => message.trimEnd().split("\n").at(-1)?.trim() ?? "";
+
+/** The lambdas whose newest code a worker does not use, and why. */
+export const faultsIn = (worker: string, stats: unknown): readonly FaultLine[] =>
+  listOf(fieldsOf(stats)["functions"]).flatMap(({ name, code, fault }) => {
+    if (typeof fault !== "string") return [];
+    const serving = code === "good" ? "the code before" : "errors";
+    return [{ worker, lambda: text(name), serving, fault: text(lastLine(fault)) }];
+  });
 
 const failureOf = (worker: Worker, error: unknown): string => {
   if (worker.state === "dead") return "dead [not running; npx ol-admin workers starts it again]";
@@ -62,23 +91,21 @@ const failureOf = (worker: Worker, error: unknown): string => {
     : `no answer [${escapeControls(messageOf(cause))}]`;
 };
 
-const sandboxesOf = async (
-  worker: Worker,
-  url: string,
-  context: Context,
-): Promise<readonly SandboxLine[]> => {
+const toldBy = async ({ name }: Worker, url: string, context: Context): Promise<Told> => {
   const reply = await ask(`${url}/stats`, { deadlineMs: PING_MS, signal: context.signal });
-  return reply.status === 200 ? sandboxesIn(worker.name, JSON.parse(reply.body.toString("utf8"))) : [];
+  if (reply.status !== 200) return NOTHING;
+  const stats: unknown = JSON.parse(reply.body.toString("utf8"));
+  return { sandboxes: sandboxesIn(name, stats), faults: faultsIn(name, stats) };
 };
 
 const ping = async (worker: Worker, context: Context): Promise<Ping> => {
   let url = worker.name;
-  const report = (ok: boolean, answer: string, sandboxes: readonly SandboxLine[] = []): Ping => ({
+  const report = (ok: boolean, answer: string, told = NOTHING): Ping => ({
     worker: worker.name,
     url: `${url}/status`,
     ok,
     answer,
-    sandboxes,
+    ...told,
   });
   try {
     url = await urlOfConfig(worker.configFile);
@@ -88,15 +115,38 @@ const ping = async (worker: Worker, context: Context): Promise<Ping> => {
     const word = escapeControls(reply.body.toString("utf8").trim().slice(0, 100));
     const answer = `${word} [${reply.status} ${escapeControls(reply.statusText)}]`;
     if (reply.status !== 200) return report(false, answer);
-    return report(true, answer, await sandboxesOf(worker, url, context));
+    return report(true, answer, await toldBy(worker, url, context));
   } catch (error) {
     return report(false, failureOf(worker, error));
   }
 };
 
+const printContainers = ({ output }: Context, sandboxes: readonly SandboxLine[]): void => {
+  output.result("");
+  output.result("Cluster containers:");
+  const rows = sandboxes.map((one) => [
+    one.engine,
+    one.id,
+    one.lambda,
+    one.state,
+    formatAge(one.ageMs),
+    `${Math.round(one.memoryMb)}MB`,
+  ]);
+  for (const line of table(rows)) output.result(`  ${line}`);
+};
+
+/** Nothing is said where there is nothing to mend. */
+const printFaults = ({ output }: Context, faults: readonly FaultLine[]): void => {
+  if (faults.length === 0) return;
+  output.result("");
+  output.result("Lambdas whose newest code is not used (npx ol-admin logs NAME has more):");
+  const rows = faults.map(({ worker, lambda, serving, fault }) => [worker, lambda, `serves ${serving}`, fault]);
+  for (const line of table(rows)) output.result(`  ${line}`);
+};
+
 export const statusCommand: Command = {
   name: "status",
-  about: "ping the cluster's workers and list its sandboxes; exit 1 if anything does not answer",
+  about: "ping the cluster's workers, list its sandboxes and what code they cannot use; exit 1 if anything does not answer",
   options: { cluster: CLUSTER_OPTION, json: JSON_OPTION },
   async run(args, context) {
     const { paths } = await openCluster(args, context);
@@ -108,23 +158,15 @@ export const statusCommand: Command = {
       Promise.all(started.map((worker) => ping(worker, context))),
     );
     const sandboxes = pings.flatMap((one) => one.sandboxes);
+    const faults = pings.flatMap((one) => one.faults);
     if (args.flag("json")) {
       const workers = pings.map(({ worker, url, ok, answer }) => ({ worker, url, ok, answer }));
-      output.json({ workers, sandboxes });
+      output.json({ workers, sandboxes, faults });
     } else {
       output.result("Worker Pings:");
       for (const { url, answer } of pings) output.result(`  ${url} => ${answer}`);
-      output.result("");
-      output.result("Cluster containers:");
-      const rows = sandboxes.map((one) => [
-        one.engine,
-        one.id,
-        one.lambda,
-        one.state,
-        formatAge(one.ageMs),
-        `${Math.round(one.memoryMb)}MB`,
-      ]);
-      for (const line of table(rows)) output.result(`  ${line}`);
+      printContainers(context, sandboxes);
+      printFaults(context, faults);
     }
     if (pings.length === 0)
       output.message(

@@ -1,4 +1,4 @@
-import { cpSync, existsSync, readdirSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -49,6 +49,29 @@ test("a cluster goes from new to a lambda's reply, its log and its end", async (
   expect((await act("kill")).code).toBe(0);
   expect((await act("logs", "echo")).stdout).toMatch(/received \[1\]\n$/u);
   expect(readdirSync(join(cluster, "workers/worker-0/handlers"))).toEqual([]);
+});
+
+test("status and logs say which lambda's newest code is not used, until it is mended", async () => {
+  const { act, cluster } = await started();
+  cpSync(join(handlers, "hello"), join(cluster, "registry/hello"), { recursive: true });
+  expect(await act("setconf", '{"registry_cache_ms": 100}')).toMatchObject({ code: 0 });
+  expect(await act("workers", "--restart")).toMatchObject({ code: 0 });
+  const file = join(cluster, "registry/hello/f.py");
+  writeFileSync(file, "def f(event):\n    return 1\n");
+  expect((await act("invoke", "hello")).stdout).toBe("1\n");
+  expect((await act("status")).stdout).not.toContain("newest code");
+  writeFileSync(file, "import no_such_module\n");
+  const status = async (): Promise<string> => {
+    expect((await act("invoke", "hello")).stdout).toBe("1\n");
+    return (await act("status")).stdout;
+  };
+  await expect
+    .poll(status, { timeout: 20_000 })
+    .toMatch(/^ {2}worker-0 {2}hello {2}serves the code before {2}ModuleNotFoundError: .*'no_such_module'$/mu);
+  expect((await act("logs", "hello")).stdout).toMatch(/line 1, in <module>\n(.*\n)*ModuleNotFoundError: /u);
+  writeFileSync(file, "def f(event):\n    return 2\n");
+  await expect.poll(async () => (await act("invoke", "hello")).stdout, { timeout: 20_000 }).toBe("2\n");
+  expect((await act("status")).stdout).not.toContain("newest code");
 });
 
 test("kill clears what a worker left that was ended by SIGKILL, and it starts again", async () => {

@@ -6,6 +6,7 @@ children never mix. A subprocess writes to the descriptor itself: its lines are 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -188,6 +189,12 @@ class Output:
         parent = os.getpid()
         for stream in self._streams:
             os.register_at_fork(after_in_child=lambda stream=stream: stream.forked(parent))
+
+    def complain(self, text: str) -> None:
+        """Writes to the log of errors, whatever the lambda has put in the place of sys.stderr."""
+        # Without a descriptor there is no log; who is told by the socket still has to be.
+        with contextlib.suppress(OSError):
+            self._streams[1].write(text.encode("utf-8", "backslashreplace"))
 
     def tag_by(self, tag: Callable[[], bytes]) -> None:
         """For code that runs several calls at once: asks this, and no longer `invocation`, whose line it is."""

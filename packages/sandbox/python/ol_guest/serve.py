@@ -109,12 +109,16 @@ def _load(link: Connection, output: Output, handler_dir: str, early: bytes) -> e
 
 
 def _refuse(link: Connection, output: Output, early: bytes, text: str) -> NoReturn:
-    """Tells the worker why the lambda cannot be loaded, and ends the process."""
+    """Tells the worker why the lambda cannot be loaded, and ends the process.
+
+    The log has it too: where older code is still run, no caller gets to see the text.
+    """
     if link.forked:
         # A child that the lambda's code forked while being loaded: it has no say.
         sys.stderr.write(text)
         leave(output, 1)
     output.finish_lines()
+    output.complain(text)
     meta = wire.meta(":event", "import-error")
     message = failure.cut(text, wire.EVENT_BYTES - len(meta), 0)
     link.send(wire.frame(wire.EVENT, 0, 0, meta, message.encode()))

@@ -275,6 +275,21 @@ class ImportErrors(GuestCase):
             environment={"OL_WSGI_ENTRY": "w", "OL_ASGI_ENTRY": "a"},
         )
 
+    def test_the_log_has_the_text_too_after_what_the_code_printed(self):
+        guest = self.assert_import_error(
+            lambda text, _event: self.assertTrue(text.endswith("ZeroDivisionError: division by zero\n")),
+            source="import sys\nsys.stderr.write('begun')\nsys.stderr = None\n1/0\n",
+        )
+        lines = guest.stderr().splitlines()
+        self.assertEqual(lines[:2], ["begun", "Traceback (most recent call last):"])
+        self.assertEqual(lines[-1], "ZeroDivisionError: division by zero")
+
+    def test_the_worker_is_told_also_without_a_log(self):
+        self.assert_import_error(
+            lambda text, _event: self.assertTrue(text.endswith("ZeroDivisionError: division by zero\n")),
+            source="import os\nos.close(2)\n1/0\n",
+        )
+
     def test_every_open_call_is_refused(self):
         first = call_frame(1, {}) + call_frame(3, b"[", flags=0)
         guest = self.guest("1/0", first=first)
