@@ -2,8 +2,9 @@ import { isOlError, messageOf } from "@ol/common";
 
 import { readCommandLine, type Request, USAGE } from "./command-line.ts";
 import { doctor, type Outcome, sweep } from "./host-commands.ts";
+import { HANDOVER_VARIABLE, HandOver, LISTEN_VARIABLE } from "./hand-over.ts";
 import { Readiness, READY_VARIABLE } from "./readiness.ts";
-import { runWorker } from "./run.ts";
+import { runWorker, type Supervisor } from "./run.ts";
 import { GO_VARIABLE, Standby } from "./standby.ts";
 import { VERSION } from "./version.ts";
 
@@ -16,10 +17,10 @@ const show = ({ text, exitCode }: Outcome): number => {
   return exitCode;
 };
 
-const execute = async (request: Request, readiness: Readiness, standby: Standby): Promise<number> => {
+const execute = async (request: Request, supervisor: Supervisor): Promise<number> => {
   switch (request.kind) {
     case "run":
-      return runWorker(request.config, readiness, standby);
+      return runWorker(request.config, supervisor);
     case "sweep":
       return show(await sweep(request.config, request.json, process.env));
     case "doctor":
@@ -38,8 +39,9 @@ const execute = async (request: Request, readiness: Readiness, standby: Standby)
 export const main = async (): Promise<void> => {
   const readiness = new Readiness(process.env[READY_VARIABLE]);
   const standby = new Standby(process.env[GO_VARIABLE]);
-  delete process.env[READY_VARIABLE];
-  delete process.env[GO_VARIABLE];
+  const handOver = new HandOver(process.env[HANDOVER_VARIABLE], process.env[LISTEN_VARIABLE]);
+  for (const name of [READY_VARIABLE, GO_VARIABLE, HANDOVER_VARIABLE, LISTEN_VARIABLE])
+    delete process.env[name];
   const fail = (error: unknown): void => {
     const message = explain(error);
     process.stderr.write(`ol-worker: ${message}\n`);
@@ -53,7 +55,7 @@ export const main = async (): Promise<void> => {
   process.on("unhandledRejection", crash);
   let exitCode = 1;
   try {
-    exitCode = await execute(readCommandLine(process.argv.slice(2)), readiness, standby);
+    exitCode = await execute(readCommandLine(process.argv.slice(2)), { readiness, standby, handOver });
   } catch (error) {
     fail(error);
   }

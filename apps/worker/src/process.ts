@@ -23,6 +23,8 @@ export interface RunningWorker {
   readonly url: string;
   /** Settles with the reason when the engine is lost; then nothing can run any more. */
   readonly lost: Promise<string>;
+  /** See Worker.listeningFds. */
+  listeningFds(): readonly number[];
   /** Lets calls finish, then ends everything. Idempotent. */
   close(): Promise<void>;
 }
@@ -72,6 +74,7 @@ const assemble = async (
   config: WorkerConfig,
   logger: OpenLogger,
   undo: CleanupStack,
+  inheritedFds: readonly number[],
 ): Promise<Omit<RunningWorker, "close">> => {
   let front: Worker | undefined;
   // It listens to the last, so that callers are told to go elsewhere while everything behind it ends.
@@ -109,6 +112,7 @@ const assemble = async (
     pool,
     addresses: config.addresses,
     port: config.workerPort,
+    inheritedFds,
     trustedProxies: config.trustedProxies,
     logger,
   });
@@ -120,16 +124,23 @@ const assemble = async (
     config.workerUrl.includes(":") && !config.workerUrl.startsWith("[")
       ? `[${config.workerUrl}]`
       : config.workerUrl;
-  return { config, logger, url: `http://${host}:${worker.port}`, lost: engine.lost };
+  return {
+    config,
+    logger,
+    url: `http://${host}:${worker.port}`,
+    lost: engine.lost,
+    listeningFds: () => worker.listeningFds(),
+  };
 };
 
 /**
- * Starts a worker as its configuration says. If that fails, what had been started is ended. Fails with errors of
+ * Starts a worker as its configuration says, on `inheritedFds` as far as they fit. If that fails, what had been started is ended. Fails with errors of
  * @ol/config, @ol/sandbox and @ol/worker.
  */
 export const startWorker = async (
   file: string,
   environment: Readonly<Record<string, string | undefined>>,
+  inheritedFds: readonly number[] = [],
 ): Promise<RunningWorker> => {
   const config = await loadWorkerConfig(file, environment);
   const logger = createLogger({ output: config.logOutput, fields: { worker: config.workerName } });
@@ -137,7 +148,7 @@ export const startWorker = async (
   undo.add(() => logger.close());
   for (const warning of config.warnings) logger.warn(warning);
   try {
-    const parts = await assemble(config, logger, undo);
+    const parts = await assemble(config, logger, undo, inheritedFds);
     let closing: Promise<void> | undefined;
     return { ...parts, close: () => (closing ??= undo.run()) };
   } catch (error) {

@@ -1,6 +1,7 @@
 import { messageOf } from "@ol/common";
 import { loadWorkerConfig } from "@ol/config";
 
+import { type HandOver } from "./hand-over.ts";
 import { type RunningWorker, startWorker } from "./process.ts";
 import { type Readiness } from "./readiness.ts";
 import { type Standby } from "./standby.ts";
@@ -33,6 +34,13 @@ const engineLost = async (worker: RunningWorker): Promise<Stop> => ({
   reason: await worker.lost,
 });
 
+/** What whoever started this process has to do with it. */
+export interface Supervisor {
+  readonly readiness: Readiness;
+  readonly standby: Standby;
+  readonly handOver: HandOver;
+}
+
 /** Waits, as far as it has to, until it may begin; false if that is not to be. */
 const mayBegin = async (
   file: string,
@@ -48,12 +56,14 @@ const mayBegin = async (
 };
 
 /** Runs a worker until a signal or the loss of its engine; settles with the exit code. */
-export const runWorker = async (file: string, readiness: Readiness, standby: Standby): Promise<number> => {
+export const runWorker = async (file: string, supervisor: Supervisor): Promise<number> => {
+  const { readiness, standby, handOver } = supervisor;
   // Before the start: a signal in the middle of it must not leave half of it behind.
   const signalled = firstSignal();
   if (!(await mayBegin(file, readiness, standby, signalled))) return 0;
-  const worker = await startWorker(file, process.env);
+  const worker = await startWorker(file, process.env, handOver.inheritedFds);
   const { logger } = worker;
+  handOver.offer(worker);
   logger.info("ready", { url: worker.url, pid: process.pid, slots: worker.config.workerSlots });
   readiness.ready(worker.url);
   const stop = await Promise.race([signalled, engineLost(worker)]);

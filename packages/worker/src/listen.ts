@@ -1,4 +1,5 @@
-import type { AddressInfo, Server } from "node:net";
+import { lookup } from "node:dns/promises";
+import { type AddressInfo, type Server, isIP } from "node:net";
 
 import { type Logger, messageOf } from "@ol/common";
 
@@ -58,10 +59,16 @@ const listenOnce = async <S extends Server>(
   addresses: readonly string[],
   wanted: number,
   logger: Logger,
+  inherited: ReadonlyMap<string, S> = new Map(),
 ): Promise<Listening<S>> => {
   const servers: S[] = [];
   let port = wanted;
   for (const [index, host] of addresses.entries()) {
+    const there = inherited.get(host);
+    if (there !== undefined) {
+      servers.push(there);
+      continue;
+    }
     const server = makeServer();
     try {
       port = await listenOn(server, host, port);
@@ -82,8 +89,50 @@ const listenOnce = async <S extends Server>(
 };
 
 /**
+ * Servers on sockets that listen already, by the address of `addresses` that each is for; those that are for none, or are on
+ * another port, are closed. Fails with OL_WORKER_CANNOT_LISTEN if one is no listening socket.
+ */
+export const adopt = async <S extends Server>(
+  makeServer: () => S,
+  fds: readonly number[],
+  addresses: readonly string[],
+  port: number,
+): Promise<ReadonlyMap<string, S>> => {
+  const adopted = new Map<string, S>();
+  for (const fd of fds) {
+    const server = makeServer();
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", (error) => reject(adoptionFault(error, fd)));
+      server.listen({ fd }, resolve);
+    });
+    const there = server.address() as AddressInfo;
+    const host = there.port === port ? await hostOf(there.address, addresses) : undefined;
+    if (host === undefined) await closed(server);
+    else adopted.set(host, server);
+  }
+  return adopted;
+};
+
+/** Which of `addresses` means this one. */
+const hostOf = async (address: string, addresses: readonly string[]): Promise<string | undefined> => {
+  for (const host of addresses) {
+    if (host === address) return host;
+    // Resolved as listening on it would.
+    if (isIP(host) === 0 && (await lookup(host)).address === address) return host;
+  }
+  return undefined;
+};
+
+const adoptionFault = (error: unknown, fd: number): Error =>
+  workerError(
+    "OL_WORKER_CANNOT_LISTEN",
+    `cannot listen on descriptor ${fd}, which was handed over: ${messageOf(error)}`,
+    { cause: error },
+  );
+
+/**
  * Listens with one server an address, all on the same port; port 0 is any that is free on all of them. Addresses
- * after the first may be missing on this machine. Fails with OL_WORKER_PORT_IN_USE or OL_WORKER_CANNOT_LISTEN, and
+ * after the first may be missing on this machine. For those of `inherited` that is done already. Fails with OL_WORKER_PORT_IN_USE or OL_WORKER_CANNOT_LISTEN, and
  * then listens on none.
  */
 export const listenAll = async <S extends Server>(
@@ -91,10 +140,11 @@ export const listenAll = async <S extends Server>(
   addresses: readonly string[],
   port: number,
   logger: Logger,
+  inherited?: ReadonlyMap<string, S>,
 ): Promise<Listening<S>> => {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await listenOnce(makeServer, addresses, port, logger);
+      return await listenOnce(makeServer, addresses, port, logger, inherited);
     } catch (error) {
       const again = port === 0 && addresses.length > 1 && attempt < ATTEMPTS;
       if (!again || (error as { code?: string }).code !== "OL_WORKER_PORT_IN_USE") throw error;

@@ -1,5 +1,5 @@
 import { createServer, type Server } from "node:http";
-import type { Socket } from "node:net";
+import { Server as NetServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
 import { formatLoad, HEADER, isOlError, type Logger, silentLogger } from "@ol/common";
@@ -12,7 +12,7 @@ import { errorReply } from "./error-reply.ts";
 import { workerError } from "./errors.ts";
 import { Exchange, type ExchangeHost, WorkerRequest, WorkerResponse } from "./exchange.ts";
 import { HttpTarget } from "./http-target.ts";
-import { listenAll } from "./listen.ts";
+import { adopt, listenAll } from "./listen.ts";
 import { OpenExchanges } from "./open-exchanges.ts";
 import { pages } from "./pages.ts";
 import { TEXT_TYPE } from "./reply-headers.ts";
@@ -34,6 +34,8 @@ export interface WorkerOptions {
   readonly addresses: readonly string[];
   /** 0 is any free port. */
   readonly port: number;
+  /** Sockets that listen already, on some of the addresses and the port; descriptors, which are the worker's from now on. */
+  readonly inheritedFds?: readonly number[];
   /** Addresses or networks whose X-OL-* request headers are believed. */
   readonly trustedProxies?: readonly string[];
   /** Memory that request bodies may take together. Default 256 MiB. */
@@ -81,12 +83,10 @@ export class Worker implements ExchangeHost, AsyncDisposable {
   /** Listens. Fails with OL_WORKER_PORT_IN_USE, OL_WORKER_CANNOT_LISTEN or OL_WORKER_BAD_OPTIONS. */
   static async start(options: WorkerOptions): Promise<Worker> {
     const worker = new Worker(options);
-    const listening = await listenAll(
-      () => worker.#makeServer(),
-      options.addresses,
-      options.port,
-      worker.logger,
-    );
+    const { addresses, port, inheritedFds = [] } = options;
+    const make = (): WorkerServer => worker.#makeServer();
+    const inherited = await adopt(make, inheritedFds, addresses, port);
+    const listening = await listenAll(make, addresses, port, worker.logger, inherited);
     worker.#servers = listening.servers;
     worker.port = listening.port;
     return worker;
@@ -98,6 +98,17 @@ export class Worker implements ExchangeHost, AsyncDisposable {
     this.maxHeldBytes = options.maxHeldBytes ?? DEFAULT_HELD_BYTES;
     this.#trusted = new TrustedPeers(options.trustedProxies ?? []);
     this.#pages = pages({ ...options, logger: this.logger });
+  }
+
+  /**
+   * The descriptors of the sockets that it listens on, for a successor to have as well; it goes on listening on them itself.
+   * From an inner field of Node's: the handle of a server has shown it on every Unix since Node 0.10.
+   */
+  listeningFds(): readonly number[] {
+    return this.#servers.flatMap((server) => {
+      const { fd } = (server as unknown as { _handle?: { fd?: number } })._handle ?? {};
+      return fd === undefined || fd < 0 ? [] : [fd];
+    });
   }
 
   loadText(): string {
@@ -119,8 +130,8 @@ export class Worker implements ExchangeHost, AsyncDisposable {
   }
 
   /**
-   * Drains; then says so on every connection that is left, and listens no more. No request is lost by that, as far as a
-   * listening socket can be closed without: what the kernel has accepted in that moment, it resets. Idempotent.
+   * Drains; then says so on every connection that is left, and listens no more. No request is lost by that if a successor has
+   * the listening sockets; else the kernel resets what it has accepted in that moment. Idempotent.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -155,7 +166,8 @@ export class Worker implements ExchangeHost, AsyncDisposable {
     this.#connections.sayGoodbye(this.#busySockets());
     await this.#connections.gone(GOODBYE_MS, "leaving");
     await this.#connections.allAccepted();
-    for (const server of this.#servers) server.close();
+    // Not node:http's own way: that cuts off replies which are still on their way out.
+    for (const server of this.#servers) NetServer.prototype.close.call(server);
     this.#connections.sayGoodbye(this.#busySockets());
     await this.#connections.gone(FLUSH_MS, "all");
     this.open.close();

@@ -12,6 +12,8 @@ export interface ClusterPaths {
   workerConfig(index: number): string;
   pidFile(index: number): string;
   outFile(index: number): string;
+  /** Where a worker finds the one that is to have its listening sockets. */
+  handOver(index: number): string;
 }
 
 export const clusterPaths = (root: string): ClusterPaths => {
@@ -28,5 +30,6 @@ export const clusterPaths = (root: string): ClusterPaths => {
     workerConfig: (index) => join(config, `worker-${index}.json`),
     pidFile: (index) => join(logs, `worker-${index}.pid`),
     outFile: (index) => join(logs, `worker-${index}.out`),
+    handOver: (index) => join(logs, `worker-${index}.handover`),
   };
 };

@@ -12,14 +12,19 @@ import { stopProcess } from "../process/stop.ts";
 import { escapeControls } from "../text.ts";
 import { lastWords } from "./last-words.ts";
 import { Lines } from "./lines.ts";
+import type { TakeOver } from "./take-over.ts";
 
 /** What a worker is started from. */
 export interface Launch {
   readonly name: string;
+  /** Comes before the command: a scope to run it in. */
+  readonly scope: readonly string[];
   readonly command: readonly string[];
   readonly configFile: string;
   readonly outFile: string;
   readonly pidFile: string;
+  /** Where it hands its listening sockets over to its successor. */
+  readonly handOverPath: string;
   readonly environment: Environment;
   readonly signal: AbortSignal;
   /** How long it may take to get ready; default 60 s. */
@@ -33,11 +38,20 @@ const READY_FD = 3;
 const GO_FD = 4;
 
 /** ol-admin decides these for each worker; one value from the shell for all of them could only be wrong. */
-const OURS = new Set(["OL_WORKER_PORT", "OL_WORKER_DIR", "OL_READY_FD", "OL_GO_FD", "OL_CLUSTER"]);
+const OURS = new Set([
+  "OL_WORKER_PORT",
+  "OL_WORKER_DIR",
+  "OL_READY_FD",
+  "OL_GO_FD",
+  "OL_LISTEN_FDS",
+  "OL_HANDOVER",
+  "OL_CLUSTER",
+]);
 
-const environmentOf = (environment: Environment): Record<string, string | undefined> => ({
+const environmentOf = ({ environment, handOverPath }: Launch): Record<string, string | undefined> => ({
   ...Object.fromEntries(Object.entries(environment).filter(([name]) => !OURS.has(name))),
   OL_READY_FD: String(READY_FD),
+  OL_HANDOVER: handOverPath,
 });
 
 const openOut = (file: string): number => {
@@ -71,16 +85,16 @@ class LaunchedProcess {
   readonly #outOffset: number;
   readonly #notStarted: Promise<never>;
 
-  /** `waiting`: it is to wait until it is told to begin. */
-  constructor(launch: Launch, waiting: boolean) {
+  /** `waiting`: it is to wait until it is told to begin. `words` come before the worker's own command. */
+  constructor(launch: Launch, waiting: boolean, words: readonly string[] = []) {
     this.launch = launch;
     const out = openOut(launch.outFile);
     this.#outOffset = fstatSync(out).size;
-    const [program = process.execPath, ...first] = launch.command;
+    const [program = process.execPath, ...first] = [...launch.scope, ...words, ...launch.command];
     this.#child = spawn(program, [...first, "--config", launch.configFile], {
       cwd: "/",
       detached: true,
-      env: { ...environmentOf(launch.environment), ...(waiting && { OL_GO_FD: String(GO_FD) }) },
+      env: { ...environmentOf(launch), ...(waiting && { OL_GO_FD: String(GO_FD) }) },
       stdio: ["ignore", out, out, "pipe", ...(waiting ? (["pipe"] as const) : [])],
     });
     closeSync(out);
@@ -102,7 +116,7 @@ class LaunchedProcess {
   }
 
   /** Settles with what follows `word` in the line that it says next; fails with OL_ADMIN_WORKER_FAILED. */
-  says(word: "waiting" | "ready"): Promise<string> {
+  says(word: "listening" | "waiting" | "ready"): Promise<string> {
     return Promise.race([this.#says(word), this.#notStarted]);
   }
 
@@ -175,10 +189,17 @@ export interface Successor {
   dismiss(): Promise<void>;
 }
 
-/** Starts a successor, and settles when it waits. It ends with us. Fails with OL_ADMIN_WORKER_FAILED. */
-export const prepareWorker = async (launch: Launch): Promise<Successor> => {
-  const launched = new LaunchedProcess(launch, true);
+/**
+ * Starts a successor, and settles when it waits; it has the old worker's listening sockets by then, if there is a `takeOver`.
+ * It ends with us. Fails with OL_ADMIN_WORKER_FAILED.
+ */
+export const prepareWorker = async (launch: Launch, takeOver: TakeOver | undefined): Promise<Successor> => {
+  const launched = new LaunchedProcess(launch, true, takeOver?.words);
   try {
+    if (takeOver !== undefined) {
+      await launched.says("listening");
+      takeOver.request();
+    }
     await launched.says("waiting");
   } catch (error) {
     await launched.end();

@@ -13,6 +13,7 @@ import { type Worker, listWorkers } from "./list.ts";
 import { type Start, workerConfigFor } from "./plan.ts";
 import { findScope } from "./scope.ts";
 import { graceOf, stopWorker } from "./stop.ts";
+import { takeOverFrom } from "./take-over.ts";
 
 /** Everything that starting a worker needs to know of its cluster. */
 export interface Ground {
@@ -34,10 +35,12 @@ const launchOf = async ({ cluster, context }: Ground, { index }: Start): Promise
   const scope = await findScope(`ol-${cluster.identity.id}-${name}`, context.environment, context.signal);
   return {
     name,
-    command: [...scope.words, ...context.workerCommand()],
+    scope: scope.words,
+    command: context.workerCommand(),
     configFile: cluster.paths.workerConfig(index),
     outFile: cluster.paths.outFile(index),
     pidFile: cluster.paths.pidFile(index),
+    handOverPath: cluster.paths.handOver(index),
     environment: scope.environment,
     signal: context.signal,
   };
@@ -75,8 +78,8 @@ const cleanUpAfter = async ({ context }: Ground, configFile: string, isNew: bool
 
 /**
  * Ends a running worker when its calls are done, and starts it anew on its port; settles with its URL. Its successor's
- * process is there before that, up to the point where it needs what the old one has: the port is not listened on for no
- * longer than the making of an engine takes, and one that cannot start at all costs nothing, since the old one runs on.
+ * process is there before that, up to the point where it needs what the old one has, and has the listening sockets as well:
+ * who connects while an engine is made waits for it. One that cannot start at all costs nothing, since the old one runs on.
  */
 export const replaceOne = async (ground: Ground, worker: Worker, port: number): Promise<string> => {
   const { context } = ground;
@@ -104,7 +107,12 @@ const successorOf = async (ground: Ground, worker: Worker, start: Start): Promis
   const before = await readJsonObject(worker.configFile);
   await configure(ground, start);
   try {
-    return await prepareWorker(await launchOf(ground, start));
+    const launch = await launchOf(ground, start);
+    const takeOver =
+      worker.process === undefined
+        ? undefined
+        : takeOverFrom(worker.process, launch.handOverPath, launch.environment);
+    return await prepareWorker(launch, takeOver);
   } catch (error) {
     await writeJsonFile(worker.configFile, before);
     throw error;
