@@ -56,6 +56,21 @@ describe("a worker process", () => {
     expect(await worker.exited).toBe(0);
   });
 
+  it("that is stopped tells whoever calls that it takes nothing new, until what runs is over", async () => {
+    const { worker, call } = await started();
+    await addLambda(worker, "nap", NAP);
+    await call("nap", "0");
+    const running = call("nap", "2");
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    worker.signal("SIGTERM");
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const told = await call("nap", "0");
+    expect(told.status).toBe(503);
+    expect(told.headers).toMatchObject({ "x-ol-not-started": "1", connection: "close" });
+    expect(await running).toMatchObject({ status: 200, headers: { connection: "close" } });
+    expect(await worker.exited).toBe(0);
+  });
+
   it("that is stopped twice ends at once", async () => {
     const { worker, call } = await started();
     await addLambda(worker, "nap", NAP);

@@ -67,7 +67,10 @@ export class Connections {
     }
   }
 
-  /** Settles when those that were told to go, or (`all`) every one, are gone, or after `boundMs`; then those are cut off. */
+  /**
+   * Settles when those that were told to go, or (`all`) every one, are gone, or after `boundMs`; then those are cut off. Of
+   * those that were told to go the ones stay whose clients have not been sent everything yet.
+   */
   async gone(boundMs: number, which: "leaving" | "all"): Promise<void> {
     const list = which === "all" ? this.#open : this.#leaving;
     let timer: NodeJS.Timeout | undefined;
@@ -81,7 +84,7 @@ export class Connections {
     await Promise.race([empty, bound]);
     clearTimeout(timer);
     this.#empty = undefined;
-    for (const socket of list) socket.destroy();
+    for (const socket of list) if (which === "all" || socket.writableFinished) socket.destroy();
   }
 
   #closed(socket: Socket): void {

@@ -90,6 +90,23 @@ test("kill clears what a worker left that was ended by SIGKILL, and it starts ag
   expect((await act("invoke", "scratch")).stdout).toBe('{"calls of this sandbox":1}\n');
 });
 
+test("a worker that is replaced listens where its configuration says now", async () => {
+  const { act, port } = await started();
+  const answers = async (host: string): Promise<boolean> =>
+    fetch(`http://${host}:${port}/status`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  const both = async (): Promise<boolean[]> => [await answers("127.0.0.1"), await answers("[::1]")];
+  expect(await both()).toEqual([true, true]);
+  await act("setconf", '{"worker_url": "127.0.0.1"}');
+  expect(await act("workers", "--restart")).toMatchObject({ code: 0 });
+  expect(await both()).toEqual([true, false]);
+  await act("setconf", '{"worker_url": "localhost"}');
+  expect(await act("workers", "--restart")).toMatchObject({ code: 0 });
+  expect(await both()).toEqual([true, true]);
+});
+
 test("a worker without Python says so in one line and leaves nothing", async () => {
   const cwd = temporaryDirectory();
   const act = (...tokens: string[]): Promise<Outcome> =>

@@ -9,7 +9,7 @@ import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { identityOf, isAlive } from "../../src/process/identity.ts";
 import { readPidFile } from "../../src/process/pid-file.ts";
 import { freePort } from "../../src/process/port.ts";
-import { type Outcome, admin, newCluster } from "../support/harness.ts";
+import { type Outcome, admin, freePorts, newCluster } from "../support/harness.ts";
 
 let cwd: string;
 let cluster: string;
@@ -54,7 +54,7 @@ const sleeper = async (): Promise<number> => {
 
 describe("workers", () => {
   test("start in the background, answer, and are ended by kill", async () => {
-    const port = await freePort();
+    const port = await freePorts(3);
     const started = await act(["workers", "-num-workers=2", `-port=${port}`]);
     expect(started.code).toBe(0);
     expect(started.stdout).toBe(
@@ -83,14 +83,14 @@ describe("workers", () => {
   });
 
   test("do not take one port from the shell's environment for all of them", async () => {
-    const port = await freePort();
+    const port = await freePorts(3);
     await act(["workers", `--port=${port}`], { OL_WORKER_PORT: "1", OL_WORKER_DIR: "/" });
     const stats = await fetch(`http://localhost:${port}/stats`);
     expect(((await stats.json()) as { environment: string }).environment).toBe("");
   });
 
   test("are started again on their old ports after they died, and after a reboot", async () => {
-    const port = await freePort();
+    const port = await freePorts(3);
     await act(["workers", `--port=${port}`]);
     const old = pidOf(0);
     process.kill(old, "SIGKILL");
@@ -109,7 +109,7 @@ describe("workers", () => {
   });
 
   test("are replaced by --restart on the same ports", async () => {
-    const port = await freePort();
+    const port = await freePorts(3);
     await act(["workers", "--num-workers=2", `--port=${port}`]);
     const before = [pidOf(0), pidOf(1)];
     expect(await act(["workers", "--restart"])).toMatchObject({ code: 0 });
@@ -119,7 +119,7 @@ describe("workers", () => {
   });
 
   test("run on if --restart finds that their successors cannot start", async () => {
-    const port = await freePort();
+    const port = await freePorts(3);
     await act(["workers", "--num-workers=2", `--port=${port}`]);
     const before = [pidOf(0), pidOf(1)];
     const config = readFileSync(join(cluster, "config/worker-0.json"), "utf8");
@@ -135,20 +135,20 @@ describe("workers", () => {
   });
 
   test("of which one does not end leave no successor behind when --restart is interrupted", async () => {
-    const port = await freePort();
+    const port = await freePorts(3);
     await act(["workers", `--port=${port}`], { FAKE_WORKER: "stubborn" });
     const controller = new AbortController();
     const running = admin(["workers", "--restart"], { cwd, signal: controller.signal });
-    const waiting = (): number[] => processesWith(join(cluster, "config/worker-0.json"));
-    await expect.poll(waiting, { timeout: 10_000 }).toHaveLength(2);
+    const config = join(cluster, "config/worker-0.json");
+    await expect.poll(() => processesWith(config), { timeout: 10_000 }).toHaveLength(2);
     controller.abort(new Error("ended by SIGINT"));
     expect(await running).toMatchObject({ code: 1, stderr: "interrupted\n" });
-    expect(waiting()).toEqual([pidOf(0)]);
+    expect(processesWith(config)).toEqual([pidOf(0)]);
     expect((await act(["kill", "--timeout=0"])).code).toBe(0);
   });
 
   test("of two commands at once get different numbers and ports", async () => {
-    const port = await freePort();
+    const port = await freePorts(3);
     await act(["setconf", JSON.stringify({ worker_port: port })]);
     const outcomes = await Promise.all([act(["workers"]), act(["workers"]), act(["workers"])]);
     expect(outcomes.map(({ code }) => code)).toEqual([0, 0, 0]);
@@ -244,7 +244,7 @@ describe("kill", () => {
 
   test("ends this cluster and no other", async () => {
     const other = await newCluster();
-    const port = await freePort();
+    const port = await freePorts(3);
     await act(["workers", `--port=${port}`]);
     await admin(["workers", `--port=${port + 1}`], { cwd: other.cwd });
     await act(["kill"]);
@@ -252,7 +252,7 @@ describe("kill", () => {
   });
 
   test("and workers at once end in one order or the other", async () => {
-    const port = await freePort();
+    const port = await freePorts(3);
     await act(["workers", `--port=${port}`]);
     const [killed, started] = await Promise.all([act(["kill"]), act(["workers", `--port=${port + 1}`])]);
     expect([killed.code, started.code]).toEqual([0, 0]);
@@ -262,7 +262,7 @@ describe("kill", () => {
 
 describe("gc", () => {
   test("clears dead workers and leaves running ones alone", async () => {
-    const port = await freePort();
+    const port = await freePorts(3);
     await act(["workers", "--num-workers=2", `--port=${port}`]);
     const dead = pidOf(1);
     process.kill(dead, "SIGKILL");
@@ -313,7 +313,7 @@ describe("invoke", () => {
 
 describe("worker-exec", () => {
   test("runs a worker until it is interrupted, and exits with 0", async () => {
-    const port = await freePort();
+    const port = await freePorts(3);
     const file = join(cwd, "worker.json");
     writeFileSync(file, JSON.stringify({ worker_port: String(port) }));
     const controller = new AbortController();

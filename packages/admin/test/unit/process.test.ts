@@ -10,6 +10,7 @@ import { lockCluster } from "../../src/cluster/lock.ts";
 import { identityOf, isAlive, parseStat } from "../../src/process/identity.ts";
 import { parsePidFile, readPidFile, writePidFile } from "../../src/process/pid-file.ts";
 import { isPortFree, listeningInodes, portHolder } from "../../src/process/port.ts";
+import { parseStatus } from "../../src/process/status.ts";
 import { stopProcess } from "../../src/process/stop.ts";
 import { type Situation, planStarts, workerConfigFor } from "../../src/worker/plan.ts";
 import type { Worker, WorkerState } from "../../src/worker/list.ts";
@@ -276,5 +277,16 @@ describe("which workers are started", () => {
         "mem_pool_mb"
       ],
     ).toBe(100);
+  });
+});
+
+const status = (caught: string): string =>
+  `Name:\tnode\nUid:\t1000\t0\t0\t0\nSigIgn:\t0000000000000800\nSigCgt:\t${caught}\n`;
+
+describe("the text of /proc/PID/status", () => {
+  test("says whose a process is, and which signals it handles", () => {
+    expect(parseStatus(status("0000000100000800"), "SIGUSR2")).toEqual({ uid: 1000, handles: true });
+    expect(parseStatus(status("00000001000007ff"), "SIGUSR2")).toEqual({ uid: 1000, handles: false });
+    expect(parseStatus("", "SIGUSR2")).toEqual({ uid: undefined, handles: false });
   });
 });
