@@ -31,26 +31,38 @@ const SETTLE_STEP_MS = 20;
 
 /** A worker process with lambdas that count their calls, and clients of it that keep their connections alive. */
 export class LoadRig {
-  readonly worker: WorkerProcess;
   readonly ledger: Ledger;
+  readonly #config: Readonly<Record<string, unknown>>;
+  #worker: WorkerProcess;
   readonly #agent = new Agent({ keepAlive: true });
 
   /** Gone after the test. */
   static async start(config: Readonly<Record<string, unknown>> = {}): Promise<LoadRig> {
     const ledger = await Ledger.open();
     onTestFinished(() => ledger[Symbol.asyncDispose]());
-    const worker = await startWorkerProcess(config);
-    const rig = new LoadRig(worker, ledger);
+    const rig = new LoadRig(config, await startWorkerProcess(config), ledger);
     onTestFinished(async () => {
       rig.#agent.destroy();
-      await worker.close();
+      await rig.worker.close();
     });
     return rig;
   }
 
-  private constructor(worker: WorkerProcess, ledger: Ledger) {
-    this.worker = worker;
+  private constructor(config: Readonly<Record<string, unknown>>, worker: WorkerProcess, ledger: Ledger) {
+    this.#config = config;
+    this.#worker = worker;
     this.ledger = ledger;
+  }
+
+  get worker(): WorkerProcess {
+    return this.#worker;
+  }
+
+  /** Stops the worker and starts another one in its directory. */
+  async restart(): Promise<void> {
+    this.#worker.signal("SIGTERM");
+    await this.#worker.exited;
+    this.#worker = await startWorkerProcess(this.#config, this.#worker);
   }
 
   /** Puts a lambda into the registry; `python` is what comes after the ledger's part. */
