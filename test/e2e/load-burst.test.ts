@@ -1,9 +1,19 @@
 import { describe, expect, it } from "vitest";
 
 import { SLOWNESS } from "../../packages/sandbox/test/support/scale.ts";
-import { type Answer, atOnce, LoadRig, named, quantile, report, statusesOf, type WorkerStats } from "./support/load.ts";
+import {
+  type Answer,
+  atOnce,
+  LoadRig,
+  named,
+  quantile,
+  report,
+  statusesOf,
+  type WorkerStats,
+} from "./support/load.ts";
 
-const NAP = "import time\ndef f(event, context):\n    note(context)\n    time.sleep(0.05)\n    return event\n";
+const NAP =
+  "import time\ndef f(event, context):\n    note(context)\n    time.sleep(0.05)\n    return event\n";
 const QUICK = "def f(event, context):\n    note(context)\n    return event\n";
 const CALLS = 100;
 const NAP_MS = 50;
@@ -37,7 +47,14 @@ describe("a burst of 100 calls that take 50 ms each", () => {
       all.push(...answers);
       const stats = await expectAllRight(rig, all);
       const sandboxes = instancesOf(stats, "nap");
-      report(`burst, ${state}`, { tookMs, sandboxes, p50Ms: quantile(answers.map(({ ms }) => ms), 0.5) });
+      report(`burst, ${state}`, {
+        tookMs,
+        sandboxes,
+        p50Ms: quantile(
+          answers.map(({ ms }) => ms),
+          0.5,
+        ),
+      });
       // With half of the slots, and a start. One after another they would take five seconds.
       expect(tookMs).toBeLessThan((2 * CALLS * NAP_MS) / SLOTS + START_MS);
       expect(sandboxes).toBeGreaterThan(SLOTS / 2);
@@ -52,7 +69,13 @@ describe("many first calls at once", () => {
     rig.add("quick", QUICK);
     const answers = await atOnce(64, (at) => rig.call("quick", at));
     const { pool } = await expectAllRight(rig, answers);
-    report("stampede of one", { created: pool.created, slowestMs: quantile(answers.map(({ ms }) => ms), 1) });
+    report("stampede of one", {
+      created: pool.created,
+      slowestMs: quantile(
+        answers.map(({ ms }) => ms),
+        1,
+      ),
+    });
     expect(pool.created).toBeGreaterThanOrEqual(1);
     // One, and where the machine is so busy that quick calls look slow, a few more.
     expect(pool.created).toBeLessThanOrEqual(8);
@@ -63,7 +86,13 @@ describe("many first calls at once", () => {
     for (let at = 0; at < 10; at += 1) rig.add(`quick-${at}`, QUICK);
     const answers = await atOnce(64, (at) => rig.call(`quick-${at % 10}`, at));
     const { pool } = await expectAllRight(rig, answers);
-    report("stampede of ten", { created: pool.created, slowestMs: quantile(answers.map(({ ms }) => ms), 1) });
+    report("stampede of ten", {
+      created: pool.created,
+      slowestMs: quantile(
+        answers.map(({ ms }) => ms),
+        1,
+      ),
+    });
     expect(pool.created).toBeGreaterThanOrEqual(10);
     expect(pool.created).toBeLessThanOrEqual(30);
   });

@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { eventually } from "../../packages/sandbox/test/support/cluster.ts";
 import { SLOWNESS } from "../../packages/sandbox/test/support/scale.ts";
 import { LEDGER_PYTHON } from "./support/ledger.ts";
-import { type Answer, clientsFor, LoadRig, named, quantile, report, statusesOf } from "./support/load.ts";
+import { type Answer, clientsFor, LoadRig, named, quantile, report } from "./support/load.ts";
 
 const CACHE_MS = 200;
 const SWAP_MS = 300;
@@ -19,7 +19,8 @@ const CLIENTS = 8;
 const TAKE_OVER_MS = 1_000 * SLOWNESS;
 const BROKEN = "import no_such_module\n";
 
-const versioned = (version: number): string => `def f(event, context):\n    note(context)\n    return ${version}\n`;
+const versioned = (version: number): string =>
+  `def f(event, context):\n    note(context)\n    return ${version}\n`;
 
 /** A call, and when it was sent. */
 interface Sent extends Answer {
@@ -65,7 +66,9 @@ const outdated = (sent: readonly Sent[], written: ReadonlyMap<number, number>): 
   for (const answer of sent) {
     for (const [version, atMs] of written)
       if (answer.atMs > atMs + CACHE_MS + TAKE_OVER_MS && versionOf(answer) < version)
-        wrong.push(`version ${versionOf(answer)} ${Math.round(answer.atMs - atMs)} ms after version ${version}`);
+        wrong.push(
+          `version ${versionOf(answer)} ${Math.round(answer.atMs - atMs)} ms after version ${version}`,
+        );
   }
   return wrong;
 };
@@ -106,15 +109,16 @@ describe("code that is replaced every 300 ms under load", () => {
     const clients = await loaded;
     const all = clients.flat();
     await rig.settled();
-    expect(statusesOf(all), named(all.filter(({ status }) => status !== 200)).join("\n")).toEqual({
-      200: all.length,
-    });
+    expect(named(all.filter(({ status }) => status !== 200))).toEqual([]);
     expect(rig.miscounted(all)).toEqual([]);
     report(`code replaced by ${way}`, {
       calls: all.length,
       versions: written.size,
       seen: new Set(all.map(versionOf)).size,
-      p99Ms: quantile(all.map(({ ms }) => ms), 0.99),
+      p99Ms: quantile(
+        all.map(({ ms }) => ms),
+        0.99,
+      ),
     });
     expect(clients.flatMap(backwards)).toEqual([]);
     expect(outdated(all, written).slice(0, 5)).toEqual([]);
@@ -128,25 +132,20 @@ describe("a broken version", () => {
     const rig = await LoadRig.start({ registry_cache_ms: CACHE_MS });
     rig.add("swap", versioned(1));
     const loaded = load(rig);
-    const faultIs = async (text: string | undefined): Promise<void> => {
-      const matches = text === undefined ? undefined : expect.stringContaining(text);
-      await expect
-        .poll(async () => (await rig.stats()).functions[0]?.fault, { timeout: 5_000 * SLOWNESS })
-        .toEqual(matches);
-    };
+    const fault = async (): Promise<string> => (await rig.stats()).functions[0]?.fault ?? "none";
+    const faultIs = (text: string): Promise<void> =>
+      expect.poll(fault, { timeout: 5_000 * SLOWNESS }).toContain(text);
     await delay(SWAP_MS);
     writeFileSync(file(rig), BROKEN);
     await faultIs("No module named 'no_such_module'");
     expect((await rig.call("swap", {})).text).toBe("1");
-    writeFileSync(join(rig.worker.registryDir, "swap", "ol.yaml"), "queue: none\n");
+    writeFileSync(join(rig.worker.registryDir, "swap", "ol.yaml"), "queue: many\n");
     await faultIs("queue: must be a whole number");
     const brokenUntilMs = performance.now();
     WAYS["another directory"](rig, 2);
-    await faultIs(undefined);
+    await faultIs("none");
     const all = (await loaded).flat();
-    expect(statusesOf(all), named(all.filter(({ status }) => status !== 200)).join("\n")).toEqual({
-      200: all.length,
-    });
+    expect(named(all.filter(({ status }) => status !== 200))).toEqual([]);
     expect(all.filter((answer) => answer.atMs < brokenUntilMs && versionOf(answer) !== 1)).toEqual([]);
     expect((await rig.call("swap", {})).text).toBe("2");
     expect(await eventually(() => codeDirectories(rig).length === 1)).toBe(true);

@@ -33,31 +33,33 @@ const isMemoryError = ({ status, text }: Answer): boolean => status === 500 && t
 const isOwn = ({ event, status, text }: Answer): boolean =>
   status === 200 && text === String((event as { number: number }).number);
 
-describe.each(["exit", "crash", "memory"])("a quick function that ends itself by %s in two calls of a hundred", (how) => {
-  it("fails those calls only, loses none and runs none twice", async () => {
-    const rig = await LoadRig.start();
-    rig.add("moody", CODE);
-    let number = 0;
-    const answers = await clientsFor(CLIENTS, RUN_MS, () => {
-      number += 1;
-      return rig.call("moody", { number, how: random.next() < SHARE ? how : "" });
+describe.each(["exit", "crash", "memory"])(
+  "a quick function that ends itself by %s in two calls of a hundred",
+  (how) => {
+    it("fails those calls only, loses none and runs none twice", async () => {
+      const rig = await LoadRig.start();
+      rig.add("moody", CODE);
+      let number = 0;
+      const answers = await clientsFor(CLIENTS, RUN_MS, () => {
+        number += 1;
+        return rig.call("moody", { number, how: random.next() < SHARE ? how : "" });
+      });
+      const { pool } = await rig.settled();
+      const ended = answers.filter(endsItself);
+      const others = answers.filter((answer) => !endsItself(answer));
+      report(`crashes by ${how}`, {
+        calls: answers.length,
+        ended: statusesOf(ended),
+        created: pool.created,
+        p99Ms: quantile(
+          others.map(({ ms }) => ms),
+          0.99,
+        ),
+      });
+      expect(named(ended.filter((answer) => answer.status !== 502 && !isMemoryError(answer)))).toEqual([]);
+      expect(named(others.filter((answer) => !isOwn(answer)))).toEqual([]);
+      expect(rig.miscounted(answers)).toEqual([]);
+      expect(ended.length).toBeGreaterThan(0);
     });
-    const { pool } = await rig.settled();
-    const where = `OL_TEST_SEED=${random.seed}`;
-    const ended = answers.filter(endsItself);
-    const others = answers.filter((answer) => !endsItself(answer));
-    report(`crashes by ${how}`, {
-      calls: answers.length,
-      ended: statusesOf(ended),
-      created: pool.created,
-      p99Ms: quantile(others.map(({ ms }) => ms), 0.99),
-    });
-    expect(
-      named(ended.filter((answer) => answer.status !== 502 && !isMemoryError(answer))),
-      where,
-    ).toEqual([]);
-    expect(named(others.filter((answer) => !isOwn(answer))), where).toEqual([]);
-    expect(rig.miscounted(answers), where).toEqual([]);
-    expect(ended.length).toBeGreaterThan(0);
-  });
-});
+  },
+);

@@ -5,7 +5,8 @@ import { describe, expect, it } from "vitest";
 import { SLOWNESS } from "../../packages/sandbox/test/support/scale.ts";
 import { type Answer, clientsFor, LoadRig, quantile, report, statusesOf } from "./support/load.ts";
 
-const HOT = "import time\ndef f(event, context):\n    note(context)\n    time.sleep(0.01)\n    return event\n";
+const HOT =
+  "import time\ndef f(event, context):\n    note(context)\n    time.sleep(0.01)\n    return event\n";
 const COLD = "def f(event, context):\n    note(context)\n    return event\n";
 const SANDBOX_MB = 50;
 const RUN_MS = 3_000;

@@ -65,13 +65,16 @@ export class LoadRig {
     this.#worker = await startWorkerProcess(this.#config, this.#worker);
   }
 
-  /** Puts a lambda into the registry; `python` is what comes after the ledger's part. */
+  /** Puts a lambda into the registry; `python` comes after the ledger's part, `yaml` after its environment's last line. */
   add(name: string, python: string, yaml = ""): void {
     const directory = join(this.worker.registryDir, name);
     const fresh = `${directory}.new`;
     mkdirSync(fresh);
     writeFileSync(join(fresh, "f.py"), LEDGER_PYTHON + python);
-    writeFileSync(join(fresh, "ol.yaml"), `network: host\nenvironment:\n  LEDGER: ${this.ledger.port}\n${yaml}`);
+    writeFileSync(
+      join(fresh, "ol.yaml"),
+      `network: host\nenvironment:\n  LEDGER: ${this.ledger.port}\n${yaml}`,
+    );
     rmSync(directory, { recursive: true, force: true });
     renameSync(fresh, directory);
   }
@@ -157,7 +160,10 @@ const wasBegun = ({ status }: Answer): boolean => ![0, 400, 404, 413, 429, 503].
 export const named = (answers: readonly Answer[]): string[] =>
   answers
     .slice(0, 5)
-    .map(({ lambda, event, status, text }) => `${lambda}(${JSON.stringify(event)}): ${status} ${text.slice(0, 300)}`);
+    .map(
+      ({ lambda, event, status, text }) =>
+        `${lambda}(${JSON.stringify(event)}): ${status} ${text.slice(0, 300)}`,
+    );
 
 /** How many answers there are of each status. */
 export const statusesOf = (answers: readonly Answer[]): Record<number, number> => {
@@ -169,7 +175,7 @@ export const statusesOf = (answers: readonly Answer[]): Record<number, number> =
 /** The value that the given share of all values does not exceed; 0 of none. */
 export const quantile = (values: readonly number[], share: number): number => {
   const sorted = values.toSorted((one, other) => one - other);
-  return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? 0;
+  return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? 0;
 };
 
 /** So many clients that do the same, one call after the other, until the time is over. */
