@@ -1,3 +1,5 @@
+import { setTimeout } from "node:timers/promises";
+
 import { isOlError, type Logger, messageOf, OlError } from "@ol/common";
 import type { CodeKind } from "@ol/sandbox";
 
@@ -10,6 +12,9 @@ const SOURCE_TIMEOUT_MS = 20_000;
 const BROKEN_RECHECK_MS = 200;
 /** New code that was refused is tried again after this time: what it lacked may have been passing. */
 const RETRY_REJECTED_MS = 60_000;
+
+/** Who copies a directory anew removes the old one first: a lambda that was there is gone if it still is after this time. */
+const GONE_PATIENCE_MS = 250;
 
 /** One version of a function's code and how many instances use it. It is given back when none does. */
 export interface CodeVersion {
@@ -163,16 +168,31 @@ export class CodeKeeper {
 
   async #check(): Promise<void> {
     const startedMs = performance.now();
-    const { source, name } = this.#options;
     const signal = AbortSignal.timeout(SOURCE_TIMEOUT_MS);
     try {
-      const stamp = this.#stamp();
-      if (stamp !== undefined && stamp === (await source.current(name, signal))) this.#unchanged();
-      else this.#changed(await source.resolve(name, signal));
+      await this.#askTwice(signal);
     } catch (error) {
       await this.#failed(error, signal);
     }
     this.#checkedMs = startedMs;
+  }
+
+  /** The second time only if the first answer is that a lambda is gone which was there. */
+  async #askTwice(signal: AbortSignal): Promise<void> {
+    try {
+      return await this.#ask(signal);
+    } catch (error) {
+      if (!isGone(error) || this.#versions().length === 0) throw error;
+    }
+    await setTimeout(GONE_PATIENCE_MS, undefined, { ref: false });
+    await this.#ask(signal);
+  }
+
+  async #ask(signal: AbortSignal): Promise<void> {
+    const { source, name } = this.#options;
+    const stamp = this.#stamp();
+    if (stamp !== undefined && stamp === (await source.current(name, signal))) this.#unchanged();
+    else this.#changed(await source.resolve(name, signal));
   }
 
   /** What the source called the newest code that is known. */
@@ -217,10 +237,9 @@ export class CodeKeeper {
   }
 
   async #failed(error: unknown, signal: AbortSignal): Promise<void> {
-    if (isOlError(error) && error.causedBy === "user") {
-      if (error.status < 500) return this.#become({ kind: "gone", error });
+    if (isGone(error)) return this.#become({ kind: "gone", error });
+    if (isOlError(error) && error.causedBy === "user")
       return this.#unreadable(error, await this.#currentStamp(signal));
-    }
     this.#say("warn", "could not ask the registry for a lambda's code", { error: messageOf(error) });
     // A registry that is down takes nothing away from what runs.
     if (this.#versions().length > 0) return;
@@ -285,6 +304,9 @@ export class CodeKeeper {
     this.#options.logger[level](message, { lambda: this.#options.name, ...fields });
   }
 }
+
+const isGone = (error: unknown): error is OlError =>
+  isOlError(error) && error.causedBy === "user" && error.status < 500;
 
 const good = (version: CodeVersion): CodeState => ({
   kind: "good",

@@ -26,7 +26,7 @@ export class Growth {
   readonly #grower: Grower;
   #meanRunMs: number | undefined;
   #tailRunMs: number | undefined;
-  #meanStartMs = FIRST_START_GUESS_MS;
+  #meanStartMs: number | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(host: FunctionHost, fleet: Fleet, grower: Grower) {
@@ -46,7 +46,7 @@ export class Growth {
   }
 
   get meanStartMs(): number {
-    return this.#meanStartMs;
+    return this.#meanStartMs ?? FIRST_START_GUESS_MS;
   }
 
   noteRun(runMs: number): void {
@@ -76,7 +76,7 @@ export class Growth {
 
   #grow(version: CodeVersion, profile: Profile, nowMs: number): void {
     const { options, slots } = this.#host;
-    const stuckMs = stuckAfterMs(this.#times(), this.#meanStartMs);
+    const stuckMs = stuckAfterMs(this.#times(), this.meanStartMs);
     const counts = this.#fleet.count(version, nowMs, stuckMs);
     const desired = desiredInstances({
       ...counts,
@@ -87,7 +87,7 @@ export class Growth {
       cpus: options.cpus,
       freeSlots: slots.free,
       meanRunMs: this.#meanRunMs,
-      meanStartMs: this.#meanStartMs,
+      meanStartMs: this.meanStartMs,
     });
     // The first may wait for memory; those beyond stand in nobody's way.
     for (let count = counts.live; count < desired; count += 1) {

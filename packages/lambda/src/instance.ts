@@ -132,7 +132,7 @@ export class Instance implements CallRunner {
     const sandbox = this.#sandbox as Sandbox;
     this.#state = "busy";
     this.#calls.push(call);
-    if (this.#answered === 0) call.cold = this.#cold;
+    if (this.#answered === 0) call.cold = this.#coldOf(call);
     call.begin(this, timeoutMs, nowMs, this.version.kind);
     call.attach(sandbox.invoke(call, call));
   }
@@ -197,6 +197,14 @@ export class Instance implements CallRunner {
     // Ends the other call too, if there is one: it comes back here.
     else if (!alive) this.#dropSandbox();
     this.#endIfOver();
+  }
+
+  /** What a first call waits for: not for what was over before it came, as it is where a sandbox is kept warm. */
+  #coldOf({ sinceMs }: PendingCall): ColdStart | undefined {
+    if (sinceMs < this.sandboxSinceMs) return this.#cold;
+    if (this.#readyMs !== undefined && this.#readyMs <= sinceMs) return undefined;
+    this.#cold = { memoryMs: 0, forkMs: 0, readyMs: this.#readyMs };
+    return this.#cold;
   }
 
   #remove(call: PendingCall, nowMs: number): void {

@@ -116,7 +116,7 @@ export class PendingCall implements Call, ReplySink, Invocation {
   endedMs = -1;
   /** How the lambda itself failed, if it replied and did. */
   failure: CallFailure | undefined;
-  /** Only of the first call in a sandbox. */
+  /** Only of a first call in a sandbox that came before it was ready. */
   cold: ColdStart | undefined;
   state: CallState = "queued";
   /** Undefined where the code is known to be a function. */

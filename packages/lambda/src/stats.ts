@@ -17,7 +17,7 @@ export interface CallCounts {
   readonly refused: number;
   /** Never started because the client left. */
   readonly dropped: number;
-  /** Of those answered, the ones that were the first in their sandbox. */
+  /** Of those answered, the ones that waited for a new sandbox. */
   readonly cold: number;
   /** By what went wrong: exception, bad-input, bad-output, or an error's code. */
   readonly errors: Readonly<Record<string, number>>;

@@ -82,7 +82,7 @@ export class Metrics {
     );
     this.#counter(
       "ol_lambda_starts_total",
-      "Calls that were answered: the first of their sandbox (cold), and all others (warm).",
+      "Calls that were answered: those that waited for a new sandbox (cold), and all others (warm).",
       ["lambda", "start"],
       each(({ calls }) => [
         [{ start: "cold" }, calls.cold],

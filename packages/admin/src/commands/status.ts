@@ -140,13 +140,19 @@ const printFaults = ({ output }: Context, faults: readonly FaultLine[]): void =>
   if (faults.length === 0) return;
   output.result("");
   output.result("Lambdas whose newest code is not used (npx ol-admin logs NAME has more):");
-  const rows = faults.map(({ worker, lambda, serving, fault }) => [worker, lambda, `serves ${serving}`, fault]);
+  const rows = faults.map(({ worker, lambda, serving, fault }) => [
+    worker,
+    lambda,
+    `serves ${serving}`,
+    fault,
+  ]);
   for (const line of table(rows)) output.result(`  ${line}`);
 };
 
 export const statusCommand: Command = {
   name: "status",
-  about: "ping the cluster's workers, list its sandboxes and what code they cannot use; exit 1 if anything does not answer",
+  about:
+    "ping the cluster's workers, list its sandboxes and what code they cannot use; exit 1 if anything does not answer",
   options: { cluster: CLUSTER_OPTION, json: JSON_OPTION },
   async run(args, context) {
     const { paths } = await openCluster(args, context);

@@ -67,7 +67,9 @@ test("status and logs say which lambda's newest code is not used, until it is me
   };
   await expect
     .poll(status, { timeout: 20_000 })
-    .toMatch(/^ {2}worker-0 {2}hello {2}serves the code before {2}ModuleNotFoundError: .*'no_such_module'$/mu);
+    .toMatch(
+      /^ {2}worker-0 {2}hello {2}serves the code before {2}ModuleNotFoundError: .*'no_such_module'$/mu,
+    );
   expect((await act("logs", "hello")).stdout).toMatch(/line 1, in <module>\n(.*\n)*ModuleNotFoundError: /u);
   writeFileSync(file, "def f(event):\n    return 2\n");
   await expect.poll(async () => (await act("invoke", "hello")).stdout, { timeout: 20_000 }).toBe("2\n");

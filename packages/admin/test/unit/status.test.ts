@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { faultsIn, sandboxesIn } from "../../src/commands/status.ts";
 
-const fault = "Traceback:\n  File \"f.py\"\nValueError: \u001b[2Jred\n";
+const fault = 'Traceback:\n  File "f.py"\nValueError: \u001b[2Jred\n';
 
 describe("what a worker says in /stats", () => {
   test("names each lambda whose newest code is not used, with the error's last line and what it serves", () => {

@@ -146,6 +146,16 @@ describe("a function's code", () => {
     await vi.waitFor(() => expect(rig.pool.stats().sandboxes).toBe(0));
   });
 
+  it("that is away for a moment, as when it is removed and copied anew, is not taken for removed", async () => {
+    const rig = makeRig({ code: { a: answers("old"), b: answers("new") }, registryCacheMs: 0 });
+    await rig.result("a");
+    rig.source.lambdas.delete("a");
+    const call = rig.result("a");
+    await vi.waitFor(() => expect(rig.source.checked).toBe(1));
+    rig.source.lambdas.set("a", { dir: "b" });
+    expect(await call).toBe('"new"');
+  });
+
   it("says before the body is read which methods it takes and how large a body may be", async () => {
     const rig = makeRig({ code: { a: answers(1) } });
     rig.source.lambdas.set("a", { dir: "a", methods: ["GET"], limits: { bodyMb: 1 } });

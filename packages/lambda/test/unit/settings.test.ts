@@ -92,6 +92,17 @@ describe("min_instances", () => {
     expect(rig.created()).toBe(3);
   });
 
+  it("spare the first calls a cold start, which is not told or counted as theirs", async () => {
+    const rig = await warmRig(1);
+    await rig.pool.sandboxes()[0]?.ready;
+    const call = rig.call("a");
+    await call.outcome;
+    expect(call.invocation.phases()).toMatchObject({ memoryMs: 0, forkMs: 0, importMs: 0 });
+    expect(rig.manager.stats().calls.cold).toBe(0);
+    expect(await rig.result("other")).toBe("0");
+    expect(rig.manager.stats().calls.cold).toBe(1);
+  });
+
   it("are not taken back for others' sake, nor for having been idle, nor paused", async () => {
     vi.useFakeTimers({ toFake: ["performance", "setInterval", "clearInterval"] });
     onTestFinished(() => void vi.useRealTimers());

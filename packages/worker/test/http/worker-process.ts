@@ -39,13 +39,17 @@ const readiness = async (child: ChildProcess, log: () => string): Promise<string
   return text.trim();
 };
 
-/** Starts a worker on a free port in a directory of its own. `config` goes over the defaults of tests. */
+/**
+ * Starts a worker on a free port in a directory of its own, or in that of one that has ended. `config` goes over the
+ * defaults of tests.
+ */
 export const startWorkerProcess = async (
   config: Readonly<Record<string, unknown>> = {},
+  before?: WorkerProcess,
 ): Promise<WorkerProcess> => {
-  const directory = await mkdtemp(join(tmpdir(), "ol-worker-"));
+  const directory = before?.directory ?? (await mkdtemp(join(tmpdir(), "ol-worker-")));
   const registryDir = join(directory, "registry");
-  await mkdir(registryDir);
+  await mkdir(registryDir, { recursive: true });
   const file = join(directory, "worker-0.json");
   const all = { worker_port: 0, worker_dir: "work", registry_dir: "registry", mem_pool_mb: 2000, ...config };
   await writeFile(file, JSON.stringify(all));
