@@ -133,10 +133,11 @@ export class Exchange implements ReplySink {
     }
     if (head === undefined) this.#response.writeHead(200, this.#headers(JSON_TYPE, false));
     else if (!this.#writeAppHead(head, undefined)) return;
+    if (this.#withoutBody && this.#hasNoBody()) return this.#endHead();
     this.#state = "streaming";
     this.#response.on("drain", drained);
-    // Who waits for events sees at once that they will come.
-    this.#response.flushHeaders();
+    // Who waits for events sees at once that they will come. Not by flushHeaders, which writes in UTF-8.
+    this.#response.write("", "latin1");
   }
 
   chunk(data: Buffer): boolean {
@@ -307,6 +308,11 @@ export class Exchange implements ReplySink {
       this.fail(error);
       return false;
     }
+  }
+
+  /** The head is all of the reply: nobody waits for what the app still does. */
+  #endHead(): void {
+    if (!this.#done()) this.#response.end();
   }
 
   /** The reply cannot be finished. The missing end is what tells the client. */
