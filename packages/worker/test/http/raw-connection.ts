@@ -51,11 +51,6 @@ export class RawConnection {
     return this.#closed;
   }
 
-  /** Bytes that have come and were not read yet. */
-  get waiting(): number {
-    return this.#data.length;
-  }
-
   /** Settles when it is written, or never will be. */
   write(...parts: readonly (string | Buffer)[]): Promise<void> {
     const data = Buffer.concat(parts.map((part) => Buffer.from(part as string, "latin1")));
@@ -70,13 +65,9 @@ export class RawConnection {
     });
   }
 
-  /** Takes nothing more from the connection until `resume`. */
+  /** Takes nothing more from the connection. */
   pause(): void {
     this.#socket.pause();
-  }
-
-  resume(): void {
-    this.#socket.resume();
   }
 
   close(): void {
@@ -120,13 +111,10 @@ export class RawConnection {
     return this.#take(at + text.length).toString("latin1");
   }
 
-  /** Takes and drops everything until the connection ends; how many bytes that were. */
-  async drain(): Promise<number> {
-    let bytes = 0;
-    for (;;) {
-      bytes += this.#take(this.#data.length).length;
-      if ((await this.#until(() => (this.#data.length > 0 ? 0 : -1))) === undefined) return bytes;
-    }
+  /** Everything that still comes until the connection ends. */
+  async rest(): Promise<string> {
+    await this.#until(() => -1);
+    return this.#take(this.#data.length).toString("latin1");
   }
 
   async #body(
