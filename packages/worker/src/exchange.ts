@@ -344,7 +344,7 @@ export class Exchange implements ReplySink {
   #answerEarly(status: number, headers: string[], body: Buffer): void {
     this.#response.shouldKeepAlive = false;
     this.#response.writeHead(status, headers);
-    if (this.#call.expectsContinue && this.#heldBytes === 0 && (this.#body?.bytes ?? 0) === 0) {
+    if (this.#call.expectsContinue && this.#heldBytes === 0 && this.#body?.begun !== true) {
       // It was never told to send its body.
       this.#response.end(body);
       return;
@@ -357,7 +357,8 @@ export class Exchange implements ReplySink {
     const timer = setTimeout(over, LINGER_MS);
     this.#request.once("end", over);
     this.#request.once("close", over);
-    this.#request.resume();
+    if (this.#body === undefined) this.#request.resume();
+    else this.#body.ignore();
   }
 
   #hasNoBody(): boolean {

@@ -121,17 +121,18 @@ async def endless(scope, receive, send):
 
 
 async def swallow(_scope, receive, send):
-    """Reads the body, and notes what became of it."""
+    """Begins its reply, reads the body, and notes what became of it."""
     note = {"read": 0}
     notes.append(note)
+    await start(send)
+    await write(send, b"taking ")
     try:
         async for piece in pieces(receive):
             note["read"] += len(piece)
-        note["ended"] = True
     except OSError:
         note["gone"] = True
         raise
-    await answer(send, note)
+    await write(send, b"%d" % note["read"], more=False)
 
 
 async def noted(_scope, _receive, send):
@@ -164,16 +165,6 @@ async def ignore(_scope, _receive, send):
     await write(send, b"not read", more=False)
 
 
-async def early(_scope, receive, send):
-    """Begins its reply before it has read anything."""
-    await start(send)
-    await write(send, b"early ")
-    size = 0
-    async for piece in pieces(receive):
-        size += len(piece)
-    await write(send, b"%d" % size, more=False)
-
-
 async def sleep(scope, _receive, send):
     await asyncio.sleep(float(query(scope)))
     await answer(send, SELF)
@@ -191,6 +182,5 @@ ROUTES = {
     "download": download,
     "memory": memory,
     "ignore": ignore,
-    "early": early,
     "sleep": sleep,
 }

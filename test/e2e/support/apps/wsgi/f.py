@@ -95,16 +95,17 @@ def endless(environ, start_response):
 
 
 def swallow(environ, start_response):
-    """Reads the body, and notes what became of it."""
+    """Begins its reply, reads the body, and notes what became of it."""
     notes.append({"read": 0})
+    start_response("200 OK", [])
+    yield b"taking "
     try:
         for piece in pieces(environ):
             notes[-1]["read"] += len(piece)
-        notes[-1]["ended"] = True
     except OSError:
         notes[-1]["gone"] = True
         raise
-    return answer(start_response, notes[-1])
+    yield b"%d" % notes[-1]["read"]
 
 
 def noted(_environ, start_response):
@@ -136,13 +137,6 @@ def ignore(_environ, start_response):
     return [b"not read"]
 
 
-def early(environ, start_response):
-    """Begins its reply before it has read anything."""
-    start_response("200 OK", [])
-    yield b"early "
-    yield b"%d" % sum(map(len, pieces(environ)))
-
-
 def sleep(environ, start_response):
     time.sleep(float(environ["QUERY_STRING"]))
     return answer(start_response, SELF)
@@ -160,6 +154,5 @@ ROUTES = {
     "download": download,
     "memory": memory,
     "ignore": ignore,
-    "early": early,
     "sleep": sleep,
 }
