@@ -2,7 +2,12 @@ import { afterAll, beforeAll, describe } from "vitest";
 
 import { agentClient, curlClient, rawClient, undiciClient } from "../../packages/worker/test/http/clients.ts";
 import { writeLambdas } from "../../packages/worker/test/http/lambdas.ts";
-import { casesThrough, concurrencyCases, rawCases } from "../../packages/worker/test/http/suite.ts";
+import {
+  casesThrough,
+  concurrencyCases,
+  legalCases,
+  rawCases,
+} from "../../packages/worker/test/http/suite.ts";
 import { startWorkerProcess, type WorkerProcess } from "../../packages/worker/test/http/worker-process.ts";
 
 // The same cases run against a fake engine in packages/worker; here the lambdas are Python in real sandboxes.
@@ -22,5 +27,6 @@ describe("a worker process with real sandboxes", () => {
   for (const client of [rawClient(), agentClient(), undiciClient(), curlClient()])
     casesThrough(client, underTest);
   rawCases(underTest);
+  legalCases(underTest);
   concurrencyCases(underTest);
 });

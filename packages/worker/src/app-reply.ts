@@ -47,7 +47,9 @@ export const appHead = ({ status, headers: all }: ReplyHead): AppHead => {
     }
     headers.push(name, value);
   }
-  if (promised !== undefined && status !== 204) headers.push("Content-Length", String(promised));
+  // In a 204 it is forbidden; in a 304 it may be there, but undici waits for a body then.
+  if (promised !== undefined && status !== 204 && status !== 304)
+    headers.push("Content-Length", String(promised));
   return { status, headers, promised };
 };
 

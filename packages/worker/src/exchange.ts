@@ -133,10 +133,11 @@ export class Exchange implements ReplySink {
     }
     if (head === undefined) this.#response.writeHead(200, this.#headers(JSON_TYPE, false));
     else if (!this.#writeAppHead(head, undefined)) return;
+    if (this.#withoutBody && this.#hasNoBody()) return this.#endHead();
     this.#state = "streaming";
     this.#response.on("drain", drained);
-    // Who waits for events sees at once that they will come.
-    this.#response.flushHeaders();
+    // Who waits for events sees at once that they will come. Not by flushHeaders, which writes in UTF-8.
+    this.#response.write("", "latin1");
   }
 
   chunk(data: Buffer): boolean {
@@ -309,6 +310,11 @@ export class Exchange implements ReplySink {
     }
   }
 
+  /** The head is all of the reply: nobody waits for what the app still does. */
+  #endHead(): void {
+    if (!this.#done()) this.#response.end();
+  }
+
   /** The reply cannot be finished. The missing end is what tells the client. */
   #breakOff(): false {
     if (this.#done()) return false;
@@ -338,7 +344,7 @@ export class Exchange implements ReplySink {
   #answerEarly(status: number, headers: string[], body: Buffer): void {
     this.#response.shouldKeepAlive = false;
     this.#response.writeHead(status, headers);
-    if (this.#call.expectsContinue && this.#heldBytes === 0 && (this.#body?.bytes ?? 0) === 0) {
+    if (this.#call.expectsContinue && this.#heldBytes === 0 && this.#body?.begun !== true) {
       // It was never told to send its body.
       this.#response.end(body);
       return;
@@ -351,7 +357,8 @@ export class Exchange implements ReplySink {
     const timer = setTimeout(over, LINGER_MS);
     this.#request.once("end", over);
     this.#request.once("close", over);
-    this.#request.resume();
+    if (this.#body === undefined) this.#request.resume();
+    else this.#body.ignore();
   }
 
   #hasNoBody(): boolean {

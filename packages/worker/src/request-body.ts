@@ -14,7 +14,8 @@ const UNWANTED_MS = 2_000;
 export class RequestBody {
   readonly #request: WorkerRequest;
   #taker: BodyTaker | undefined;
-  #begun = false;
+  /** The app was there to take it. */
+  begun = false;
   /** Bytes that came; who watches for bodies that stop coming looks at it. */
   bytes = 0;
   /** The app has taken all there is: if nothing comes now, that is the client's doing. */
@@ -29,11 +30,11 @@ export class RequestBody {
   flow(taker: BodyTaker, begin: () => void): void {
     this.#taker = taker;
     this.flowing = true;
-    if (this.#begun) {
+    if (this.begun) {
       this.#request.resume();
       return;
     }
-    this.#begun = true;
+    this.begun = true;
     begin();
     this.#request.on("data", (data: Buffer) => {
       this.bytes += data.length;
@@ -48,15 +49,20 @@ export class RequestBody {
     this.#request.resume();
   }
 
-  /** Nobody takes it any more: what is left of it is dropped, for a while. */
-  drop(): void {
+  /** Nobody takes it any more: what still comes of it is read and dropped. */
+  ignore(): void {
     this.#taker = undefined;
     this.flowing = false;
+    this.#request.resume();
+  }
+
+  /** As `ignore`, but only for a while. */
+  drop(): void {
+    this.ignore();
     if (this.#request.complete || this.#request.destroyed) return;
     const timer = setTimeout(() => this.#request.destroy(), UNWANTED_MS);
     const over = (): void => clearTimeout(timer);
     this.#request.once("end", over);
     this.#request.once("close", over);
-    this.#request.resume();
   }
 }

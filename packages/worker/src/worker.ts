@@ -261,6 +261,8 @@ export class Worker implements ExchangeHost, AsyncDisposable {
 
   /** What node:http itself could not read. */
   #clientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+    // What comes behind a request that asked for the connection's end is not to be read (RFC 9112, 9.6).
+    if (error.code === "HPE_CLOSED_CONNECTION") return;
     // In the middle of a reply another one would be taken for part of it.
     const busy = [...this.open].some((exchange) => exchange.socket === socket);
     if (error.code === "ECONNRESET" || !socket.writable || busy) {

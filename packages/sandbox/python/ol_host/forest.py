@@ -279,8 +279,14 @@ class Forest:
 
     def _on_status(self, leaf: Leaf, status: int) -> None:
         leaf.status = status
-        if leaf.dead and leaf.is_explained():
+        if not leaf.dead:
+            return
+        if leaf.is_explained():
             self._finish(leaf)
+            return
+        # Killed from outside: what else is to be heard of that comes at once, or not at all.
+        soon = time.monotonic() + _SHORT_GRACE_SEC
+        self._undecided = [(soon if other is leaf else moment, other) for moment, other in self._undecided]
 
     def _on_leaf(self, leaf: Leaf) -> None:
         assert leaf.channel is not None

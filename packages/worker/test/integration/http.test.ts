@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe } from "vitest";
 import { Worker } from "../../src/index.ts";
 import { agentClient, rawClient, undiciClient } from "../http/clients.ts";
 import { LAMBDAS } from "../http/lambdas.ts";
-import { casesThrough, concurrencyCases, rawCases } from "../http/suite.ts";
+import { casesThrough, concurrencyCases, legalCases, rawCases } from "../http/suite.ts";
 
 /** The lambdas of the cases, without a disk. */
 const source: CodeSource = {
@@ -69,5 +69,6 @@ describe("the worker's HTTP over a fake engine", () => {
   const underTest = { port: () => worker.port, secrets: () => [process.cwd(), "/tmp/", "node_modules"] };
   for (const client of [rawClient(), agentClient(), undiciClient()]) casesThrough(client, underTest);
   rawCases(underTest);
+  legalCases(underTest);
   concurrencyCases(underTest);
 });

@@ -9,6 +9,7 @@ import { describe, expect, it, onTestFinished, vi } from "vitest";
 
 import { Worker, type WorkerOptions } from "../../src/index.ts";
 import { agentClient, parseReply, rawExchange, type TestReply } from "../http/clients.ts";
+import { RawConnection } from "../http/raw-connection.ts";
 
 interface Setup extends Partial<
   Pick<LambdaManagerOptions, "slots" | "queueTimeoutMs" | "maxQueuedPerFunction">
@@ -286,6 +287,36 @@ describe("a client that leaves", () => {
     expect(worker.open.size).toBe(1);
     vi.advanceTimersByTime(10_000);
     expect(parseReply(await reply).status).toBe(408);
+  });
+
+  it("silently, with half a body for an app sent, is given up after thirty seconds in which the app could take more", async () => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    onTestFinished(() => void vi.useRealTimers());
+    let taken = 0;
+    const app: FakeCode = {
+      kind: "asgi",
+      app: async ({ path, body }, reply) => {
+        reply.start(200);
+        if (path === "/begun") await reply.write(Buffer.from("begun"));
+        for await (const piece of body) taken += piece.length;
+        await reply.end();
+      },
+    };
+    const { worker } = await setup({ code: { app } });
+    const request = (path: string): string =>
+      `POST /run/app${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nhalf`;
+    const silent = new RawConnection(worker.port);
+    await silent.write(request("/"));
+    const begun = new RawConnection(worker.port);
+    await begun.write(request("/begun"));
+    await begun.through("begun");
+    await vi.waitFor(() => expect(taken).toBe(8));
+    vi.advanceTimersByTime(25_000);
+    expect(worker.open.size).toBe(2);
+    vi.advanceTimersByTime(10_000);
+    expect((await silent.reply())?.status).toBe(408);
+    expect(await begun.rest()).not.toContain("0\r\n\r\n");
+    await vi.waitFor(() => expect(worker.open.size).toBe(0));
   });
 
   it("while its call runs lets it run on, and its sandbox is used again", async () => {
