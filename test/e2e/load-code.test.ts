@@ -13,7 +13,7 @@ const CACHE_MS = 200;
 const SWAP_MS = 300;
 /** For so long there is no code where it is removed and copied anew. */
 const AWAY_MS = 20;
-const RUN_MS = 4_500;
+const RUN_MS = 3_600;
 const CLIENTS = 8;
 /** After the cache time: to find the code, copy it, and load it in a sandbox beside the old ones. */
 const TAKE_OVER_MS = 1_000 * SLOWNESS;

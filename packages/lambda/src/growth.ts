@@ -4,7 +4,10 @@ import type { FunctionHost } from "./function-host.ts";
 import { desiredInstances, nextMean, nextTail, type RunTimes, stuckAfterMs } from "./policy.ts";
 import type { Profile } from "./profile.ts";
 
-/** Guess at a cold start before one was measured; only decides when a second sandbox is worth it. */
+/**
+ * Guess at a cold start before one was measured; only decides when a second sandbox is worth it. A first one that takes longer
+ * is believed at once; a quicker one may have found a process that waited for it, and the next may find none.
+ */
 const FIRST_START_GUESS_MS = 10;
 /** How often a function whose calls wait asks itself whether another sandbox would help. */
 const GROW_CHECK_MS = 5;
@@ -55,7 +58,10 @@ export class Growth {
   }
 
   noteStart(startMs: number): void {
-    this.#meanStartMs = nextMean(this.#meanStartMs, startMs);
+    this.#meanStartMs =
+      this.#meanStartMs === undefined
+        ? Math.max(startMs, FIRST_START_GUESS_MS)
+        : nextMean(this.#meanStartMs, startMs);
   }
 
   /** Looks whether one more would help, unless it did a moment ago: a look costs more than a quick call. */

@@ -90,8 +90,8 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     const call = new PendingCall(request, sink, this, nowMs, nowMs + waitMs);
     const { current } = this.keeper;
     const max = current === undefined ? options.maxQueuedPerFunction : this.profileOf(current).maxQueued;
-    // The queue is for calls that find no sandbox: one that finds it is not counted against its limit.
-    if (!this.#queue.add(call, this.#takesAtOnce(current) ? Math.max(max, 1) : max)) return call;
+    // The queue is for calls that find no sandbox free: one that finds it, or has the first one made, is not counted.
+    if (!this.#queue.add(call, this.#isFirst(current) ? Math.max(max, 1) : max)) return call;
     this.keeper.fresh(nowMs);
     this.pump(nowMs);
     return call;
@@ -349,9 +349,10 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     return this.fleet.pipelined(version, nowMs, this.#growth.meanRunMs, nowMs - this.#crashedMs);
   }
 
-  /** Whether a call that comes now need not wait. */
-  #takesAtOnce(version: CodeVersion | undefined): boolean {
-    return version !== undefined && this.#queue.size === 0 && this.fleet.idle() !== undefined;
+  /** Whether a call that comes now need not wait for another one. */
+  #isFirst(version: CodeVersion | undefined): boolean {
+    if (version === undefined || this.#queue.size > 0) return false;
+    return this.fleet.idle() !== undefined || !this.fleet.hasLive(version);
   }
 
   #becameIdle(instance: Instance): void {

@@ -75,6 +75,24 @@ describe("queue", () => {
   });
 });
 
+describe("a queue of 0", () => {
+  it("lets the call in that has the first sandbox made, and after its end the next one, but none beside it", async () => {
+    const held = gate();
+    const rig = makeRig({ code: { a: held.code } });
+    configure(rig, "a", { queue: 0, maxInstances: 1 });
+    // What its ol.yaml says is known from then on.
+    await rig.manager.describe("a");
+    for (let round = 0; round < 2; round += 1) {
+      const first = rig.result("a");
+      expect(await rig.result("a")).toBe("OL_LAMBDA_QUEUE_FULL");
+      await vi.waitFor(() => expect(held.started()).toBe(1));
+      held.open();
+      expect(await first).toBe('"done"');
+      await rig.pool.sandboxes()[0]?.destroy();
+    }
+  });
+});
+
 const warmRig = async (min: number, options: Parameters<typeof makeRig>[0] = {}): Promise<Rig> => {
   const rig = makeRig({ code: { a: answers("old"), b: answers("new"), other: answers(0) }, ...options });
   configure(rig, "a", { minInstances: min });
