@@ -113,10 +113,13 @@ describe.each([...KINDS, "function"] as const)("Server-Timing (%s)", (kind) => {
       "run",
     ]);
     expect(Object.keys(warm)).toEqual(["queue", "run"]);
-    const importsMs = kind === "function" ? NAP_SEC * 1000 : 0;
-    expect(cold["import"]).toBeGreaterThan(importsMs);
-    for (const { run } of [cold, warm]) expect(run).toBeGreaterThanOrEqual(NAP_SEC * 1000 - 1);
-    expect(Object.values(cold).reduce((sum, ms) => sum + ms)).toBeLessThanOrEqual(tookMs);
+    // A busy worker hears late that the code is loaded: the code may run by then.
+    const napsMs = (kind === "function" ? 2 : 1) * NAP_SEC * 1000;
+    const totalMs = Object.values(cold).reduce((sum, ms) => sum + ms);
+    expect(totalMs).toBeGreaterThanOrEqual(napsMs - 1);
+    expect(totalMs).toBeLessThanOrEqual(tookMs);
+    expect(cold["import"]).toBeGreaterThan(kind === "function" ? (NAP_SEC * 1000) / 2 : 0);
+    expect(warm["run"]).toBeGreaterThanOrEqual(NAP_SEC * 1000 - 1);
     expect(warm["queue"]).toBeLessThan(NAP_SEC * 1000);
   });
 });

@@ -116,6 +116,24 @@ describe.each(KINDS)("an app (%s)", (kind) => {
     }
   });
 
+  it("is not sent what is left of a body after its reply: a client that does not go on is let go of", async () => {
+    const raw = new RawConnection(worker.port);
+    await raw.write(post(`/run/${name}/ignore`, "Content-Length: 1000000"), "half");
+    expect((await raw.reply("POST"))?.status).toBe(200);
+    expect(await raw.rest()).toBe("");
+  });
+
+  it("over its time in a reply is broken off, and the next request gets a new sandbox", async () => {
+    await worker.add(`${kind}-brief`, kind, "max_instances: 1\nlimits:\n  runtime_sec: 1\n");
+    const { self } = await worker.noted(`${kind}-brief`);
+    const raw = new RawConnection(worker.port);
+    await raw.write(`GET /run/${kind}-brief/endless?1000 HTTP/1.1\r\nHost: a\r\n\r\n`);
+    const text = await raw.rest();
+    expect(text).toMatch(/^HTTP\/1\.1 200 /u);
+    expect(text).not.toMatch(/[^]HTTP|0\r\n\r\n$/u);
+    expect((await worker.noted(`${kind}-brief`)).self).not.toBe(self);
+  });
+
   it("that raises without having taken the body is answered with 500 while the client still sends", async () => {
     const raw = new RawConnection(worker.port);
     const wish = encodeURIComponent(JSON.stringify({ before: "raise" }));

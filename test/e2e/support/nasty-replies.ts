@@ -168,6 +168,7 @@ const nothing: readonly NastyReply[] = [
 
 const failures: readonly NastyReply[] = [
   { what: "an exception", wish: { before: "raise" }, status: 500, text: /ValueError: asked to raise/u },
+  { what: "an exception to HEAD", wish: { before: "raise" }, method: "HEAD", status: 500, text: "" },
   { what: "an exception in mid-body", wish: { pieces: body, after: "raise" }, status: 0 },
   {
     what: "an exception after a Content-Length was kept",

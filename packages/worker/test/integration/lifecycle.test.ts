@@ -261,6 +261,9 @@ describe("a call whose sandbox fails after the reply has begun", () => {
   });
 });
 
+const halfFor = (path: string): string =>
+  `POST /run/app${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nhalf`;
+
 describe("a client that leaves", () => {
   it("in the middle of its body costs nothing and is forgotten", async () => {
     const { worker, manager, send } = await setup({ code: { echo: { call: (event) => event } } });
@@ -303,12 +306,10 @@ describe("a client that leaves", () => {
       },
     };
     const { worker } = await setup({ code: { app } });
-    const request = (path: string): string =>
-      `POST /run/app${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nhalf`;
     const silent = new RawConnection(worker.port);
-    await silent.write(request("/"));
+    await silent.write(halfFor("/"));
     const begun = new RawConnection(worker.port);
-    await begun.write(request("/begun"));
+    await begun.write(halfFor("/begun"));
     await begun.through("begun");
     await vi.waitFor(() => expect(taken).toBe(8));
     vi.advanceTimersByTime(25_000);
