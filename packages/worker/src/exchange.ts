@@ -6,8 +6,10 @@ import type { Invocation, LambdaInfo, LambdaManager } from "@ol/lambda";
 import type { CallFailure, HttpRequest, ReplyHead, ReplySink } from "@ol/sandbox";
 
 import { appHead, hasBody, wrongLength } from "./app-reply.ts";
+import { CollectedFailure } from "./collected-failure.ts";
 import { type ErrorReply, errorReply, failureReply } from "./error-reply.ts";
 import { workerError } from "./errors.ts";
+import { type BodyBudget, bodiesFull, HeldBody, tooLarge } from "./held-body.ts";
 import { type Links, type OpenExchanges, STALLED_LOOKS } from "./open-exchanges.ts";
 import { JSON_TYPE, REPLY_HEADER, TEXT_TYPE } from "./reply-headers.ts";
 import { RequestBody } from "./request-body.ts";
@@ -24,16 +26,13 @@ export class WorkerResponse extends ServerResponse<WorkerRequest> {
 }
 
 /** What all exchanges of a worker share. */
-export interface ExchangeHost {
+export interface ExchangeHost extends BodyBudget {
   readonly manager: LambdaManager;
   readonly logger: Logger;
   readonly open: OpenExchanges;
   readonly draining: boolean;
   /** The X-OL-Load of this moment. */
   loadText(): string;
-  /** Bytes of request bodies that are held. */
-  heldBytes: number;
-  readonly maxHeldBytes: number;
 }
 
 /** What was found out about a request before its body is read. */
@@ -62,8 +61,6 @@ const SMALL_BODY_BYTES = 64 * 1024;
 const LINGER_MS = 2_000;
 /** Up to here a reply is written together with its header: one write is quicker than two. */
 const ONE_WRITE_BYTES = 16 * 1024;
-/** A failure's text that comes in pieces is collected up to here. */
-const MAX_FAILURE_BYTES = 256 * 1024;
 
 /** One request for a lambda, from its header to the end of its reply. */
 export class Exchange implements ReplySink {
@@ -74,14 +71,12 @@ export class Exchange implements ReplySink {
   readonly #call: ExchangeRequest;
   #state: State = "asking";
   #invocation: Invocation | undefined;
-  #limitBytes = 0;
-  #heldBytes = 0;
+  /** A body that is handed over in full. */
+  #held: HeldBody | undefined;
   /** At the last look for stalled bodies, and how often it has been the same since. */
   #seenBytes = 0;
   #sameLooks = 0;
-  #first: Buffer | undefined;
-  #more: Buffer[] | undefined;
-  #failure: { readonly kind: CallFailure; readonly parts: Buffer[]; bytes: number } | undefined;
+  #failure: CollectedFailure | undefined;
   /** An app's request body, if it is passed on as it comes. */
   #body: RequestBody | undefined;
   /** What an app's Content-Length promised and is not written yet. */
@@ -128,7 +123,7 @@ export class Exchange implements ReplySink {
 
   start(failure: CallFailure | undefined, head?: ReplyHead): void {
     if (failure !== undefined) {
-      this.#failure = { kind: failure, parts: [], bytes: 0 };
+      this.#failure = new CollectedFailure(failure);
       return;
     }
     if (head === undefined) this.#response.writeHead(200, this.#headers(JSON_TYPE, false));
@@ -141,10 +136,8 @@ export class Exchange implements ReplySink {
   }
 
   chunk(data: Buffer): boolean {
-    const failure = this.#failure;
-    if (failure !== undefined) {
-      if (failure.bytes < MAX_FAILURE_BYTES) failure.parts.push(data);
-      failure.bytes += data.length;
+    if (this.#failure !== undefined) {
+      this.#failure.add(data);
       return true;
     }
     if (this.#state !== "streaming" || this.#withoutBody) return true;
@@ -157,8 +150,7 @@ export class Exchange implements ReplySink {
   }
 
   end(): void {
-    const failure = this.#failure;
-    if (failure !== undefined) return this.#answer(failureReply(failure.kind, Buffer.concat(failure.parts)));
+    if (this.#failure !== undefined) return this.#answer(this.#failure.reply());
     if (this.#promised !== undefined && this.#promised > 0 && !this.#withoutBody)
       return void this.#breakOff();
     if (this.#done()) return;
@@ -184,7 +176,7 @@ export class Exchange implements ReplySink {
   /** Called at a regular pace: refuses a request whose body has stopped coming. */
   checkBody(): void {
     if (this.#state !== "reading" && this.#body?.flowing !== true) return;
-    const bytes = this.#body?.bytes ?? this.#heldBytes;
+    const bytes = this.#body?.bytes ?? this.#held?.bytes ?? 0;
     this.#sameLooks = bytes === this.#seenBytes ? this.#sameLooks + 1 : 0;
     this.#seenBytes = bytes;
     if (this.#sameLooks < STALLED_LOOKS) return;
@@ -213,13 +205,12 @@ export class Exchange implements ReplySink {
     const refusal = this.#refusal(info);
     if (refusal !== undefined) return this.fail(refusal);
     if (this.#hasNoBody()) return this.#invoke(NO_BODY);
-    const { headers } = this.#request;
-    const small =
-      headers["transfer-encoding"] === undefined &&
-      Number(headers["content-length"] ?? 0) <= SMALL_BODY_BYTES;
-    if (info.kind === undefined && !small) return this.#learn();
-    if (info.kind !== undefined && info.kind !== "function" && !small) return this.#invokeStreaming();
-    this.#limitBytes = info.kind === "function" ? info.bodyBytes : Math.max(info.bodyBytes, SMALL_BODY_BYTES);
+    const { kind, bodyBytes } = info;
+    const length = this.#lengthOfBody();
+    if (kind === undefined && length > Math.min(bodyBytes, SMALL_BODY_BYTES)) return this.#learn();
+    if (kind !== undefined && kind !== "function" && length > SMALL_BODY_BYTES)
+      return this.#invokeStreaming();
+    this.#held = new HeldBody(this.#host, kind === "function" ? bodyBytes : SMALL_BODY_BYTES);
     this.#state = "reading";
     if (this.#call.expectsContinue) this.#response.writeContinue();
     this.#request.on("data", dataCame);
@@ -251,21 +242,13 @@ export class Exchange implements ReplySink {
   /** A piece of the request's body. */
   received(data: Buffer): void {
     if (this.#state !== "reading") return;
-    this.#heldBytes += data.length;
-    this.#host.heldBytes += data.length;
-    if (this.#heldBytes > this.#limitBytes) return this.fail(tooLarge(this.#limitBytes));
-    if (this.#host.heldBytes > this.#host.maxHeldBytes) return this.fail(bodiesFull());
-    if (this.#first === undefined) this.#first = data;
-    else (this.#more ??= [this.#first]).push(data);
+    const refusal = this.#held?.add(data);
+    if (refusal !== undefined) this.fail(refusal);
   }
 
   /** The request's body is there in full. */
   complete(): void {
-    if (this.#state !== "reading") return;
-    const body = this.#more === undefined ? this.#first : Buffer.concat(this.#more);
-    this.#first = undefined;
-    this.#more = undefined;
-    this.#invoke(body ?? NO_BODY);
+    if (this.#state === "reading") this.#invoke(this.#held?.take() ?? NO_BODY);
   }
 
   #invoke(body: Buffer, bodyFollows = false): void {
@@ -344,7 +327,7 @@ export class Exchange implements ReplySink {
   #answerEarly(status: number, headers: string[], body: Buffer): void {
     this.#response.shouldKeepAlive = false;
     this.#response.writeHead(status, headers);
-    if (this.#call.expectsContinue && this.#heldBytes === 0 && this.#body?.begun !== true) {
+    if (this.#call.expectsContinue && (this.#held?.bytes ?? 0) === 0 && this.#body?.begun !== true) {
       // It was never told to send its body.
       this.#response.end(body);
       return;
@@ -362,8 +345,14 @@ export class Exchange implements ReplySink {
   }
 
   #hasNoBody(): boolean {
+    return this.#lengthOfBody() === 0;
+  }
+
+  /** In bytes; Infinity for a body whose length shows at its end. */
+  #lengthOfBody(): number {
     const { headers } = this.#request;
-    return headers["transfer-encoding"] === undefined && Number(headers["content-length"] ?? 0) === 0;
+    if (headers["transfer-encoding"] !== undefined) return Number.POSITIVE_INFINITY;
+    return Number(headers["content-length"] ?? 0);
   }
 
   #headers(type: string, ended: boolean): string[] {
@@ -390,9 +379,7 @@ export class Exchange implements ReplySink {
     if (this.#state === "done") return true;
     this.#state = "done";
     this.#host.open.delete(this);
-    this.#host.heldBytes -= this.#heldBytes;
-    this.#first = undefined;
-    this.#more = undefined;
+    this.#held?.release();
     return false;
   }
 
@@ -421,9 +408,3 @@ function closed(this: WorkerResponse): void {
 function drained(this: WorkerResponse): void {
   this.exchange?.responseDrained();
 }
-
-const tooLarge = (limitBytes: number): OlError =>
-  workerError("OL_WORKER_BODY_TOO_LARGE", `the body is larger than ${limitBytes} bytes (limits.body_mb)`);
-
-const bodiesFull = (): OlError =>
-  workerError("OL_WORKER_BODIES_FULL", "the request bodies that wait take too much memory already");
