@@ -131,6 +131,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
       return this.#functionOf(name).invoke(request, sink);
     } catch (error) {
       if (!isOlError(error)) throw error;
+      this.counter.accepted += 1;
       this.counter.refused += 1;
       this.counter.countError(error.code);
       sink.fail(error);
