@@ -1,5 +1,11 @@
 import type { OlError } from "@ol/common";
-import type { Sandbox, SandboxErrorCode, SandboxPool, SandboxSpec } from "@ol/sandbox";
+import {
+  isNotStarted,
+  type Sandbox,
+  type SandboxErrorCode,
+  type SandboxPool,
+  type SandboxSpec,
+} from "@ol/sandbox";
 
 import type { CodeVersion } from "./code-keeper.ts";
 import type { CallRunner, ColdStart, PendingCall } from "./pending-call.ts";
@@ -189,7 +195,8 @@ export class Instance implements CallRunner {
 
   callFailed(call: PendingCall, error: OlError): void {
     this.#remove(call, performance.now());
-    const alive = NOT_THE_SANDBOX.has(error.code);
+    // One that is for a single call has had it, however that went.
+    const alive = NOT_THE_SANDBOX.has(error.code) && (this.reuse || isNotStarted(error));
     if (this.#state === "busy") this.#state = alive ? (this.#calls.length === 0 ? "idle" : "busy") : "ending";
     this.#owner.callCut(this, error);
     // After a call over its time the guest has a moment for its `finally` blocks; the sandbox ends by itself.

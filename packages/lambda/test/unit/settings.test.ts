@@ -1,3 +1,4 @@
+import type { FakeCode, FakeReply, FakeRequest } from "@ol/sandbox/testing";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 
 import { type FakeVersion, makeRig, type Rig } from "../harness.ts";
@@ -12,6 +13,12 @@ const gate = () => {
     started: () => waiting.length,
     open: () => waiting.splice(0).forEach((release) => release()),
   };
+};
+
+const breaksOff = async (_request: FakeRequest, reply: FakeReply): Promise<void> => {
+  reply.start(200);
+  await reply.write(Buffer.from("some"));
+  throw new Error("no more");
 };
 
 const configure = (rig: Rig, name: string, config: FakeVersion["config"]): void =>
@@ -32,6 +39,32 @@ describe("reuse-sandbox: false", () => {
     expect(seen).toEqual(Array(25).fill(1));
     expect(rig.created()).toBe(25);
     await vi.waitFor(() => expect(rig.pool.stats().sandboxes).toBe(0));
+  });
+
+  it("holds for a call too whose client left while its sandbox loaded the code", async () => {
+    const held = gate();
+    const rig = makeRig({ code: { a: held.code } });
+    configure(rig, "a", { reuseSandbox: false });
+    const first = rig.call("a");
+    await vi.waitFor(() => expect(rig.manager.load().busy).toBe(1));
+    first.invocation.cancel();
+    await vi.waitFor(() => expect(held.started()).toBe(1));
+    held.open();
+    await vi.waitFor(() => expect(rig.manager.load().busy).toBe(0));
+    const second = rig.result("a");
+    await vi.waitFor(() => expect(held.started()).toBe(1));
+    held.open();
+    expect(await second).toBe('"done"');
+    expect(rig.created()).toBe(2);
+  });
+
+  it("holds for a call too whose app failed in the middle of its reply", async () => {
+    const rig = makeRig({ code: { a: { kind: "wsgi", app: breaksOff } } });
+    configure(rig, "a", { reuseSandbox: false });
+    for (let count = 1; count <= 3; count += 1) {
+      expect(await rig.result("a")).toBe("OL_SANDBOX_APP_FAILED");
+      expect(rig.created()).toBe(count);
+    }
   });
 });
 
