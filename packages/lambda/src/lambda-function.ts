@@ -87,12 +87,13 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.counter.accepted += 1;
     this.#host.counter.accepted += 1;
     const waitMs = Math.min(options.queueTimeoutMs, request.waitMs ?? options.queueTimeoutMs);
+    // Also for a call that is refused: what fills the queue may be what newer code mends.
+    this.keeper.fresh(nowMs);
     const call = new PendingCall(request, sink, this, nowMs, nowMs + waitMs);
     const { current } = this.keeper;
     const max = current === undefined ? options.maxQueuedPerFunction : this.profileOf(current).maxQueued;
     // The queue is for calls that find no sandbox: one that finds it is not counted against its limit.
-    if (!this.#queue.add(call, this.#takesAtOnce(current) ? Math.max(max, 1) : max)) return call;
-    this.keeper.fresh(nowMs);
+    if (!this.#queue.add(call, this.#isFirstInLine(current) ? Math.max(max, 1) : max)) return call;
     this.pump(nowMs);
     return call;
   }
@@ -349,9 +350,10 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     return this.fleet.pipelined(version, nowMs, this.#growth.meanRunMs, nowMs - this.#crashedMs);
   }
 
-  /** Whether a call that comes now need not wait. */
-  #takesAtOnce(version: CodeVersion | undefined): boolean {
-    return version !== undefined && this.#queue.size === 0 && this.fleet.idle() !== undefined;
+  /** Whether a call that comes now waits for no other call, if at all: it has a sandbox, or is what one is started for. */
+  #isFirstInLine(version: CodeVersion | undefined): boolean {
+    if (version === undefined || this.#queue.size > 0) return false;
+    return this.fleet.idle() !== undefined || !this.fleet.hasLive(version);
   }
 
   #becameIdle(instance: Instance): void {

@@ -106,6 +106,26 @@ describe("queue", () => {
     await vi.waitFor(() => expect(rig.manager.stats().functions[0]?.instances).toEqual({ idle: 1 }));
     expect(await rig.result("a")).toBe("1");
   });
+
+  it("of 0 lets a call start a sandbox where there is none", async () => {
+    const rig = makeRig({ code: { a: answers(1) } });
+    configure(rig, "a", { queue: 0 });
+    expect(await rig.result("a")).toBe("1");
+    rig.engine.end(rig.pool.sandboxes()[0]?.id ?? "", { reason: "exit", code: 1 });
+    await vi.waitFor(() => expect(rig.pool.stats().sandboxes).toBe(0));
+    expect(await rig.result("a")).toBe("1");
+  });
+
+  it("that is full does not keep new code from being found", async () => {
+    const rig = makeRig({ code: { a: gate().code, b: answers("new") }, registryCacheMs: 0 });
+    configure(rig, "a", { queue: 0 });
+    const first = rig.call("a");
+    await vi.waitFor(() => expect(rig.manager.load().busy).toBe(1));
+    rig.source.lambdas.set("a", { dir: "b" });
+    expect(await rig.result("a")).toBe("OL_LAMBDA_QUEUE_FULL");
+    await vi.waitFor(async () => expect(await rig.result("a")).toBe('"new"'));
+    expect(first.sink.outcomes).toBe(0);
+  });
 });
 
 const warmRig = async (min: number, options: Parameters<typeof makeRig>[0] = {}): Promise<Rig> => {
