@@ -101,6 +101,10 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   slotFree(): void {
     this.pump(performance.now());
   }
+  get wantsSlot(): boolean {
+    return this.#queue.size > 0 && this.fleet.idle() !== undefined;
+  }
+
 
   callDropped(): void {
     this.#queue.noteDropped();
@@ -330,8 +334,8 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       const idle = this.fleet.idle();
       const taker = idle ?? this.#busyTaker(version, profile, nowMs);
       if (taker === undefined) return;
-      // What waits behind another call gets that one's slot later, unless somebody else stands in line for it.
-      if (idle === undefined ? slots.wanted : slots.free === 0) return slots.wait(this);
+      // What goes to a busy sandbox keeps its slot taken, which is all right unless somebody else stands in line for it.
+      if (slots.free === 0 && (idle !== undefined || slots.wantedBeside(this))) return slots.wait(this);
       if (idle !== undefined) {
         this.fleet.noteNotIdle(idle);
         slots.take();
