@@ -151,6 +151,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
 
   sandboxLost(instance: Instance): void {
     const nowMs = performance.now();
+    this.#trial.lost(instance.version, nowMs);
     this.fleet.noteNotIdle(instance);
     this.#growth.soon();
     this.pump(nowMs);
@@ -162,11 +163,14 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
 
   startFailed({ version }: Instance, error: unknown): void {
     const nowMs = performance.now();
-    this.#trial.fellShort(version);
+    // Calls do not depend on it: they run on the code before it.
+    const onTrial = version === this.keeper.candidate;
+    this.#trial.startFailed(version, error, nowMs);
+    if (onTrial) this.#retireOthers();
     this.#tell(error);
     if (isOlError(error, "OL_SANDBOX_NO_MEMORY")) {
       this.#queue.expire(nowMs);
-    } else if (!this.#hasLive() && isOlError(error)) {
+    } else if (!onTrial && !this.#hasLive() && isOlError(error)) {
       this.#queue.refuseAll(error);
     } else {
       // Those that live go on; nobody is told, so it is logged.
