@@ -156,8 +156,8 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#growth.soon();
     this.pump(nowMs);
     this.#tell();
-    // Those of one call each end every time.
-    if (!instance.reuse || nowMs - this.#lostMs >= REWARM_MS) this.#keepWarm();
+    // Those of one call each end every time; one that ended before it had answered it may do so every time as well.
+    if ((!instance.reuse && instance.proven) || nowMs - this.#lostMs >= REWARM_MS) this.#keepWarm();
     this.#lostMs = nowMs;
   }
 

@@ -137,6 +137,18 @@ const warmRig = async (min: number, options: Parameters<typeof makeRig>[0] = {})
 };
 
 describe("min_instances", () => {
+  it("of code that ends its process while it is loaded are not tried again without a pause", async () => {
+    const dies: FakeCode = {
+      load: ({ exit }) => new Promise(() => setImmediate(() => exit({ reason: "exit", code: 1 }))),
+      call: () => 1,
+    };
+    const rig = makeRig({ code: { a: dies } });
+    configure(rig, "a", { minInstances: 1, reuseSandbox: false });
+    await rig.manager.keepWarm();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(rig.created()).toBeLessThanOrEqual(2);
+  });
+
   it("are ready before the first call, and functions that ask for none are not", async () => {
     const rig = await warmRig(3);
     expect(rig.created()).toBe(3);
