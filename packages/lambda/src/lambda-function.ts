@@ -37,6 +37,8 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   readonly #profiles = new WeakMap<CodeVersion, Profile>();
   #crashedMs = Number.NEGATIVE_INFINITY;
   #lostMs = Number.NEGATIVE_INFINITY;
+  /** Whether an instance is idle that the pool may not have yet. */
+  #withholds = false;
   /** Settles when a sandbox has loaded the code, or could not. */
   #news: Deferred<void> | undefined;
 
@@ -315,7 +317,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
 
   /** Hands waiting calls to instances, as far as there are instances and slots. */
   pump(nowMs: number): void {
-    if (this.#queue.size === 0) return;
+    if (this.#queue.size === 0) return this.#releaseWithheld();
     if (this.keeper.holding) return this.#queue.armDeadline(nowMs);
     const { state } = this.keeper;
     if (state.kind === "gone" || state.kind === "broken") return this.#queue.refuseAll(state.error);
@@ -325,6 +327,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       if (this.#trial.holds(state.version, nowMs)) return this.#queue.armDeadline(nowMs);
     }
     this.#dispatch(state.version, nowMs);
+    this.#releaseWithheld();
     if (this.#queue.size === 0) return;
     this.#queue.armDeadline(nowMs);
     this.#growth.consider(state.version, this.profileOf(state.version), nowMs);
@@ -378,11 +381,26 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#release(instance);
   }
 
-  /** If it is idle, the pool may have its sandbox, unless it is one of those to be kept. */
+  /**
+   * If it is idle, the pool may have its sandbox, unless it is one of those to be kept. While calls wait for a slot it is
+   * withheld for a moment: functions would take each other's sandboxes away before they are of use to anybody, without end.
+   */
   #release(instance: Instance): void {
-    const { version } = instance;
+    const { version, state } = instance;
+    const needed = this.#queue.size > 0;
+    if (state === "idle" && needed && !this.#host.isDueElsewhere(instance)) {
+      this.#withholds = true;
+      return;
+    }
     const min = this.profileOf(version).minInstances;
     if (min === 0 || this.fleet.kept(version) > min) instance.release();
+  }
+
+  /** What was withheld goes, as far as nothing speaks against it any more. */
+  #releaseWithheld(): void {
+    if (!this.#withholds) return;
+    this.#withholds = false;
+    for (const instance of this.fleet) this.#release(instance);
   }
 
   #countError(cause: string): void {

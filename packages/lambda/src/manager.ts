@@ -231,6 +231,10 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     return false;
   }
 
+  isDueElsewhere({ sandboxSinceMs }: Instance): boolean {
+    return performance.now() - sandboxSinceMs >= KEEP_MS;
+  }
+
   get #idle(): boolean {
     return this.queued === 0 && this.slots.busy === 0;
   }
