@@ -33,6 +33,8 @@ export interface InstanceOwner {
   startFailed(instance: Instance, error: unknown): void;
   /** The code is loaded; `startMs` after the sandbox was asked for. */
   codeLoaded(instance: Instance, startMs: number): void;
+  /** The sandbox ended while it loaded the code, with no call to hear of it. */
+  loadingEnded(error: OlError): void;
   /** The code cannot be loaded. */
   importFailed(instance: Instance, error: OlError): void;
   /** It is gone, and uses its version of the code no longer. */
@@ -159,6 +161,7 @@ export class Instance implements CallRunner {
     if (this.#state !== "idle") return;
     const error = this.#sandbox?.ended;
     if (error?.code === "OL_SANDBOX_IMPORT_FAILED") this.#owner.importFailed(this, error);
+    else if (error !== undefined && this.loading) this.#owner.loadingEnded(error);
     this.#endedBetweenCalls();
   }
 

@@ -1,6 +1,4 @@
-import { setTimeout } from "node:timers/promises";
-
-import { type Deferred, deferred, isOlError, type Logger, messageOf, type OlError } from "@ol/common";
+import { isOlError, type Logger, messageOf, type OlError } from "@ol/common";
 import type { ReplySink, Sandbox } from "@ol/sandbox";
 
 import { CodeKeeper, type CodeVersion } from "./code-keeper.ts";
@@ -9,6 +7,7 @@ import { Fleet } from "./fleet.ts";
 import type { FunctionHost } from "./function-host.ts";
 import { Growth } from "./growth.ts";
 import { Instance, type InstanceOwner } from "./instance.ts";
+import { News } from "./news.ts";
 import { type CallOwner, type Invocation, type LambdaRequest, PendingCall } from "./pending-call.ts";
 import { surplusInstances } from "./policy.ts";
 import { type LambdaInfo, makeProfile, type Profile } from "./profile.ts";
@@ -39,8 +38,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   #lostMs = Number.NEGATIVE_INFINITY;
   /** Whether an instance is idle that the pool may not have yet. */
   #withholds = false;
-  /** Settles when a sandbox has loaded the code, or could not. */
-  #news: Deferred<void> | undefined;
+  readonly #news = new News();
 
   constructor(name: string, host: FunctionHost) {
     this.name = name;
@@ -76,8 +74,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       const leftMs = deadlineMs - performance.now();
       if (leftMs <= 0)
         throw lambdaError("OL_LAMBDA_QUEUE_TIMEOUT", `no sandbox loaded the code of ${this.name} in time`);
-      this.#news ??= deferred<void>();
-      await Promise.race([this.#news.promise, setTimeout(leftMs, undefined, { ref: false })]);
+      await this.#news.next(leftMs);
     }
   }
 
@@ -89,9 +86,9 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.counter.accepted += 1;
     this.#host.counter.accepted += 1;
     const waitMs = Math.min(options.queueTimeoutMs, request.waitMs ?? options.queueTimeoutMs);
+    const call = new PendingCall(request, sink, this, nowMs, nowMs + waitMs);
     // Also for a call that is refused: what fills the queue may be what newer code mends.
     this.keeper.fresh(nowMs);
-    const call = new PendingCall(request, sink, this, nowMs, nowMs + waitMs);
     const { current } = this.keeper;
     const max = current === undefined ? options.maxQueuedPerFunction : this.profileOf(current).maxQueued;
     // The queue is for calls that find no sandbox: one that finds it is not counted against its limit.
@@ -103,10 +100,10 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   slotFree(): void {
     this.pump(performance.now());
   }
+
   get wantsSlot(): boolean {
     return this.#queue.size > 0 && this.fleet.idle() !== undefined;
   }
-
 
   callDropped(): void {
     this.#queue.noteDropped();
@@ -153,11 +150,11 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
 
   sandboxLost(instance: Instance): void {
     const nowMs = performance.now();
-    this.#trial.lost(instance.version, nowMs);
     this.fleet.noteNotIdle(instance);
+    this.#trial.lost(instance.version, nowMs);
     this.#growth.soon();
     this.pump(nowMs);
-    this.#tell();
+    this.#news.tell();
     // Those of one call each end every time; one that ended before it had answered it may do so every time as well.
     if ((!instance.reuse && instance.proven) || nowMs - this.#lostMs >= REWARM_MS) this.#keepWarm();
     this.#lostMs = nowMs;
@@ -169,7 +166,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     const onTrial = version === this.keeper.candidate;
     this.#trial.startFailed(version, error, nowMs);
     if (onTrial) this.#retireOthers();
-    this.#tell(error);
+    this.#news.tell(error);
     if (isOlError(error, "OL_SANDBOX_NO_MEMORY")) {
       this.#queue.expire(nowMs);
     } else if (!onTrial && !this.#hasLive() && isOlError(error)) {
@@ -189,12 +186,18 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#release(instance);
   }
 
+  loadingEnded(error: OlError): void {
+    // Taken back for its memory, it says nothing of the code.
+    if (error.code !== "OL_SANDBOX_DESTROYED") this.#news.tell(error);
+  }
+
   codeLoaded(instance: Instance, startMs: number): void {
     const { version, sandbox } = instance;
     this.#growth.noteStart(startMs);
     this.keeper.loaded(version, sandbox?.kind ?? "function");
     this.#trial.loaded(version);
-    this.#tell();
+    this.#news.tell();
+    this.#releaseWithheld();
   }
 
   importFailed({ version }: Instance, error: OlError): void {
@@ -204,7 +207,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#retireOthers();
     // Calls that waited for it are answered, or run on the code before it.
     this.pump(performance.now());
-    this.#tell();
+    this.#news.tell();
   }
 
   instanceGone(instance: Instance): void {
@@ -244,6 +247,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       if (instance.state === "empty" && nowMs - instance.usedMs >= idleSandboxMs) instance.destroy();
     this.#keepWarm();
     this.#trial.look(nowMs);
+    this.#releaseWithheld();
     return (
       min === 0 && this.fleet.size === 0 && this.#queue.size === 0 && nowMs - this.usedMs >= idleFunctionMs
     );
@@ -261,7 +265,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     for (const instance of this.fleet) instance.destroy();
     this.#growth.soon();
     this.#trial.stop();
-    this.#tell(error);
+    this.#news.tell(error);
     this.#host.slots.leave(this);
   }
 
@@ -297,13 +301,6 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
 
   get running(): number {
     return this.#running;
-  }
-
-  /** Who waits for news of the code looks again, or hears why there are none. */
-  #tell(error?: unknown): void {
-    if (error === undefined) this.#news?.resolve();
-    else this.#news?.reject(error);
-    this.#news = undefined;
   }
 
   async #checkedInfo(): Promise<LambdaInfo> {
@@ -382,12 +379,13 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   }
 
   /**
-   * If it is idle, the pool may have its sandbox, unless it is one of those to be kept. While calls wait for a slot it is
-   * withheld for a moment: functions would take each other's sandboxes away before they are of use to anybody, without end.
+   * If it is idle, the pool may have its sandbox, unless it is one of those to be kept. While calls wait for a slot, or somebody
+   * for what its code is, it is withheld for a moment: functions would take each other's sandboxes away before they are of use
+   * to anybody, without end.
    */
   #release(instance: Instance): void {
     const { version, state } = instance;
-    const needed = this.#queue.size > 0;
+    const needed = this.#queue.size > 0 || (this.#news.awaited && instance.loading);
     if (state === "idle" && needed && !this.#host.isDueElsewhere(instance)) {
       this.#withholds = true;
       return;
@@ -470,6 +468,8 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   #codeChecked(): void {
     this.#retireOthers();
     if (this.keeper.state.kind === "gone") this.#host.forget(this);
+    // Who waits for a sandbox to load other code than this waits in vain.
+    if (!this.#hasLive()) this.#news.tell();
     const nowMs = performance.now();
     if (this.#host.running) this.#trial.look(nowMs);
     this.#keepWarm();
