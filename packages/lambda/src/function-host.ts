@@ -23,4 +23,6 @@ export interface FunctionHost {
   callOver(): void;
   /** Whether an instance that has become idle should let another function have its memory, calls of its own or not. */
   isStarving(fn: LambdaFunction, instance: Instance): boolean;
+  /** Whether an instance has had its sandbox for long enough to let another function have its memory. */
+  isDueElsewhere(instance: Instance): boolean;
 }

@@ -1,5 +1,11 @@
 import type { OlError } from "@ol/common";
-import type { Sandbox, SandboxErrorCode, SandboxPool, SandboxSpec } from "@ol/sandbox";
+import {
+  isNotStarted,
+  type Sandbox,
+  type SandboxErrorCode,
+  type SandboxPool,
+  type SandboxSpec,
+} from "@ol/sandbox";
 
 import type { CodeVersion } from "./code-keeper.ts";
 import type { CallRunner, ColdStart, PendingCall } from "./pending-call.ts";
@@ -27,6 +33,8 @@ export interface InstanceOwner {
   startFailed(instance: Instance, error: unknown): void;
   /** The code is loaded; `startMs` after the sandbox was asked for. */
   codeLoaded(instance: Instance, startMs: number): void;
+  /** The sandbox ended while it loaded the code, with no call to hear of it. */
+  loadingEnded(error: OlError): void;
   /** The code cannot be loaded. */
   importFailed(instance: Instance, error: OlError): void;
   /** It is gone, and uses its version of the code no longer. */
@@ -153,6 +161,7 @@ export class Instance implements CallRunner {
     if (this.#state !== "idle") return;
     const error = this.#sandbox?.ended;
     if (error?.code === "OL_SANDBOX_IMPORT_FAILED") this.#owner.importFailed(this, error);
+    else if (error !== undefined && this.loading) this.#owner.loadingEnded(error);
     this.#endedBetweenCalls();
   }
 
@@ -189,7 +198,8 @@ export class Instance implements CallRunner {
 
   callFailed(call: PendingCall, error: OlError): void {
     this.#remove(call, performance.now());
-    const alive = NOT_THE_SANDBOX.has(error.code);
+    // One that is for a single call has had it, however that went.
+    const alive = NOT_THE_SANDBOX.has(error.code) && (this.reuse || isNotStarted(error));
     if (this.#state === "busy") this.#state = alive ? (this.#calls.length === 0 ? "idle" : "busy") : "ending";
     this.#owner.callCut(this, error);
     // After a call over its time the guest has a moment for its `finally` blocks; the sandbox ends by itself.

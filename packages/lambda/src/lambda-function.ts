@@ -1,6 +1,4 @@
-import { setTimeout } from "node:timers/promises";
-
-import { type Deferred, deferred, isOlError, type Logger, messageOf, type OlError } from "@ol/common";
+import { isOlError, type Logger, messageOf, type OlError } from "@ol/common";
 import type { ReplySink, Sandbox } from "@ol/sandbox";
 
 import { CodeKeeper, type CodeVersion } from "./code-keeper.ts";
@@ -9,6 +7,7 @@ import { Fleet } from "./fleet.ts";
 import type { FunctionHost } from "./function-host.ts";
 import { Growth } from "./growth.ts";
 import { Instance, type InstanceOwner } from "./instance.ts";
+import { News } from "./news.ts";
 import { type CallOwner, type Invocation, type LambdaRequest, PendingCall } from "./pending-call.ts";
 import { surplusInstances } from "./policy.ts";
 import { type LambdaInfo, makeProfile, type Profile } from "./profile.ts";
@@ -37,8 +36,9 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   readonly #profiles = new WeakMap<CodeVersion, Profile>();
   #crashedMs = Number.NEGATIVE_INFINITY;
   #lostMs = Number.NEGATIVE_INFINITY;
-  /** Settles when a sandbox has loaded the code, or could not. */
-  #news: Deferred<void> | undefined;
+  /** Whether an instance is idle that the pool may not have yet. */
+  #withholds = false;
+  readonly #news = new News();
 
   constructor(name: string, host: FunctionHost) {
     this.name = name;
@@ -74,8 +74,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       const leftMs = deadlineMs - performance.now();
       if (leftMs <= 0)
         throw lambdaError("OL_LAMBDA_QUEUE_TIMEOUT", `no sandbox loaded the code of ${this.name} in time`);
-      this.#news ??= deferred<void>();
-      await Promise.race([this.#news.promise, setTimeout(leftMs, undefined, { ref: false })]);
+      await this.#news.next(leftMs);
     }
   }
 
@@ -88,17 +87,22 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#host.counter.accepted += 1;
     const waitMs = Math.min(options.queueTimeoutMs, request.waitMs ?? options.queueTimeoutMs);
     const call = new PendingCall(request, sink, this, nowMs, nowMs + waitMs);
+    // Also for a call that is refused: what fills the queue may be what newer code mends.
+    this.keeper.fresh(nowMs);
     const { current } = this.keeper;
     const max = current === undefined ? options.maxQueuedPerFunction : this.profileOf(current).maxQueued;
-    // The queue is for calls that find no sandbox free: one that finds it, or has the first one made, is not counted.
-    if (!this.#queue.add(call, this.#isFirst(current) ? Math.max(max, 1) : max)) return call;
-    this.keeper.fresh(nowMs);
+    // The queue is for calls that find no sandbox: one that finds it is not counted against its limit.
+    if (!this.#queue.add(call, this.#isFirstInLine(current) ? Math.max(max, 1) : max)) return call;
     this.pump(nowMs);
     return call;
   }
 
   slotFree(): void {
     this.pump(performance.now());
+  }
+
+  get wantsSlot(): boolean {
+    return this.#queue.size > 0 && this.fleet.idle() !== undefined;
   }
 
   callDropped(): void {
@@ -147,21 +151,25 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   sandboxLost(instance: Instance): void {
     const nowMs = performance.now();
     this.fleet.noteNotIdle(instance);
+    this.#trial.lost(instance.version, nowMs);
     this.#growth.soon();
     this.pump(nowMs);
-    this.#tell();
-    // Those of one call each end every time.
-    if (!instance.reuse || nowMs - this.#lostMs >= REWARM_MS) this.#keepWarm();
+    this.#news.tell();
+    // Those of one call each end every time; one that ended before it had answered it may do so every time as well.
+    if ((!instance.reuse && instance.proven) || nowMs - this.#lostMs >= REWARM_MS) this.#keepWarm();
     this.#lostMs = nowMs;
   }
 
   startFailed({ version }: Instance, error: unknown): void {
     const nowMs = performance.now();
-    this.#trial.fellShort(version);
-    this.#tell(error);
+    // Calls do not depend on it: they run on the code before it.
+    const onTrial = version === this.keeper.candidate;
+    this.#trial.startFailed(version, error, nowMs);
+    if (onTrial) this.#retireOthers();
+    this.#news.tell(error);
     if (isOlError(error, "OL_SANDBOX_NO_MEMORY")) {
       this.#queue.expire(nowMs);
-    } else if (!this.#hasLive() && isOlError(error)) {
+    } else if (!onTrial && !this.#hasLive() && isOlError(error)) {
       this.#queue.refuseAll(error);
     } else {
       // Those that live go on; nobody is told, so it is logged.
@@ -178,12 +186,18 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#release(instance);
   }
 
+  loadingEnded(error: OlError): void {
+    // Taken back for its memory, it says nothing of the code.
+    if (error.code !== "OL_SANDBOX_DESTROYED") this.#news.tell(error);
+  }
+
   codeLoaded(instance: Instance, startMs: number): void {
     const { version, sandbox } = instance;
     this.#growth.noteStart(startMs);
     this.keeper.loaded(version, sandbox?.kind ?? "function");
     this.#trial.loaded(version);
-    this.#tell();
+    this.#news.tell();
+    this.#releaseWithheld();
   }
 
   importFailed({ version }: Instance, error: OlError): void {
@@ -193,7 +207,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#retireOthers();
     // Calls that waited for it are answered, or run on the code before it.
     this.pump(performance.now());
-    this.#tell();
+    this.#news.tell();
   }
 
   instanceGone(instance: Instance): void {
@@ -233,6 +247,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       if (instance.state === "empty" && nowMs - instance.usedMs >= idleSandboxMs) instance.destroy();
     this.#keepWarm();
     this.#trial.look(nowMs);
+    this.#releaseWithheld();
     return (
       min === 0 && this.fleet.size === 0 && this.#queue.size === 0 && nowMs - this.usedMs >= idleFunctionMs
     );
@@ -250,7 +265,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     for (const instance of this.fleet) instance.destroy();
     this.#growth.soon();
     this.#trial.stop();
-    this.#tell(error);
+    this.#news.tell(error);
     this.#host.slots.leave(this);
   }
 
@@ -288,13 +303,6 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     return this.#running;
   }
 
-  /** Who waits for news of the code looks again, or hears why there are none. */
-  #tell(error?: unknown): void {
-    if (error === undefined) this.#news?.resolve();
-    else this.#news?.reject(error);
-    this.#news = undefined;
-  }
-
   async #checkedInfo(): Promise<LambdaInfo> {
     if (this.keeper.holding) await this.keeper.check();
     const { state } = this.keeper;
@@ -306,7 +314,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
 
   /** Hands waiting calls to instances, as far as there are instances and slots. */
   pump(nowMs: number): void {
-    if (this.#queue.size === 0) return;
+    if (this.#queue.size === 0) return this.#releaseWithheld();
     if (this.keeper.holding) return this.#queue.armDeadline(nowMs);
     const { state } = this.keeper;
     if (state.kind === "gone" || state.kind === "broken") return this.#queue.refuseAll(state.error);
@@ -316,6 +324,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       if (this.#trial.holds(state.version, nowMs)) return this.#queue.armDeadline(nowMs);
     }
     this.#dispatch(state.version, nowMs);
+    this.#releaseWithheld();
     if (this.#queue.size === 0) return;
     this.#queue.armDeadline(nowMs);
     this.#growth.consider(state.version, this.profileOf(state.version), nowMs);
@@ -329,8 +338,8 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       const idle = this.fleet.idle();
       const taker = idle ?? this.#busyTaker(version, profile, nowMs);
       if (taker === undefined) return;
-      // What waits behind another call gets that one's slot later, unless somebody else stands in line for it.
-      if (idle === undefined ? slots.wanted : slots.free === 0) return slots.wait(this);
+      // What goes to a busy sandbox keeps its slot taken, which is all right unless somebody else stands in line for it.
+      if (slots.free === 0 && (idle !== undefined || slots.wantedBeside(this))) return slots.wait(this);
       if (idle !== undefined) {
         this.fleet.noteNotIdle(idle);
         slots.take();
@@ -349,8 +358,8 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     return this.fleet.pipelined(version, nowMs, this.#growth.meanRunMs, nowMs - this.#crashedMs);
   }
 
-  /** Whether a call that comes now need not wait for another one. */
-  #isFirst(version: CodeVersion | undefined): boolean {
+  /** Whether a call that comes now waits for no other call, if at all: it has a sandbox, or is what one is started for. */
+  #isFirstInLine(version: CodeVersion | undefined): boolean {
     if (version === undefined || this.#queue.size > 0) return false;
     return this.fleet.idle() !== undefined || !this.fleet.hasLive(version);
   }
@@ -369,11 +378,27 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#release(instance);
   }
 
-  /** If it is idle, the pool may have its sandbox, unless it is one of those to be kept. */
+  /**
+   * If it is idle, the pool may have its sandbox, unless it is one of those to be kept. While calls wait for a slot, or somebody
+   * for what its code is, it is withheld for a moment: functions would take each other's sandboxes away before they are of use
+   * to anybody, without end.
+   */
   #release(instance: Instance): void {
-    const { version } = instance;
+    const { version, state } = instance;
+    const needed = this.#queue.size > 0 || (this.#news.awaited && instance.loading);
+    if (state === "idle" && needed && !this.#host.isDueElsewhere(instance)) {
+      this.#withholds = true;
+      return;
+    }
     const min = this.profileOf(version).minInstances;
     if (min === 0 || this.fleet.kept(version) > min) instance.release();
+  }
+
+  /** What was withheld goes, as far as nothing speaks against it any more. */
+  #releaseWithheld(): void {
+    if (!this.#withholds) return;
+    this.#withholds = false;
+    for (const instance of this.fleet) this.#release(instance);
   }
 
   #countError(cause: string): void {
@@ -443,6 +468,8 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   #codeChecked(): void {
     this.#retireOthers();
     if (this.keeper.state.kind === "gone") this.#host.forget(this);
+    // Who waits for a sandbox to load other code than this waits in vain.
+    if (!this.#hasLive()) this.#news.tell();
     const nowMs = performance.now();
     if (this.#host.running) this.#trial.look(nowMs);
     this.#keepWarm();

@@ -131,6 +131,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
       return this.#functionOf(name).invoke(request, sink);
     } catch (error) {
       if (!isOlError(error)) throw error;
+      this.counter.accepted += 1;
       this.counter.refused += 1;
       this.counter.countError(error.code);
       sink.fail(error);
@@ -228,6 +229,10 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     if (instance.usedMs - instance.sandboxSinceMs < KEEP_MS) return false;
     for (const other of this.#functions.values()) if (other !== fn && other.needy) return true;
     return false;
+  }
+
+  isDueElsewhere({ sandboxSinceMs }: Instance): boolean {
+    return performance.now() - sandboxSinceMs >= KEEP_MS;
   }
 
   get #idle(): boolean {

@@ -1,6 +1,8 @@
 /** Something that waits for a slot; it is woken once, and asks again if it wants more. */
 export interface SlotWaiter {
   slotFree(): void;
+  /** Whether it has something to run, and nothing but a slot is missing. */
+  readonly wantsSlot: boolean;
 }
 
 /** How many calls run at once on this worker: each sandbox that is busy has one. Whoever waits is served in turn, one slot each. */
@@ -21,9 +23,10 @@ export class Slots {
     return this.total - this.#busy;
   }
 
-  /** Whether somebody stands in line. */
-  get wanted(): boolean {
-    return this.#waiting.size > 0;
+  /** Whether somebody else stands in line, and would take a slot. */
+  wantedBeside(waiter: SlotWaiter): boolean {
+    for (const other of this.#waiting) if (other !== waiter && other.wantsSlot) return true;
+    return false;
   }
 
   /** Only while `free` is not 0. */
@@ -38,7 +41,9 @@ export class Slots {
 
   release(): void {
     this.#busy -= 1;
-    for (const waiter of this.#waiting) {
+    // Whoever is woken and stands in line again is not asked twice about one slot.
+    const inLine = [...this.#waiting];
+    for (const waiter of inLine) {
       this.#waiting.delete(waiter);
       waiter.slotFree();
       // A waiter whose calls are gone meanwhile takes nothing: then it is the next one's turn.

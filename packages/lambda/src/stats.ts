@@ -6,6 +6,7 @@ import type { CallPhases, PendingCall } from "./pending-call.ts";
 
 /** Calls since the function was loaded (or the manager made), by how they ended. */
 export interface CallCounts {
+  /** Calls that came: each ends as one of the next five, or waits or runs. */
   readonly accepted: number;
   /** Replied by the lambda, errors of its own included. */
   readonly answered: number;

@@ -1,9 +1,13 @@
+import { isOlError } from "@ol/common";
+
 import type { CodeKeeper, CodeVersion } from "./code-keeper.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Profile } from "./profile.ts";
 
 /** For so long calls wait for new code that no sandbox has loaded yet, rather than getting a sandbox of the old. */
 const PATIENCE_MS = 2_000;
+/** A sandbox of new code that could not be had, or ended before it was of use, is followed by another one after this time. */
+const RETRY_MS = 1_000;
 
 /** What a trial is about and does. */
 export interface TrialHost {
@@ -26,6 +30,8 @@ export class Trial {
   readonly #host: TrialHost;
   #version: CodeVersion | undefined;
   #sinceMs = 0;
+  /** No sandbox is started before. */
+  #retryMs = 0;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(host: TrialHost) {
@@ -40,7 +46,9 @@ export class Trial {
     if (candidate !== this.#version) {
       this.#version = candidate;
       this.#sinceMs = nowMs;
+      this.#retryMs = nowMs;
     }
+    if (nowMs < this.#retryMs) return;
     for (let live = fleet.live(candidate); live < this.#wanted(candidate); live += 1)
       this.#host.startOne(candidate);
   }
@@ -72,9 +80,21 @@ export class Trial {
     if (this.#host.fleet.loaded(version) >= this.#wanted(version)) this.#promote();
   }
 
-  /** A sandbox of the candidate could not be had, for want of memory perhaps: those that there are must do. */
-  fellShort(version: CodeVersion): void {
-    if (version === this.#host.keeper.candidate && this.#host.fleet.loaded(version) > 0) this.#promote();
+  /**
+   * A sandbox of the candidate could not be had. If that was for want of memory perhaps, those that there are must do; if it is
+   * the code that asks for what cannot be had, it is as good as broken.
+   */
+  startFailed(version: CodeVersion, error: unknown, nowMs: number): void {
+    const { keeper, fleet } = this.#host;
+    if (version !== keeper.candidate) return;
+    this.#retryMs = nowMs + RETRY_MS;
+    if (fleet.loaded(version) > 0) this.#promote();
+    else if (isOlError(error) && error.causedBy === "user") keeper.importFailed(version, error);
+  }
+
+  /** A sandbox of the candidate ended. */
+  lost(version: CodeVersion, nowMs: number): void {
+    if (version === this.#host.keeper.candidate) this.#retryMs = nowMs + RETRY_MS;
   }
 
   #wanted(version: CodeVersion): number {

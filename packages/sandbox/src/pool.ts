@@ -1,6 +1,14 @@
 import { randomInt } from "node:crypto";
 
-import { type Logger, type OlError, isOlError, messageOf, silentLogger } from "@ol/common";
+import {
+  type Deferred,
+  deferred,
+  type Logger,
+  type OlError,
+  isOlError,
+  messageOf,
+  silentLogger,
+} from "@ol/common";
 
 import { within } from "./deadline.ts";
 import { Emitter } from "./emitter.ts";
@@ -220,29 +228,30 @@ export class SandboxPool implements AsyncDisposable {
     const askedMs = performance.now();
     const made = this.#engine.create(this.#nextId(), meta, stop.signal);
     this.#creating.set(made, stop);
-    const settled = made.then(
+    const handed = deferred<Sandbox>();
+    stop.signal.addEventListener("abort", () => handed.reject(stop.signal.reason));
+    const over = made.then(
       (engineSandbox) => {
         const sandbox = new Sandbox(engineSandbox, meta, this.#observer, this.#logger, this.#timers);
         sandbox.making = { waitedMs, makeMs: performance.now() - askedMs };
         this.#residents.add(sandbox, claim, askedMs);
-        return this.#adopt(sandbox, stop.signal);
+        return this.#adopt(sandbox, stop.signal, handed);
       },
       (error: unknown) => {
         this.#budget.give(claim);
-        throw stop.signal.aborted ? stop.signal.reason : createError(error);
+        return handed.reject(createError(error));
       },
     );
-    const over = settled.finally(() => this.#creating.delete(made));
-    return Promise.race([over, aborted(stop.signal, over)]);
+    void over.finally(() => this.#creating.delete(made));
+    return handed.promise;
   }
 
-  /** Whoever asked may be gone by now; then it is destroyed again. */
-  #adopt(sandbox: Sandbox, signal: AbortSignal): Sandbox {
+  /** Whoever asked may be gone by now; then it is destroyed again. From here on it is theirs: they see to its end. */
+  #adopt(sandbox: Sandbox, signal: AbortSignal, handed: Deferred<Sandbox>): void {
     this.#created += 1;
     this.#events.emit("create", sandbox);
-    if (!signal.aborted) return sandbox;
-    void sandbox.destroy();
-    throw signal.reason;
+    if (signal.aborted) void sandbox.destroy();
+    else handed.resolve(sandbox);
   }
 
   #gone(sandbox: Sandbox): void {
@@ -285,15 +294,6 @@ export class SandboxPool implements AsyncDisposable {
     return sandboxError("OL_SANDBOX_CREATE_FAILED", `The sandbox was not made within ${this.#createMs} ms.`);
   }
 }
-
-/** Rejects with the signal's reason; forgets about it once `over` settled. */
-const aborted = (signal: AbortSignal, over: Promise<unknown>): Promise<never> =>
-  new Promise((_, reject) => {
-    const abort = (): void => reject(signal.reason as OlError);
-    signal.addEventListener("abort", abort);
-    const forget = (): void => signal.removeEventListener("abort", abort);
-    over.then(forget, forget);
-  });
 
 const cancelled = (reason: unknown): OlError =>
   sandboxError("OL_SANDBOX_CANCELLED", "The caller no longer wants the sandbox.", { cause: reason });

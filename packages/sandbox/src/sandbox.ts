@@ -184,8 +184,8 @@ export class Sandbox implements AsyncDisposable {
     if (this.#state === "ready" || this.#state === "starting") return this.#connection.open(call, sink);
     if (this.#ended === undefined) {
       const handle = this.#held.add(call, sink);
-      // Held calls hear of a failure themselves, and not before this has returned.
-      queueMicrotask(() => void this.resume().catch(() => undefined));
+      // They hear nothing before this has returned.
+      queueMicrotask(() => this.#resumeForHeld());
       return handle;
     }
     const error = asNotStarted(this.#refusal(this.#ended));
@@ -255,8 +255,17 @@ export class Sandbox implements AsyncDisposable {
   resume(): Promise<void> {
     if (this.#ended !== undefined) return Promise.reject(this.#refusal(this.#ended));
     if (this.#state === "ready" || this.#state === "starting") return Promise.resolve();
-    this.#resuming ??= this.#resume().finally(() => (this.#resuming = undefined));
+    this.#resuming ??= this.#resume().finally(() => {
+      this.#resuming = undefined;
+      // It came when the others had heard already that there is no memory: nobody else would resume for it.
+      if (this.#is("paused") && this.#held.size > 0) this.#resumeForHeld();
+    });
     return this.#resuming;
+  }
+
+  /** Held calls hear of a failure themselves. */
+  #resumeForHeld(): void {
+    void this.resume().catch(() => undefined);
   }
 
   /**

@@ -132,6 +132,14 @@ describe("calls", () => {
     expect(started()).toBe(1);
   });
 
+  it("are counted as come, and as what became of them, while the worker drains too", async () => {
+    const rig = makeRig({ code: { a: { call: () => 1 } } });
+    await rig.result("a");
+    await rig.manager.drain();
+    expect(await rig.result("a")).toBe("OL_LAMBDA_DRAINING");
+    expect(rig.manager.stats().calls).toMatchObject({ accepted: 2, answered: 1, refused: 1 });
+  });
+
   it("whose client leaves while they wait are never started", async () => {
     const { code, started, open } = gate();
     const rig = makeRig({ code: { gate: code }, slots: 1 });

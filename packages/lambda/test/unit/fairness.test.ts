@@ -1,8 +1,23 @@
+import { deferred } from "@ol/common";
+import type { FakeReply, FakeRequest } from "@ol/sandbox/testing";
 import { describe, expect, it, vi } from "vitest";
 
 import { makeRig, resultOf } from "../harness.ts";
 
 const sleeps = (ms: number) => ({ call: () => new Promise((resolve) => setTimeout(() => resolve(1), ms)) });
+
+/** Answers when told to. */
+const holding = () => {
+  const held = deferred<void>();
+  let begun = 0;
+  const app = async (_request: FakeRequest, reply: FakeReply): Promise<void> => {
+    begun += 1;
+    await held.promise;
+    reply.start(200);
+    await reply.end(Buffer.from("done"));
+  };
+  return { code: { kind: "asgi" as const, app }, begun: () => begun, end: held.resolve };
+};
 
 describe("between functions", () => {
   it("a hot one leaves room in the worker's queue to every other", async () => {
@@ -33,6 +48,36 @@ describe("between functions", () => {
     const left = rig.manager.stats().functions.find(({ name }) => name === "hot");
     expect(left?.queued).toBeGreaterThan(15);
     expect(await Promise.all(hot)).toEqual(Array(40).fill("1"));
+  });
+});
+
+describe("apps that run several requests at once", () => {
+  it("do not wait for each other once nobody else waits for a slot", async () => {
+    const [one, two, other] = [holding(), holding(), holding()];
+    const code = { one: one.code, two: two.code, other: other.code, quick: sleeps(1) };
+    const rig = makeRig({ code, slots: 3, queueTimeoutMs: 20_000 });
+    // Otherwise a circle would have no end.
+    const wait = rig.manager.slots.wait.bind(rig.manager.slots);
+    const waits = vi.spyOn(rig.manager.slots, "wait").mockImplementation((waiter) => {
+      if (waits.mock.calls.length < 10_000) wait(waiter);
+    });
+    for (const name of ["one", "two"])
+      rig.source.lambdas.set(name, { dir: name, config: { concurrency: 2 } });
+    await rig.result("quick");
+    const first = ["one", "two", "other"].map((name) => rig.result(name));
+    await vi.waitFor(() => expect([one.begun(), two.begun(), other.begun()]).toEqual([1, 1, 1]));
+    const leaver = rig.call("quick");
+    const second = [rig.result("one"), rig.result("two")];
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    // Who stands in line for a slot comes first.
+    expect([one.begun(), two.begun()]).toEqual([1, 1]);
+    leaver.invocation.cancel();
+    other.end();
+    await vi.waitFor(() => expect([one.begun(), two.begun()]).toEqual([2, 2]));
+    expect(waits.mock.calls.length).toBeLessThan(100);
+    one.end();
+    two.end();
+    expect(await Promise.all([...first, ...second])).toEqual(Array(5).fill("done"));
   });
 });
 

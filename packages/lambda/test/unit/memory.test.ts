@@ -1,3 +1,4 @@
+import { deferred } from "@ol/common";
 import { describe, expect, it, vi } from "vitest";
 
 import { type Rig, makeRig, resultOf } from "../harness.ts";
@@ -52,6 +53,35 @@ describe("when memory is short", () => {
     expect(performance.now() - startedMs).toBeLessThan(500);
     stop.abort();
     await Promise.all(clients);
+  });
+
+  it("functions that wait for a slot do not take each other's sandboxes away without end", async () => {
+    const held = deferred<string>();
+    const code = { a: { call: () => held.promise }, b: answers("b"), c: answers("c"), d: answers("d") };
+    const rig = makeRig({ code, memoryMb: 100, slots: 1 });
+    const first = rig.result("a");
+    await vi.waitFor(() => expect(rig.manager.load().busy).toBe(1));
+    const others = ["b", "c", "d"].map((name) => rig.result(name));
+    await new Promise((resolve) => setTimeout(resolve, 250));
+    // A sandbox that is wanted elsewhere stays for a tenth of a second first.
+    expect(rig.created()).toBeLessThanOrEqual(8);
+    held.resolve("a");
+    expect(await Promise.all([first, ...others])).toEqual(['"a"', '"b"', '"c"', '"d"']);
+    // And it is the pool's again once nothing waits.
+    expect(rig.pool.sandboxes().every(({ idle }) => idle)).toBe(true);
+  });
+
+  it("a sandbox is the pool's again though the call that waited for a slot with it has left", async () => {
+    const held = deferred<string>();
+    const rig = makeRig({ code: { a: { call: () => held.promise }, b: answers("b") }, slots: 1 });
+    const first = rig.result("a");
+    await vi.waitFor(() => expect(rig.manager.load().busy).toBe(1));
+    const second = rig.call("b");
+    await vi.waitFor(() => expect(rig.pool.stats().sandboxes).toBe(2));
+    second.invocation.cancel();
+    await vi.waitFor(() => expect(rig.pool.sandboxes().filter(({ idle }) => idle).length).toBe(1));
+    held.resolve("a");
+    expect(await first).toBe('"a"');
   });
 
   it("and stays short for the queue's time, the call is refused and was not started", async () => {

@@ -1,5 +1,6 @@
 import { deferred } from "@ol/common";
 import { bundleError } from "@ol/bundle";
+import type { FakeCode } from "@ol/sandbox/testing";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 
 import { makeRig, type Rig } from "../harness.ts";
@@ -15,6 +16,19 @@ const broken = {
 const holdClock = (): void => {
   vi.useFakeTimers({ toFake: ["performance"] });
   onTestFinished(() => void vi.useRealTimers());
+};
+
+const failForFresh = (_id: string, { code }: { readonly code: string }): void => {
+  if (code === "fresh") throw new Error("no space left on device");
+};
+
+/** How often a sandbox was asked for; beyond many times nobody is given one, so that a circle ends. */
+const countAcquires = (rig: Rig): (() => number) => {
+  const acquire = rig.pool.acquire.bind(rig.pool);
+  const spy = vi.spyOn(rig.pool, "acquire").mockImplementation((...asked) => {
+    return spy.mock.calls.length > 100 ? new Promise(() => undefined) : acquire(...asked);
+  });
+  return () => spy.mock.calls.length;
 };
 
 const statsOf = (rig: Rig) => rig.manager.stats().functions[0];
@@ -79,6 +93,62 @@ describe("new code beside code that works", () => {
     vi.advanceTimersByTime(60_000);
     for (let call = 0; call < 3; call += 1) expect(await rig.result("a")).toBe('"old"');
     expect(load).toHaveBeenCalledTimes(2);
+  });
+
+  it("that asks for more memory than there is leaves the old serving, says so, and is asked for once", async () => {
+    const held = deferred<string>();
+    const old = { call: (event: Buffer) => (event.toString() === '"wait"' ? held.promise : "old") };
+    const rig = makeRig({
+      code: { old, fresh: answers("new") },
+      memoryMb: 100,
+      slots: 1,
+      registryCacheMs: 0,
+    });
+    const asked = countAcquires(rig);
+    rig.source.lambdas.set("a", { dir: "old" });
+    const first = rig.result("a", "wait");
+    await vi.waitFor(() => expect(rig.manager.stats().functions[0]?.kind).toBe("function"));
+    rig.source.lambdas.set("a", { dir: "fresh", limits: { memoryMb: 1_000 } });
+    const second = rig.result("a");
+    await vi.waitFor(() => expect(statsOf(rig)?.fault).toContain("1000 MB"));
+    held.resolve("done");
+    expect([await first, await second, await rig.result("a")]).toEqual(['"done"', '"old"', '"old"']);
+    expect(asked()).toBe(2);
+    expect(rig.source.held.get("fresh")).toBe(0);
+  });
+
+  it("that ends its process while it is loaded is tried at a pace, however many calls wait", async () => {
+    const held = deferred<string>();
+    const dies: FakeCode = {
+      load: ({ exit }) => new Promise(() => setImmediate(() => exit({ reason: "exit", code: 1 }))),
+      call: () => 1,
+    };
+    const rig = makeRig({ code: { old: { call: () => held.promise }, dies }, slots: 1, registryCacheMs: 0 });
+    rig.source.lambdas.set("a", { dir: "old" });
+    const first = rig.result("a");
+    await vi.waitFor(() => expect(rig.manager.stats().functions[0]?.kind).toBe("function"));
+    rig.source.lambdas.set("a", { dir: "dies" });
+    const second = rig.call("a");
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(rig.created()).toBeLessThanOrEqual(3);
+    expect(second.sink.outcomes).toBe(0);
+    held.resolve("old");
+    expect(await first).toBe('"old"');
+  });
+
+  it("that no sandbox can be had for costs no call that the old can run", async () => {
+    const rig = makeRig({
+      code: { old: answers("old"), fresh: answers("new") },
+      registryCacheMs: 0,
+      queueTimeoutMs: 20_000,
+      engine: { beforeCreate: failForFresh },
+    });
+    rig.source.lambdas.set("a", { dir: "old" });
+    await rig.result("a");
+    rig.engine.end(rig.pool.sandboxes()[0]?.id ?? "", { reason: "exit", code: 1 });
+    await vi.waitFor(() => expect(rig.pool.stats().sandboxes).toBe(0));
+    rig.source.lambdas.set("a", { dir: "fresh" });
+    expect(await rig.result("a")).toBe('"old"');
   });
 
   it("changed back to what runs leaves that running", async () => {

@@ -1,3 +1,4 @@
+import type { FakeCode, FakeReply, FakeRequest } from "@ol/sandbox/testing";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 
 import { type FakeVersion, makeRig, type Rig } from "../harness.ts";
@@ -12,6 +13,12 @@ const gate = () => {
     started: () => waiting.length,
     open: () => waiting.splice(0).forEach((release) => release()),
   };
+};
+
+const breaksOff = async (_request: FakeRequest, reply: FakeReply): Promise<void> => {
+  reply.start(200);
+  await reply.write(Buffer.from("some"));
+  throw new Error("no more");
 };
 
 const configure = (rig: Rig, name: string, config: FakeVersion["config"]): void =>
@@ -32,6 +39,32 @@ describe("reuse-sandbox: false", () => {
     expect(seen).toEqual(Array(25).fill(1));
     expect(rig.created()).toBe(25);
     await vi.waitFor(() => expect(rig.pool.stats().sandboxes).toBe(0));
+  });
+
+  it("holds for a call too whose client left while its sandbox loaded the code", async () => {
+    const held = gate();
+    const rig = makeRig({ code: { a: held.code } });
+    configure(rig, "a", { reuseSandbox: false });
+    const first = rig.call("a");
+    await vi.waitFor(() => expect(rig.manager.load().busy).toBe(1));
+    first.invocation.cancel();
+    await vi.waitFor(() => expect(held.started()).toBe(1));
+    held.open();
+    await vi.waitFor(() => expect(rig.manager.load().busy).toBe(0));
+    const second = rig.result("a");
+    await vi.waitFor(() => expect(held.started()).toBe(1));
+    held.open();
+    expect(await second).toBe('"done"');
+    expect(rig.created()).toBe(2);
+  });
+
+  it("holds for a call too whose app failed in the middle of its reply", async () => {
+    const rig = makeRig({ code: { a: { kind: "wsgi", app: breaksOff } } });
+    configure(rig, "a", { reuseSandbox: false });
+    for (let count = 1; count <= 3; count += 1) {
+      expect(await rig.result("a")).toBe("OL_SANDBOX_APP_FAILED");
+      expect(rig.created()).toBe(count);
+    }
   });
 });
 
@@ -73,6 +106,26 @@ describe("queue", () => {
     await vi.waitFor(() => expect(rig.manager.stats().functions[0]?.instances).toEqual({ idle: 1 }));
     expect(await rig.result("a")).toBe("1");
   });
+
+  it("of 0 lets a call start a sandbox where there is none", async () => {
+    const rig = makeRig({ code: { a: answers(1) } });
+    configure(rig, "a", { queue: 0 });
+    expect(await rig.result("a")).toBe("1");
+    rig.engine.end(rig.pool.sandboxes()[0]?.id ?? "", { reason: "exit", code: 1 });
+    await vi.waitFor(() => expect(rig.pool.stats().sandboxes).toBe(0));
+    expect(await rig.result("a")).toBe("1");
+  });
+
+  it("that is full does not keep new code from being found", async () => {
+    const rig = makeRig({ code: { a: gate().code, b: answers("new") }, registryCacheMs: 0 });
+    configure(rig, "a", { queue: 0 });
+    const first = rig.call("a");
+    await vi.waitFor(() => expect(rig.manager.load().busy).toBe(1));
+    rig.source.lambdas.set("a", { dir: "b" });
+    expect(await rig.result("a")).toBe("OL_LAMBDA_QUEUE_FULL");
+    await vi.waitFor(async () => expect(await rig.result("a")).toBe('"new"'));
+    expect(first.sink.outcomes).toBe(0);
+  });
 });
 
 describe("a queue of 0", () => {
@@ -102,6 +155,18 @@ const warmRig = async (min: number, options: Parameters<typeof makeRig>[0] = {})
 };
 
 describe("min_instances", () => {
+  it("of code that ends its process while it is loaded are not tried again without a pause", async () => {
+    const dies: FakeCode = {
+      load: ({ exit }) => new Promise(() => setImmediate(() => exit({ reason: "exit", code: 1 }))),
+      call: () => 1,
+    };
+    const rig = makeRig({ code: { a: dies } });
+    configure(rig, "a", { minInstances: 1, reuseSandbox: false });
+    await rig.manager.keepWarm();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(rig.created()).toBeLessThanOrEqual(2);
+  });
+
   it("are ready before the first call, and functions that ask for none are not", async () => {
     const rig = await warmRig(3);
     expect(rig.created()).toBe(3);

@@ -75,6 +75,7 @@ export class FakeGuest implements FrameHandler {
   #current: FakeCall | undefined;
   #currentFlags = 0;
   #loaded = false;
+  #stopped = false;
   /** What it wrote while it was frozen; undefined while it is not. */
   #unwritten: (() => void)[] | undefined;
 
@@ -111,6 +112,7 @@ export class FakeGuest implements FrameHandler {
 
   /** Does and says nothing more. */
   stop(): void {
+    this.#stopped = true;
     this.#reader.stop();
     for (const call of this.#calls.values()) call.stop(0);
   }
@@ -183,7 +185,7 @@ export class FakeGuest implements FrameHandler {
 
   /** Runs what can run: all of them, or the first in line. An app begins before the body is there in full. */
   #runNext(): void {
-    if (!this.#loaded) return;
+    if (!this.#loaded || this.#stopped) return;
     for (const call of this.#calls.values()) {
       if (!call.begun && (call.complete || this.#isApp(call))) void this.#run(call);
       if (this.#kind !== "asgi") return;

@@ -1,3 +1,4 @@
+import { deferred } from "@ol/common";
 import { describe, expect, it, onTestFinished } from "vitest";
 
 import {
@@ -174,6 +175,28 @@ describe("a paused sandbox", () => {
     expect([isNotStarted(error), paused.state]).toEqual([true, "paused"]);
     await other.destroy();
     expect(await resultOf(paused, 2)).toBe(2);
+  });
+
+  it("does not forget a call that comes in the moment in which another one was refused for want of memory", async () => {
+    const pool = makePool({ resumeMs: 20 });
+    const paused = await pausedOne(pool, 90);
+    const other = await readyOne(pool, 90);
+    const seconds: Promise<unknown>[] = [];
+    const refused = deferred<void>();
+    paused.invoke(callOf(1), {
+      whole: () => undefined,
+      start: () => undefined,
+      chunk: () => true,
+      end: () => undefined,
+      fail: () => {
+        seconds.push(failsWith(paused.call(callOf(2)), "OL_SANDBOX_NO_MEMORY"));
+        refused.resolve();
+      },
+    });
+    await refused.promise;
+    await Promise.all(seconds);
+    await other.destroy();
+    expect(await resultOf(paused, 3)).toBe(3);
   });
 
   it("that is destroyed while it waits for memory leaves the line, and its call was not started", async () => {

@@ -12,6 +12,28 @@ const sized = (memoryMb: number, code = "echo"): SandboxSpec => ({
 });
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
+/** Aborts after so many turns of the queue of settled promises. */
+const abortAfter = async (ticks: number, stop: AbortController): Promise<void> => {
+  for (let tick = 0; tick < ticks; tick += 1) await Promise.resolve();
+  stop.abort();
+};
+
+describe("a sandbox that nobody wants any more in the moment in which it is made", () => {
+  it("is its asker's or destroyed, whichever promise is settled first", async () => {
+    for (let ticks = 0; ticks < 8; ticks += 1) {
+      await using engine = new FakeEngine();
+      await using pool = SandboxPool.create({ engine, memoryMb: 100 });
+      const stop = new AbortController();
+      pool.on("create", () => void abortAfter(ticks, stop));
+      const asked = pool.acquire(sized(60), { signal: stop.signal });
+      const had = await asked.catch(() => undefined);
+      for (let count = 0; count < 5; count += 1) await turn();
+      const there = pool.sandboxes().map(({ id }) => id);
+      expect(there, `after ${ticks} ticks`).toEqual(had === undefined ? [] : [had.id]);
+    }
+  });
+});
+
 describe("the memory budget of a pool", () => {
   it("never promises more than there is, whatever is acquired, destroyed, exits or fails", async () => {
     for (let seed = 1; seed <= 20; seed += 1) {
