@@ -215,6 +215,10 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.keeper.drop(instance.version);
   }
 
+  endsByItself(sandbox: Sandbox): void {
+    this.#host.endsByItself(sandbox);
+  }
+
   destroying(done: Promise<void>): void {
     this.#host.destroying(done);
   }

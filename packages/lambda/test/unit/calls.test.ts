@@ -172,6 +172,24 @@ describe("calls", () => {
     expect(rig.created()).toBe(1);
   });
 
+  it("that run on beside one over its time are cut when the worker closes, and their sandbox is gone then", async () => {
+    let begun = 0;
+    const app = (): Promise<never> => {
+      begun += 1;
+      return new Promise(() => undefined);
+    };
+    const rig = makeRig({ code: { a: { kind: "asgi", app } } });
+    rig.source.lambdas.set("a", { dir: "a", config: { concurrency: 2 }, limits: { runtimeSec: 1 } });
+    const first = rig.call("a");
+    await until(() => begun === 1);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const second = rig.call("a");
+    await until(() => begun === 2);
+    expect(resultOf(await first.outcome)).toBe("OL_SANDBOX_TIMEOUT");
+    await rig.manager.close();
+    expect([second.sink.outcomes, rig.pool.stats().sandboxes]).toEqual([1, 0]);
+  });
+
   it("with a long reply pass it on in pieces, at the receiver's pace", async () => {
     const rig = makeRig({ code: { long: { call: () => Buffer.alloc(1_000_000, "x") } } });
     const { invocation, sink, outcome } = rig.call("long");
