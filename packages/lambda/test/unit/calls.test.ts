@@ -172,6 +172,22 @@ describe("calls", () => {
     expect(rig.created()).toBe(1);
   });
 
+  it("that come back from a sandbox as the worker closes are answered though the code is being checked", async () => {
+    const engine = { beforeResume: () => new Promise(() => undefined) };
+    const rig = makeRig({ code: { a: { call: () => 1 } }, registryCacheMs: 0, engine });
+    await rig.result("a");
+    const [sandbox] = rig.pool.sandboxes();
+    await vi.waitFor(async () => expect(await sandbox?.pause()).toBe(true));
+    const first = rig.call("a");
+    await until(() => sandbox?.inFlight === 1);
+    rig.source.before = () => new Promise(() => undefined);
+    const second = rig.call("a");
+    await rig.manager.close();
+    expect([resultOf(await first.outcome), resultOf(await second.outcome)]).toEqual(
+      Array(2).fill("OL_LAMBDA_DRAINING"),
+    );
+  });
+
   it("that run on beside one over its time are cut when the worker closes, and their sandbox is gone then", async () => {
     let begun = 0;
     const app = (): Promise<never> => {
