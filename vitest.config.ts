@@ -33,7 +33,15 @@ export default defineConfig({
     // Vitest leaves one CPU to itself, which of two leaves one. Most tests wait for processes rather than work.
     maxWorkers: Math.max(2, availableParallelism()),
     projects: [
-      project("unit", ["packages/*/test/unit/**/*.test.ts", "scripts/test/**/*.test.ts"], 10_000),
+      project(
+        "unit",
+        [
+          "packages/*/test/unit/**/*.test.ts",
+          "packages/*/test/model/**/*.test.ts",
+          "scripts/test/**/*.test.ts",
+        ],
+        10_000,
+      ),
       project(
         "integration",
         ["packages/*/test/integration/**/*.test.ts", "apps/*/test/**/*.test.ts"],

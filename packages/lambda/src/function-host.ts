@@ -1,3 +1,5 @@
+import type { Sandbox } from "@ol/sandbox";
+
 import type { Instance } from "./instance.ts";
 import type { LambdaFunction } from "./lambda-function.ts";
 import type { ResolvedOptions } from "./options.ts";
@@ -18,6 +20,7 @@ export interface FunctionHost {
   forget(fn: LambdaFunction): void;
   /** The instances by the ids of their sandboxes. */
   readonly sandboxes: Map<string, Instance>;
+  endsByItself(sandbox: Sandbox): void;
   destroying(done: Promise<void>): void;
   /** A call ended or was dropped. */
   callOver(): void;

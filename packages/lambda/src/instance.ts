@@ -39,6 +39,8 @@ export interface InstanceOwner {
   importFailed(instance: Instance, error: OlError): void;
   /** It is gone, and uses its version of the code no longer. */
   instanceGone(instance: Instance): void;
+  /** A sandbox will end in a moment, without anybody's doing. */
+  endsByItself(sandbox: Sandbox): void;
   /** A sandbox is being destroyed: settles when its memory is free again. */
   destroying(done: Promise<void>): void;
 }
@@ -202,8 +204,8 @@ export class Instance implements CallRunner {
     const alive = NOT_THE_SANDBOX.has(error.code) && (this.reuse || isNotStarted(error));
     if (this.#state === "busy") this.#state = alive ? (this.#calls.length === 0 ? "idle" : "busy") : "ending";
     this.#owner.callCut(this, error);
-    // After a call over its time the guest has a moment for its `finally` blocks; the sandbox ends by itself.
-    if (error.code === "OL_SANDBOX_TIMEOUT") this.#sandbox = undefined;
+    // After a call over its time the guest has a moment for its `finally` blocks.
+    if (error.code === "OL_SANDBOX_TIMEOUT") this.#leaveSandbox();
     // Ends the other call too, if there is one: it comes back here.
     else if (!alive) this.#dropSandbox();
     this.#endIfOver();
@@ -284,6 +286,13 @@ export class Instance implements CallRunner {
     this.#state = "empty";
     this.usedMs = performance.now();
     this.#owner.sandboxLost(this);
+  }
+
+  /** Its sandbox ends by itself, and is nobody's until then. */
+  #leaveSandbox(): void {
+    const sandbox = this.#sandbox;
+    this.#sandbox = undefined;
+    if (sandbox !== undefined) this.#owner.endsByItself(sandbox);
   }
 
   #dropSandbox(): void {

@@ -215,6 +215,10 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.keeper.drop(instance.version);
   }
 
+  endsByItself(sandbox: Sandbox): void {
+    this.#host.endsByItself(sandbox);
+  }
+
   destroying(done: Promise<void>): void {
     this.#host.destroying(done);
   }
@@ -315,8 +319,9 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   /** Hands waiting calls to instances, as far as there are instances and slots. */
   pump(nowMs: number): void {
     if (this.#queue.size === 0) return this.#releaseWithheld();
-    if (this.keeper.holding) return this.#queue.armDeadline(nowMs);
-    const { state } = this.keeper;
+    const { state, holding } = this.keeper;
+    // No check brings back what is gone.
+    if (holding && state.kind !== "gone") return this.#queue.armDeadline(nowMs);
     if (state.kind === "gone" || state.kind === "broken") return this.#queue.refuseAll(state.error);
     if (state.kind === "loading") return this.#queue.armDeadline(nowMs);
     if (state.candidate !== undefined) {

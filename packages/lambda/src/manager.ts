@@ -45,6 +45,8 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
   readonly #retired = new Set<LambdaFunction>();
   readonly sandboxes: Map<string, Instance> = new Map();
   readonly #destroying = new Set<Promise<void>>();
+  /** Sandboxes that end by themselves in a moment. */
+  readonly #ending = new Set<Sandbox>();
   readonly #sweeper: NodeJS.Timeout;
   readonly #lingering: Lingering;
   readonly #unlisten: (() => void)[];
@@ -77,6 +79,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
       options.pool.on("create", () => this.#lingering.note()),
       options.pool.on("resumed", () => this.#lingering.note()),
       options.pool.on("destroy", share),
+      options.pool.on("destroy", (sandbox) => this.#ending.delete(sandbox)),
     ];
   }
 
@@ -181,7 +184,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     });
   }
 
-  /** Ends everything now: what waits is refused, what runs is cut short. Settles when every sandbox is gone. */
+  /** Ends everything now: what waits is refused, what runs is cut short. Settles when every sandbox is gone that was there. */
   async close(): Promise<void> {
     if (this.#state !== "closed") {
       this.#state = "closed";
@@ -192,6 +195,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
       for (const fn of [...this.#functions.values(), ...this.#retired]) fn.close(error);
       this.#functions.clear();
       this.#retired.clear();
+      for (const sandbox of this.#ending) this.destroying(sandbox.destroy());
     }
     await Promise.all(this.#destroying);
   }
@@ -204,6 +208,10 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     if (this.#functions.get(fn.name) !== fn) return;
     this.#functions.delete(fn.name);
     if (fn.running > 0) this.#retired.add(fn);
+  }
+
+  endsByItself(sandbox: Sandbox): void {
+    this.#ending.add(sandbox);
   }
 
   destroying(done: Promise<void>): void {

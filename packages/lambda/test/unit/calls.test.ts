@@ -172,6 +172,40 @@ describe("calls", () => {
     expect(rig.created()).toBe(1);
   });
 
+  it("that come back from a sandbox as the worker closes are answered though the code is being checked", async () => {
+    const engine = { beforeResume: () => new Promise(() => undefined) };
+    const rig = makeRig({ code: { a: { call: () => 1 } }, registryCacheMs: 0, engine });
+    await rig.result("a");
+    const [sandbox] = rig.pool.sandboxes();
+    await vi.waitFor(async () => expect(await sandbox?.pause()).toBe(true));
+    const first = rig.call("a");
+    await until(() => sandbox?.inFlight === 1);
+    rig.source.before = () => new Promise(() => undefined);
+    const second = rig.call("a");
+    await rig.manager.close();
+    expect([resultOf(await first.outcome), resultOf(await second.outcome)]).toEqual(
+      Array(2).fill("OL_LAMBDA_DRAINING"),
+    );
+  });
+
+  it("that run on beside one over its time are cut when the worker closes, and their sandbox is gone then", async () => {
+    let begun = 0;
+    const app = (): Promise<never> => {
+      begun += 1;
+      return new Promise(() => undefined);
+    };
+    const rig = makeRig({ code: { a: { kind: "asgi", app } } });
+    rig.source.lambdas.set("a", { dir: "a", config: { concurrency: 2 }, limits: { runtimeSec: 1 } });
+    const first = rig.call("a");
+    await until(() => begun === 1);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const second = rig.call("a");
+    await until(() => begun === 2);
+    expect(resultOf(await first.outcome)).toBe("OL_SANDBOX_TIMEOUT");
+    await rig.manager.close();
+    expect([second.sink.outcomes, rig.pool.stats().sandboxes]).toEqual([1, 0]);
+  });
+
   it("with a long reply pass it on in pieces, at the receiver's pace", async () => {
     const rig = makeRig({ code: { long: { call: () => Buffer.alloc(1_000_000, "x") } } });
     const { invocation, sink, outcome } = rig.call("long");

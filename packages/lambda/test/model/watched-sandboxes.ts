@@ -1,0 +1,109 @@
+import type { OlError } from "@ol/common";
+import type { Call, ReplySink, Sandbox, SandboxPool } from "@ol/sandbox";
+
+import { VERSION } from "./lambdas.ts";
+import type { ModelCall } from "./model-call.ts";
+
+/** A sandbox from outside: its events, and the calls that are handed to it. */
+export interface Watched {
+  readonly sandbox: Sandbox;
+  readonly version: string;
+  readonly open: Set<ModelCall>;
+  /** Calls that began to run in it. */
+  ran: number;
+  phase: "there" | "ending" | "gone";
+}
+
+/** Who is told of what is handed over. */
+export interface Watcher {
+  callOf(id: string): ModelCall;
+  /** A call is about to be handed to a sandbox. */
+  handed(watched: Watched, call: ModelCall): void;
+  /** Something in the pool changed. */
+  changed(): void;
+  fault(text: string): void;
+}
+
+/** Every sandbox of a pool, counted by the model itself. */
+export class WatchedSandboxes {
+  readonly all: Map<string, Watched> = new Map();
+  /** Those that are gone stay known: nothing is to be heard of them. */
+  readonly #gone = new Set<string>();
+  readonly #watcher: Watcher;
+
+  constructor(pool: SandboxPool, watcher: Watcher) {
+    this.#watcher = watcher;
+    pool.on("create", (sandbox) => this.#created(sandbox));
+    for (const name of ["ready", "paused", "resumed", "evict"] as const)
+      pool.on(name, ({ id }) => this.#heard(id, name, "there"));
+    pool.on("destroying", ({ id }) => {
+      const watched = this.#heard(id, "destroying", "there");
+      if (watched !== undefined) watched.phase = "ending";
+    });
+    pool.on("destroy", ({ id }) => {
+      const watched = this.#heard(id, "destroy", "ending");
+      if (watched !== undefined) watched.phase = "gone";
+      this.all.delete(id);
+      this.#gone.add(id);
+    });
+  }
+
+  /** Those that run calls. */
+  get busy(): number {
+    let busy = 0;
+    for (const { open } of this.all.values()) if (open.size > 0) busy += 1;
+    return busy;
+  }
+
+  #created(sandbox: Sandbox): void {
+    if (this.all.has(sandbox.id) || this.#gone.has(sandbox.id))
+      this.#watcher.fault(`${sandbox.id} was created twice`);
+    const version = sandbox.meta.environment[VERSION] ?? "";
+    const watched: Watched = { sandbox, version, open: new Set(), ran: 0, phase: "there" };
+    this.all.set(sandbox.id, watched);
+    const invoke = sandbox.invoke.bind(sandbox);
+    sandbox.invoke = (call: Call, sink: ReplySink) => {
+      const known = this.#watcher.callOf(call.invocationId);
+      this.#watcher.handed(watched, known);
+      watched.open.add(known);
+      known.handed(sandbox.id);
+      return invoke(call, watchedSink(watched, known, sink));
+    };
+    this.#watcher.changed();
+  }
+
+  #heard(id: string, event: string, phase: Watched["phase"]): Watched | undefined {
+    const watched = this.all.get(id);
+    if (watched?.phase !== phase)
+      this.#watcher.fault(`${event} of ${id}, which was ${watched?.phase ?? "not there"}`);
+    this.#watcher.changed();
+    return watched;
+  }
+}
+
+/** Hears the last of a call before the instance does, which may hand the sandbox the next one at once. */
+const watchedSink = (watched: Watched, call: ModelCall, sink: ReplySink): ReplySink => {
+  const leaves = (error?: OlError): void => {
+    watched.open.delete(call);
+    call.leaves(error);
+  };
+  return {
+    whole: (failure, body, head) => {
+      leaves();
+      sink.whole(failure, body, head);
+    },
+    start: (failure, head) => sink.start(failure, head),
+    chunk: (data) => sink.chunk(data),
+    end: () => {
+      leaves();
+      sink.end();
+    },
+    drain: () => sink.drain?.(),
+    fail: (error) => {
+      leaves(error);
+      call.leaving = error;
+      sink.fail(error);
+      call.leaving = undefined;
+    },
+  };
+};
