@@ -1,5 +1,3 @@
-import { setTimeout } from "node:timers/promises";
-
 import { isOlError, type Logger, messageOf, OlError } from "@ol/common";
 import type { CodeKind } from "@ol/sandbox";
 
@@ -184,7 +182,7 @@ export class CodeKeeper {
     } catch (error) {
       if (!isGone(error) || this.#versions().length === 0) throw error;
     }
-    await setTimeout(GONE_PATIENCE_MS, undefined, { ref: false });
+    await new Promise<void>((resolve) => setTimeout(resolve, GONE_PATIENCE_MS).unref());
     await this.#ask(signal);
   }
 
