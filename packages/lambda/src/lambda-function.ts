@@ -12,7 +12,8 @@ import { type CallOwner, type Invocation, type LambdaRequest, PendingCall } from
 import { surplusInstances } from "./policy.ts";
 import { type LambdaInfo, makeProfile, type Profile } from "./profile.ts";
 import type { SlotWaiter } from "./slots.ts";
-import { CallCounter, CallTimes, type FunctionStats } from "./stats.ts";
+import type { FunctionStats } from "./stats.ts";
+import { Tally } from "./tally.ts";
 import { Trial } from "./trial.ts";
 import { WaitingCalls } from "./waiting-calls.ts";
 
@@ -22,15 +23,14 @@ const REWARM_MS = 5_000;
 /** One function: its code, its queue, its instances. */
 export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   readonly name: string;
-  readonly counter: CallCounter = new CallCounter();
   readonly keeper: CodeKeeper;
   readonly fleet: Fleet = new Fleet();
   usedMs: number = performance.now();
   readonly #host: FunctionHost;
+  readonly #tally: Tally;
   readonly #queue: WaitingCalls;
   readonly #growth: Growth;
   readonly #trial: Trial;
-  readonly #times = new CallTimes();
   readonly #logger: Logger;
   #running = 0;
   readonly #profiles = new WeakMap<CodeVersion, Profile>();
@@ -44,7 +44,8 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.name = name;
     this.#host = host;
     this.#logger = host.options.logger;
-    this.#queue = new WaitingCalls(name, host, this.counter, (nowMs) => this.pump(nowMs));
+    this.#tally = new Tally(host.counter);
+    this.#queue = new WaitingCalls(name, host, this.#tally, (nowMs) => this.pump(nowMs));
     this.#growth = new Growth(host, this.fleet, this);
     this.keeper = new CodeKeeper({
       name,
@@ -83,8 +84,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     const nowMs = performance.now();
     const { options } = this.#host;
     this.usedMs = nowMs;
-    this.counter.accepted += 1;
-    this.#host.counter.accepted += 1;
+    this.#tally.accepted();
     const waitMs = Math.min(options.queueTimeoutMs, request.waitMs ?? options.queueTimeoutMs);
     const call = new PendingCall(request, sink, this, nowMs, nowMs + waitMs);
     // Also for a call that is refused: what fills the queue may be what newer code mends.
@@ -110,27 +110,17 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   }
 
   callDone(instance: Instance, call: PendingCall, runMs: number | undefined): void {
-    this.counter.answered += 1;
-    this.#host.counter.answered += 1;
-    this.#times.note(call);
-    if (call.cold !== undefined) {
-      this.counter.cold += 1;
-      this.#host.counter.cold += 1;
-    }
-    if (call.failure !== undefined) this.#countError(call.failure);
+    this.#tally.answered(call);
     if (runMs !== undefined) this.#growth.noteRun(runMs);
     this.#callLeft(instance);
   }
 
   callCut(instance: Instance, error: OlError): void {
     if (error.code === "OL_SANDBOX_CANCELLED") {
-      this.counter.left += 1;
-      this.#host.counter.left += 1;
+      this.#tally.left();
       return this.#callLeft(instance);
     }
-    this.counter.cut += 1;
-    this.#host.counter.cut += 1;
-    this.#countError(error.code);
+    this.#tally.cut(error);
     if (error.code === "OL_SANDBOX_IMPORT_FAILED") this.importFailed(instance, error);
     else if (instance.state !== "idle" && instance.state !== "busy") this.#crashedMs = performance.now();
     this.#callLeft(instance);
@@ -288,10 +278,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       meanRunMs: this.#growth.meanRunMs,
       tailRunMs: this.#growth.tailRunMs,
       meanStartMs: this.#growth.meanStartMs,
-      calls: this.counter.snapshot(),
-      phases: this.#times.totals(),
-      queueMs: this.#times.queue.snapshot(),
-      runMs: this.#times.run.snapshot(),
+      ...this.#tally.stats(),
     };
   }
 
@@ -404,11 +391,6 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     if (!this.#withholds) return;
     this.#withholds = false;
     for (const instance of this.fleet) this.#release(instance);
-  }
-
-  #countError(cause: string): void {
-    this.counter.countError(cause);
-    this.#host.counter.countError(cause);
   }
 
   #callLeft(instance: Instance): void {

@@ -5,7 +5,7 @@ import { lambdaError } from "./errors.ts";
 import type { FunctionHost } from "./function-host.ts";
 import type { PendingCall } from "./pending-call.ts";
 import { queueLimit } from "./policy.ts";
-import type { CallCounter } from "./stats.ts";
+import type { Tally } from "./tally.ts";
 
 /** How exactly a deadline is kept. Calls that come with a deadline of their own are looked through all at once. */
 const DEADLINE_STEP_MS = 10;
@@ -14,7 +14,7 @@ const DEADLINE_STEP_MS = 10;
 export class WaitingCalls {
   readonly #name: string;
   readonly #host: FunctionHost;
-  readonly #counter: CallCounter;
+  readonly #tally: Tally;
   readonly #onDeadline: (nowMs: number) => void;
   readonly #queue = new CallQueue();
   #timer: NodeJS.Timeout | undefined;
@@ -22,10 +22,10 @@ export class WaitingCalls {
   #timerMs = Number.POSITIVE_INFINITY;
 
   /** `onDeadline` is called after calls may have been refused for having waited too long. */
-  constructor(name: string, host: FunctionHost, counter: CallCounter, onDeadline: (nowMs: number) => void) {
+  constructor(name: string, host: FunctionHost, tally: Tally, onDeadline: (nowMs: number) => void) {
     this.#name = name;
     this.#host = host;
-    this.#counter = counter;
+    this.#tally = tally;
     this.#onDeadline = onDeadline;
   }
 
@@ -41,7 +41,7 @@ export class WaitingCalls {
       this.#host.queued += 1;
       return true;
     }
-    this.#countRefused(1, full);
+    this.#tally.refused(1, full);
     call.refuse(full);
     return false;
   }
@@ -62,15 +62,14 @@ export class WaitingCalls {
   noteDropped(): void {
     this.#queue.noteDropped();
     this.#host.queued -= 1;
-    this.#counter.dropped += 1;
-    this.#host.counter.dropped += 1;
+    this.#tally.dropped();
     this.#host.callOver();
   }
 
   refuseAll(error: OlError): void {
     const calls = this.#queue.takeAll(() => true);
     this.#host.queued -= calls.length;
-    this.#countRefused(calls.length, error);
+    this.#tally.refused(calls.length, error);
     for (const call of calls) call.refuse(error);
     this.#host.callOver();
   }
@@ -88,7 +87,7 @@ export class WaitingCalls {
       const waitedMs = Math.round(call.deadlineMs - call.sinceMs);
       const message = `no sandbox for ${this.#name} became free within ${waitedMs} ms`;
       const error = lambdaError("OL_LAMBDA_QUEUE_TIMEOUT", message);
-      this.#countRefused(1, error);
+      this.#tally.refused(1, error);
       call.refuse(error);
     }
     this.#host.callOver();
@@ -131,13 +130,5 @@ export class WaitingCalls {
     if (limit === "worker")
       return lambdaError("OL_LAMBDA_WORKER_FULL", `${queued} calls are waiting on this worker already`);
     return undefined;
-  }
-
-  #countRefused(calls: number, { code }: OlError): void {
-    if (calls === 0) return;
-    for (const counter of [this.#counter, this.#host.counter]) {
-      counter.refused += calls;
-      counter.countError(code, calls);
-    }
   }
 }
