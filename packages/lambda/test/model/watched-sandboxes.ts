@@ -12,6 +12,10 @@ export interface Watched {
   /** Calls that began to run in it. */
   ran: number;
   phase: "there" | "ending" | "gone";
+  /** When it was made, or a call in it was over last. */
+  touchedMs: number;
+  /** Since when it has been seen to be of no use to anybody, and not the pool's. */
+  hoardedMs: number | undefined;
 }
 
 /** Who is told of what is handed over. */
@@ -59,7 +63,15 @@ export class WatchedSandboxes {
     if (this.all.has(sandbox.id) || this.#gone.has(sandbox.id))
       this.#watcher.fault(`${sandbox.id} was created twice`);
     const version = sandbox.meta.environment[VERSION] ?? "";
-    const watched: Watched = { sandbox, version, open: new Set(), ran: 0, phase: "there" };
+    const watched: Watched = {
+      sandbox,
+      version,
+      open: new Set(),
+      ran: 0,
+      phase: "there",
+      touchedMs: performance.now(),
+      hoardedMs: undefined,
+    };
     this.all.set(sandbox.id, watched);
     const invoke = sandbox.invoke.bind(sandbox);
     sandbox.invoke = (call: Call, sink: ReplySink) => {
@@ -85,6 +97,7 @@ export class WatchedSandboxes {
 const watchedSink = (watched: Watched, call: ModelCall, sink: ReplySink): ReplySink => {
   const leaves = (error?: OlError): void => {
     watched.open.delete(call);
+    watched.touchedMs = performance.now();
     call.leaves(error);
   };
   return {
