@@ -33,6 +33,8 @@ export class WatchedSandboxes {
   readonly all: Map<string, Watched> = new Map();
   /** Those that are gone stay known: nothing is to be heard of them. */
   readonly #gone = new Set<string>();
+  /** Those that ended when all of a reply had arrived, and not all of it had been read. */
+  readonly #outlived = new Set<Watched>();
   readonly #watcher: Watcher;
 
   constructor(pool: SandboxPool, watcher: Watcher) {
@@ -49,13 +51,14 @@ export class WatchedSandboxes {
       if (watched !== undefined) watched.phase = "gone";
       this.all.delete(id);
       this.#gone.add(id);
+      if (watched !== undefined && watched.open.size > 0) this.#outlived.add(watched);
     });
   }
 
-  /** Those that run calls. */
+  /** Those that run calls, or whose replies are still being read. */
   get busy(): number {
     let busy = 0;
-    for (const { open } of this.all.values()) if (open.size > 0) busy += 1;
+    for (const { open } of [...this.all.values(), ...this.#outlived]) if (open.size > 0) busy += 1;
     return busy;
   }
 
