@@ -171,7 +171,7 @@ const kill = fc.record({ at: fc.nat(20), exit: fc.nat(2), haste }).map(
 
 const trouble = fc.oneof(
   fc.integer({ min: 1, max: 5 }).map((failing) => ({ failing })),
-  fc.constantFrom(1, 40, 3_000).map((slowMs) => ({ slowMs })),
+  fc.constantFrom(1, 40, 3_000).map((slowMs) => ({ slowMs, wasSlow: true })),
   fc.constantFrom({ stuck: true }, { pauseFails: true }, { resumeFails: true }, { heldMb: 45 }),
 );
 
