@@ -68,8 +68,11 @@ class HeldCall implements CallHandle {
 export class HeldCalls {
   #calls: HeldCall[] = [];
 
+  /** Those that somebody still wants. */
   get size(): number {
-    return this.#calls.length;
+    let size = 0;
+    for (const { sink } of this.#calls) if (sink !== undefined) size += 1;
+    return size;
   }
 
   add(call: Call, sink: ReplySink): CallHandle {

@@ -340,6 +340,8 @@ export class Sandbox implements AsyncDisposable {
     this.#state = "ready";
     this.#connection.unsuspend();
     this.#held.release((call, sink) => this.#connection.open(call, sink));
+    // Nobody needs it any more: whoever called it has given up.
+    if (this.idle) this.#observer.idle(this);
   }
 
   /** The state after a wait, in which anything may have happened. */

@@ -171,7 +171,7 @@ const kill = fc.record({ at: fc.nat(20), exit: fc.nat(2), haste }).map(
 
 const trouble = fc.oneof(
   fc.integer({ min: 1, max: 5 }).map((failing) => ({ failing })),
-  fc.constantFrom(1, 40, 3_000).map((slowMs) => ({ slowMs })),
+  fc.constantFrom(1, 40, 3_000).map((slowMs) => ({ slowMs, wasSlow: true })),
   fc.constantFrom({ stuck: true }, { pauseFails: true }, { resumeFails: true }, { heldMb: 45 }),
 );
 
@@ -219,7 +219,7 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
 );
 
 export const settings: fc.Arbitrary<Settings> = fc.record({
-  slots: fc.integer({ min: 1, max: 5 }),
+  slots: fc.constantFrom(1, 2, 3, 3, 4, 5),
   memoryMb: fc.constantFrom(100, 150, 250, 600),
   maxQueued: fc.constantFrom(10, 30, 4_000, 4_000),
   maxQueuedPerFunction: fc.constantFrom(4, 1_000, 1_000),
@@ -232,6 +232,6 @@ export const beginnings: fc.Arbitrary<readonly Draft[]> = fc.tuple(
   fc.constant<Draft>({ kind: "function", load: "quick", config: { limits: { memoryMb: 90 } } }),
   fc.constant<Draft>({ kind: "asgi", load: "quick", config: { concurrency: 3 } }),
   fc.constant<Draft>({ kind: "asgi", load: "quick", config: { concurrency: 2, maxInstances: 2 } }),
-  draft,
+  fc.constant<Draft>({ kind: "asgi", load: "quick", config: { concurrency: 8 } }),
   draft,
 );

@@ -66,7 +66,7 @@ const close = async (world: World): Promise<void> => {
   await world.clock.settle();
   world.tidy();
   const { sandboxes } = world.pool.stats();
-  if (closed && sandboxes > 0 && world.trouble.slowMs === 0)
+  if (closed && sandboxes > 0 && !world.trouble.wasSlow)
     world.fault(`${sandboxes} sandboxes outlive the close`);
   for (const { id, phase } of world.open)
     if (phase === "waiting" || phase === "running") world.fault(`${id} is ${phase} after the close`);

@@ -8,6 +8,8 @@ import type { World } from "./world.ts";
  * sandbox has to end in.
  */
 const LONGEST_MS = 60_000;
+/** Longer than a sandbox is withheld from the pool for what may still come. */
+const HOARD_MS = 10_000;
 /** After so long without a call a function is forgotten: LambdaManager's default. */
 const IDLE_MS = 600_000;
 
@@ -17,6 +19,7 @@ export const checkInvariants = (world: World): void => {
   checkCounts(world);
   checkFunctions(world);
   checkInstances(world);
+  checkHoards(world);
   checkAges(world);
   checkTimers(world);
   failOnFaults(world);
@@ -103,6 +106,22 @@ const checkInstances = (world: World): void => {
     (id) => world.sandboxes.all.get(id)?.sandbox.ended !== undefined || !world.sandboxes.all.has(id),
   );
   if (ended.length > 0) world.fault(`the manager remembers ${ended.length} sandboxes that have ended`);
+};
+
+/** What nobody needs is the pool's to take back, unless it is to be kept warm. */
+const checkHoards = (world: World): void => {
+  const nowMs = performance.now();
+  for (const watched of world.sandboxes.all.values()) {
+    const { sandbox, version, open, touchedMs } = watched;
+    const { name } = sandbox.meta;
+    const { minInstances = 0 } = (world.registry.versions.get(version) as Version).config;
+    const free = sandbox.ended === undefined && sandbox.state !== "starting" && open.size === 0;
+    const hoarded = free && !sandbox.idle && minInstances === 0 && world.count(["waiting"], name) === 0;
+    watched.hoardedMs = hoarded ? (watched.hoardedMs ?? nowMs) : undefined;
+    const sinceMs = Math.max(watched.hoardedMs ?? nowMs, touchedMs);
+    if (nowMs - sinceMs > HOARD_MS)
+      world.fault(`${sandbox.id} of ${version} is kept from the pool for nobody`);
+  }
 };
 
 const checkAges = (world: World): void => {

@@ -6,6 +6,8 @@ export interface Trouble {
   failing: number;
   /** Making, pausing, resuming and ending a sandbox take so long. */
   slowMs: number;
+  /** Whether anything ever took long: then it may still do so. */
+  wasSlow: boolean;
   /** No sandbox is ever made, until whoever asked gives up. */
   stuck: boolean;
   pauseFails: boolean;
@@ -14,7 +16,7 @@ export interface Trouble {
   heldMb: number;
 }
 
-export const NO_TROUBLE: Trouble = {
+export const NO_TROUBLE: Omit<Trouble, "wasSlow"> = {
   failing: 0,
   slowMs: 0,
   stuck: false,

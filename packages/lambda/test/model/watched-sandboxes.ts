@@ -12,6 +12,10 @@ export interface Watched {
   /** Calls that began to run in it. */
   ran: number;
   phase: "there" | "ending" | "gone";
+  /** When it was made, or a call in it was over last. */
+  touchedMs: number;
+  /** Since when it has been seen to be of no use to anybody, and not the pool's. */
+  hoardedMs: number | undefined;
 }
 
 /** Who is told of what is handed over. */
@@ -29,6 +33,8 @@ export class WatchedSandboxes {
   readonly all: Map<string, Watched> = new Map();
   /** Those that are gone stay known: nothing is to be heard of them. */
   readonly #gone = new Set<string>();
+  /** Those that ended when all of a reply had arrived, and not all of it had been read. */
+  readonly #outlived = new Set<Watched>();
   readonly #watcher: Watcher;
 
   constructor(pool: SandboxPool, watcher: Watcher) {
@@ -45,13 +51,14 @@ export class WatchedSandboxes {
       if (watched !== undefined) watched.phase = "gone";
       this.all.delete(id);
       this.#gone.add(id);
+      if (watched !== undefined && watched.open.size > 0) this.#outlived.add(watched);
     });
   }
 
-  /** Those that run calls. */
+  /** Those that run calls, or whose replies are still being read. */
   get busy(): number {
     let busy = 0;
-    for (const { open } of this.all.values()) if (open.size > 0) busy += 1;
+    for (const { open } of [...this.all.values(), ...this.#outlived]) if (open.size > 0) busy += 1;
     return busy;
   }
 
@@ -59,7 +66,15 @@ export class WatchedSandboxes {
     if (this.all.has(sandbox.id) || this.#gone.has(sandbox.id))
       this.#watcher.fault(`${sandbox.id} was created twice`);
     const version = sandbox.meta.environment[VERSION] ?? "";
-    const watched: Watched = { sandbox, version, open: new Set(), ran: 0, phase: "there" };
+    const watched: Watched = {
+      sandbox,
+      version,
+      open: new Set(),
+      ran: 0,
+      phase: "there",
+      touchedMs: performance.now(),
+      hoardedMs: undefined,
+    };
     this.all.set(sandbox.id, watched);
     const invoke = sandbox.invoke.bind(sandbox);
     sandbox.invoke = (call: Call, sink: ReplySink) => {
@@ -85,6 +100,7 @@ export class WatchedSandboxes {
 const watchedSink = (watched: Watched, call: ModelCall, sink: ReplySink): ReplySink => {
   const leaves = (error?: OlError): void => {
     watched.open.delete(call);
+    watched.touchedMs = performance.now();
     call.leaves(error);
   };
   return {

@@ -40,7 +40,7 @@ export class World {
   readonly settings: Settings;
   /** How often what happened, in all worlds with this tally. */
   readonly tally: Record<string, number>;
-  readonly trouble: Trouble = { ...NO_TROUBLE };
+  readonly trouble: Trouble = { ...NO_TROUBLE, wasSlow: false };
   readonly registry: Registry;
   readonly engine: FakeEngine;
   readonly pool: SandboxPool;

@@ -5,6 +5,7 @@ import {
   type EvictionSnapshot,
   type Evictor,
   type PoolOptions,
+  type ReplySink,
   type Sandbox,
   SandboxPool,
   type SandboxSpec,
@@ -31,6 +32,14 @@ const makePool = (options: Partial<PoolOptions> = {}, engineOptions: FakeEngineO
     await engine.close();
   });
   return pool;
+};
+
+const SILENT_SINK: ReplySink = {
+  whole: () => undefined,
+  start: () => undefined,
+  chunk: () => true,
+  end: () => undefined,
+  fail: () => undefined,
 };
 
 const readyOne = async (pool: SandboxPool, memoryMb: number, code?: string): Promise<Sandbox> => {
@@ -184,10 +193,7 @@ describe("a paused sandbox", () => {
     const seconds: Promise<unknown>[] = [];
     const refused = deferred<void>();
     paused.invoke(callOf(1), {
-      whole: () => undefined,
-      start: () => undefined,
-      chunk: () => true,
-      end: () => undefined,
+      ...SILENT_SINK,
       fail: () => {
         seconds.push(failsWith(paused.call(callOf(2)), "OL_SANDBOX_NO_MEMORY"));
         refused.resolve();
@@ -197,6 +203,23 @@ describe("a paused sandbox", () => {
     await Promise.all(seconds);
     await other.destroy();
     expect(await resultOf(paused, 3)).toBe(3);
+  });
+
+  it("is idle again, and can go, when the call was given up for which it is resumed", async () => {
+    const resumed = deferred<void>();
+    const pool = makePool({}, { beforeResume: () => resumed.promise });
+    const paused = await pausedOne(pool, 60);
+    const handle = paused.invoke(callOf(1), SILENT_SINK);
+    await turn();
+    handle.cancel();
+    paused.markIdle();
+    expect(paused.idle).toBe(true);
+    const other = pool.acquire(sized(60));
+    await turn();
+    expect(pool.stats().waiting).toBe(1);
+    resumed.resolve();
+    expect((await other).ended).toBeUndefined();
+    expect(paused.ended?.code).toBe("OL_SANDBOX_DESTROYED");
   });
 
   it("that is destroyed while it waits for memory leaves the line, and its call was not started", async () => {
