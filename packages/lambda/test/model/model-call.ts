@@ -141,10 +141,11 @@ export class ModelCall implements ReplySink {
       return this.#fault(`${this.id} was answered when ${this.phase}`);
     this.#told = true;
     if ((this.#failure === undefined) === (this.deed.do === "raise"))
-      this.#fault(`${this.id} was to ${this.deed.do}: ${this.#failure}, ${body}`);
+      this.#fault(`${this.id} was to ${this.deed.do}: ${this.#failure}, ${body.toString()}`);
     if (this.#failure !== undefined) return;
     const { id, version } = JSON.parse(body.toString()) as Answer;
-    if (id !== this.id || version !== this.ranBy) this.#fault(`${this.id} got another's reply: ${body}`);
+    if (id !== this.id || version !== this.ranBy)
+      this.#fault(`${this.id} got another's reply: ${body.toString()}`);
   }
 
   /** Whether an answered one has heard its answer. */
