@@ -95,9 +95,10 @@ export class Growth {
       meanRunMs: this.#meanRunMs,
       meanStartMs: this.meanStartMs,
     });
-    // The first may wait for memory; those beyond stand in nobody's way.
-    for (let count = counts.live; count < desired; count += 1) {
-      if (count > 0 && !options.pool.hasRoom(profile.spec.limits.memoryMb)) return;
+    // The first may wait for memory; those beyond stand in nobody's way. Counted anew each time: starting one may end another.
+    for (let tries = desired - counts.live; tries > 0; tries -= 1) {
+      const live = this.#fleet.live(version);
+      if (live >= desired || (live > 0 && !options.pool.hasRoom(profile.spec.limits.memoryMb))) return;
       this.#grower.startOne(version);
     }
   }

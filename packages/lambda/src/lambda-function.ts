@@ -421,7 +421,9 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     const { current, candidate } = this.keeper;
     if (current === undefined || candidate !== undefined || !this.#host.running) return;
     const { minInstances, spec } = this.profileOf(current);
-    for (let live = this.fleet.live(current); live < minInstances; live += 1) {
+    // Counted anew each time: starting one may end another.
+    for (let tries = minInstances; tries > 0; tries -= 1) {
+      if (this.keeper.current !== current || this.fleet.live(current) >= minInstances) return;
       if (!this.#host.options.pool.hasRoom(spec.limits.memoryMb)) return;
       this.startOne(current);
     }

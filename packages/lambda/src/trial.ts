@@ -49,8 +49,11 @@ export class Trial {
       this.#retryMs = nowMs;
     }
     if (nowMs < this.#retryMs) return;
-    for (let live = fleet.live(candidate); live < this.#wanted(candidate); live += 1)
+    // Counted anew each time: starting one may take a sandbox away from the function, which then looks here as well.
+    for (let tries = this.#wanted(candidate); tries > 0; tries -= 1) {
+      if (keeper.candidate !== candidate || fleet.live(candidate) >= this.#wanted(candidate)) return;
       this.#host.startOne(candidate);
+    }
   }
 
   /**

@@ -222,4 +222,19 @@ describe("new code beside code that works", () => {
     }
     await vi.waitFor(() => expect([...rig.source.held.values()]).toEqual([0, 0, 0, 0, 0, 1]));
   });
+
+  it("takes a sandbox of the old away to have its own, and makes no more of them than it is to keep warm", async () => {
+    const held = deferred<void>();
+    const slow = { load: () => held.promise, call: () => "new" };
+    const rig = makeRig({ code: { old: answers("old"), slow }, memoryMb: 150, registryCacheMs: 0 });
+    rig.source.lambdas.set("a", { dir: "old", limits: { memoryMb: 120 } });
+    await rig.result("a");
+    rig.source.lambdas.set("a", { dir: "slow", config: { minInstances: 2, maxInstances: 2 } });
+    const call = rig.result("a");
+    await vi.waitFor(() => expect(rig.pool.stats().evicted).toBe(1));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(rig.created()).toBe(3);
+    held.resolve();
+    expect(await call).toBe('"new"');
+  });
 });
