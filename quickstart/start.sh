@@ -83,7 +83,15 @@ else
   say "Starting a worker"
   # Whatever a crash or a reboot left goes first; then there is no dead worker with an old port.
   admin gc --cluster="$cluster"
-  admin workers --cluster="$cluster" --port="$(free_port)"
+  port=$(free_port)
+  # Somebody else may take it before the worker does; then another one is looked for.
+  until admin workers --cluster="$cluster" --port="$port"; do
+    taken=$port
+    port=$(free_port)
+    [ "$port" != "$taken" ] || exit 1
+    say "Starting it on port $port instead"
+    admin gc --cluster="$cluster"
+  done
   url=$(worker_url)
   [ -n "$url" ] || fail "The worker does not answer; npx ol-admin doctor says what this machine lacks."
 fi
