@@ -7,3 +7,4 @@ export type * from "./limits.ts";
 export * from "./logger.ts";
 export * from "./nearest.ts";
 export * from "./system-reason.ts";
+export * from "./within.ts";

@@ -1,4 +1,4 @@
-import { type Deferred, deferred } from "@ol/common";
+import { type Deferred, deferred, within } from "@ol/common";
 
 /** What those hear who wait for a function's code to be loaded: that there is something new to look at, or why there is not. */
 export class News {
@@ -19,12 +19,6 @@ export class News {
   /** Settles with the next news, and after so many ms in any case. */
   async next(withinMs: number): Promise<void> {
     this.#next ??= deferred<void>();
-    let timer: NodeJS.Timeout | undefined;
-    const over = new Promise<void>((resolve) => (timer = setTimeout(resolve, withinMs).unref()));
-    try {
-      await Promise.race([this.#next.promise, over]);
-    } finally {
-      clearTimeout(timer);
-    }
+    await within(this.#next.promise, withinMs);
   }
 }

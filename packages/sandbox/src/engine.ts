@@ -59,7 +59,7 @@ export interface EngineSandbox {
   /** Settles once every process of the sandbox is gone. Never rejects. */
   readonly exited: Promise<SandboxExit>;
   /**
-   * Stops every process until `resume`; a paused sandbox can be killed as any other. Idempotent. Fails with
+   * Stops every process until `resume`; a paused sandbox can be killed like every other. Idempotent. Fails with
    * OL_SANDBOX_PAUSE_FAILED if some could not be stopped, and then all run on.
    */
   pause(): Promise<void>;

@@ -8,9 +8,9 @@ import {
   isOlError,
   messageOf,
   silentLogger,
+  within,
 } from "@ol/common";
 
-import { within } from "./deadline.ts";
 import { Emitter } from "./emitter.ts";
 import type { EngineZygote, SandboxEngine, SandboxSpec, ZygoteSpec } from "./engine.ts";
 import { sandboxError } from "./errors.ts";

@@ -1,6 +1,5 @@
-import { type Logger, type OlError, isOlError, messageOf } from "@ol/common";
+import { type Logger, type OlError, isOlError, messageOf, within } from "@ol/common";
 
-import { within } from "./deadline.ts";
 import type { EngineSandbox, SandboxExit, SandboxSpec } from "./engine.ts";
 import { sandboxError } from "./errors.ts";
 import { exitError } from "./exit-error.ts";

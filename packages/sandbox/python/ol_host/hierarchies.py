@@ -98,7 +98,7 @@ def _discover_v2(point: str, own: str, as_root: bool, notes: "list[str]") -> "Hi
         return None
     wanted = tuple(name for name in _CONTROLLERS if name in available)
     if not wanted:
-        # On a hybrid host none has any, and the limits come from v1.
+        # On a hybrid host there is none here, and the limits come from v1.
         if "memory" in read_file(os.path.join(point, "cgroup.controllers")):
             notes.append(f"no limits by cgroup: the groups above {parent} let it have no controller of {_CONTROLLERS}")
         return Hierarchy(2, parent, (FREEZE,)) if os.access(parent, os.W_OK) else None

@@ -115,7 +115,7 @@ class Zygote:
         return self.stocks.setdefault(network, Stock())
 
     def kill(self) -> None:
-        """Ends the zygote; not its leaves and child zygotes, nor its init while it has any. One that has not said yet
+        """Ends the zygote; not its leaves and child zygotes, nor its init while there are some. One that has not said yet
         who it is was not walled off yet either, and is ended when it does."""
         self.kill_wanted = True
         if self.pidfd is not None and self.alive:

@@ -111,7 +111,7 @@ describe("a sandbox with network outbound", () => {
     expect(await probe("outbound", event)).toEqual(DONE);
   });
 
-  describe("as any other", () => {
+  describe("like every other", () => {
     let outbound: ProbedSandbox;
     let control: ProbedSandbox;
 

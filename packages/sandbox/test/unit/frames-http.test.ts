@@ -58,7 +58,7 @@ describe("an HTTP request over frames", () => {
     expect(frame?.meta.split("\0").length).toBe(2 * 256);
   });
 
-  it("is answered by a function as any call", async () => {
+  it("is answered by a function like every call", async () => {
     const bench = await ready("function");
     const sinks = [bench.open(aRequest()), bench.open(aRequest())];
     bench.say(reply(1, "42"), reply(3, "{}", ":error\0exception"));
@@ -312,7 +312,7 @@ describe("a request whose client is gone", () => {
     expect(bench.connection.inFlight).toBe(0);
   });
 
-  it("runs on in a function, as any call does in an app", async () => {
+  it("runs on in a function, like every call in an app", async () => {
     const bench = await ready("function");
     const other = await ready("asgi");
     const sinks = [bench.open(aRequest()), bench.open(aCall()), other.open(aCall())];
