@@ -14,6 +14,18 @@ export const BUNDLE_ERRORS = {
     about:
       "ol.yaml has a mistake; each line of the message names file, line and key, and what to write instead.",
   },
+  OL_BUNDLE_BAD_REQUIREMENTS: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "packages.txt or requirements.txt has a line that is no requirement, or one that is not taken: an option, a path, a URL; each line of the message names file and line, what is wrong, and what to write instead.",
+  },
+  OL_BUNDLE_BAD_LOCK: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "The lock of a lambda's packages is not as it was written; the message names the line. Delete it, and it is made anew.",
+  },
   OL_BUNDLE_NOT_FOUND: {
     causedBy: "user",
     status: 404,

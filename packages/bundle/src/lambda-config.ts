@@ -1,7 +1,8 @@
 import { type LambdaLimits, LIMIT_KEYS, type LimitKey, type NetworkClass, nearest } from "@ol/common";
 import { type Node, isScalar, isSeq } from "yaml";
 
-import { type YamlEntry, YamlSource, shown, textOf } from "./yaml-source.ts";
+import { shown } from "./problems.ts";
+import { type YamlEntry, YamlSource, textOf } from "./yaml-source.ts";
 
 /** What ol.yaml says about one lambda. What it leaves out, the worker's configuration decides. */
 export interface LambdaConfig {

@@ -12,12 +12,10 @@ import {
   visit,
 } from "yaml";
 
-import { bundleError } from "./errors.ts";
+import { MAX_PROBLEMS, Problems, shown } from "./problems.ts";
 
 /** An ol.yaml has a few keys and at most 32 KiB of environment. */
 export const MAX_YAML_BYTES: number = 64 * 1024;
-/** More than these say nothing new. */
-const MAX_PROBLEMS = 20;
 
 /** One key of a mapping with its value. */
 export interface YamlEntry {
@@ -27,12 +25,6 @@ export interface YamlEntry {
   readonly keyNode: Node;
   readonly value: Node | undefined;
 }
-
-/** Text from the file, fit for a message: escaped and short. */
-export const shown = (value: unknown): string => {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
-};
 
 /** A scalar's own words (`1.10` stays `1.10`), or undefined for anything that is no value. */
 export const textOf = (node: Node | null | undefined): string | undefined => {
@@ -45,20 +37,18 @@ export const textOf = (node: Node | null | undefined): string | undefined => {
  * makes YAML dangerous or slow is refused before anything is evaluated: size, anchors, aliases, tags, depth.
  */
 export class YamlSource {
-  readonly #file: string;
   readonly #lines = new LineCounter();
-  readonly #problems: { readonly line: number; readonly text: string }[] = [];
+  readonly #problems: Problems;
 
   constructor(file: string) {
-    this.#file = file;
+    this.#problems = new Problems(file);
   }
 
   /** Notes a mistake at a node, or at a place in the text. */
   problem(at: Node | number | undefined, path: string, message: string): void {
     const offset = typeof at === "number" ? at : (at?.range?.[0] ?? 0);
     const line = Math.max(1, this.#lines.linePos(offset).line);
-    const key = path === "" ? "" : ` ${path}:`;
-    this.#problems.push({ line, text: `${this.#file}:${line}:${key} ${message}` });
+    this.#problems.add(line, path === "" ? message : `${path}: ${message}`);
   }
 
   /** The content of the document; undefined if it is empty or too broken to look at. */
@@ -98,9 +88,9 @@ export class YamlSource {
   }
 
   #hasForbidden(document: Document): boolean {
-    const before = this.#problems.length;
+    const before = this.#problems.count;
     visit(document, (_key, node) => {
-      if (this.#problems.length - before >= MAX_PROBLEMS) return visit.BREAK;
+      if (this.#problems.count - before >= MAX_PROBLEMS) return visit.BREAK;
       if (isAlias(node)) this.problem(node, "", "aliases (*name) are not supported; write the value out");
       else if (isNode(node)) {
         if (node.anchor !== undefined)
@@ -109,7 +99,7 @@ export class YamlSource {
       }
       return undefined;
     });
-    return this.#problems.length > before;
+    return this.#problems.count > before;
   }
 
   #tag(node: Node): void {
@@ -145,10 +135,6 @@ export class YamlSource {
 
   /** Fails with OL_BUNDLE_BAD_CONFIG if any mistake was noted, all of them in the order of the file. */
   assertSound(): void {
-    if (this.#problems.length === 0) return;
-    const sorted = [...this.#problems].sort((a, b) => a.line - b.line).map(({ text }) => text);
-    const lines = sorted.slice(0, MAX_PROBLEMS);
-    if (sorted.length > MAX_PROBLEMS) lines.push(`${this.#file}: and ${sorted.length - MAX_PROBLEMS} more`);
-    throw bundleError("OL_BUNDLE_BAD_CONFIG", lines.join("\n"), { details: { problems: lines } });
+    this.#problems.assertNone("OL_BUNDLE_BAD_CONFIG");
   }
 }
