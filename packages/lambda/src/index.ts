@@ -14,3 +14,4 @@ export type {
   PhaseTotals,
   SandboxStats,
 } from "./stats.ts";
+export * from "./zygotes/index.ts";
