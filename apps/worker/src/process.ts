@@ -7,12 +7,14 @@ import {
   type WorkerIdentity,
 } from "@ol/config";
 import { CleanupStack, type Logger } from "@ol/common";
-import { LambdaManager } from "@ol/lambda";
+import { Installer, LambdaManager, PackageStore } from "@ol/lambda";
 import { EVICTION_POLICIES, SandboxPool, SockEngine } from "@ol/sandbox";
-import { LocalCodeSource, Worker } from "@ol/worker";
+import { LocalCodeSource, LocalLockStore, Worker } from "@ol/worker";
 import { existsSync } from "node:fs";
+import { machine } from "node:os";
 import { join } from "node:path";
 
+import { findPackageTools, type PackageTools } from "./package-tools.ts";
 import { giveUpRoot } from "./privileges.ts";
 import { VERSION } from "./version.ts";
 
@@ -43,6 +45,7 @@ const makeEngine = (
     workDir: config.workerDir,
     codeDir: codeDirOf(config),
     logDir: config.lambdaLogDir,
+    packagesDir: config.pkgsDir,
     ...(identity !== undefined && { worker: { uid: identity.uid, gid: identity.gid } }),
     ...(config.basePath !== undefined && { baseDir: config.basePath }),
     networks: [config.network],
@@ -56,17 +59,48 @@ const makeManager = (
   config: WorkerConfig,
   pool: SandboxPool,
   source: LocalCodeSource,
+  packages: PackageStore,
   logger: Logger,
 ): LambdaManager =>
   new LambdaManager({
     pool,
     source,
+    packages,
+    installWaitMs: config.installWaitMs,
     limits: config.limits,
     network: config.network,
     slots: config.workerSlots,
     queueTimeoutMs: config.queueTimeoutMs,
     registryCacheMs: config.registryCacheMs,
     pauseLingerMs: config.pauseLingerMs,
+    logger,
+  });
+
+const makePackageStore = (
+  config: WorkerConfig,
+  engine: SockEngine,
+  pool: SandboxPool,
+  tools: PackageTools,
+  logger: Logger,
+): PackageStore =>
+  new PackageStore({
+    packagesDir: config.pkgsDir,
+    python: engine.python.split(".").slice(0, 2).join("."),
+    machine: machine(),
+    installer: new Installer({
+      pool,
+      codeDir: codeDirOf(config),
+      limits: config.installerLimits,
+      network: "host",
+      environment: tools.environment,
+      settings: tools.settings,
+      ...(tools.uv !== undefined && { uv: tools.uv }),
+      source: config.sourcePackages,
+      logger,
+    }),
+    locks: new LocalLockStore(config.registryDir),
+    lockPrefix: `ol-${config.clusterId}-pkg`,
+    waitMs: config.installerLimits.runtimeSec * 1_000,
     logger,
   });
 
@@ -80,6 +114,9 @@ const assemble = async (
   // It listens to the last, so that callers are told to go elsewhere while everything behind it ends.
   undo.add(() => front?.close());
   const identity = await identityToBecome(config);
+  // As whoever starts it has them: they may be where only root can read.
+  const tools = await findPackageTools(process.env, config.pipMirror, logger);
+  undo.add(() => tools.uv?.close());
   const engine = await makeEngine(config, identity, logger);
   undo.add(() => engine.close());
   if (identity !== undefined) {
@@ -102,7 +139,8 @@ const assemble = async (
     logger,
   });
   undo.add(() => pool.close());
-  const manager = makeManager(config, pool, source, logger);
+  const packages = makePackageStore(config, engine, pool, tools, logger);
+  const manager = makeManager(config, pool, source, packages, logger);
   undo.add(() => manager.close());
   front = await Worker.start({
     name: config.workerName,

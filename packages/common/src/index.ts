@@ -2,6 +2,7 @@ export * from "./cleanup.ts";
 export * from "./deferred.ts";
 export * from "./errors.ts";
 export * from "./headers.ts";
+export * from "./kernel-lock.ts";
 export * from "./limit-keys.ts";
 export type * from "./limits.ts";
 export * from "./logger.ts";

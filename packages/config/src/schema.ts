@@ -167,12 +167,78 @@ export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
     "What one sandbox, or one call, may use when the lambda's ol.yaml does not say.",
     Object.fromEntries(LIMIT_KEYS.map((key) => [key.key, limit(key)])),
   ),
+  pkgs_dir: path(
+    "Where packages from the index are installed, once for all workers of the cluster; every sandbox sees it, read-only, as /packages.",
+    { defaultText: "`packages` in the cluster directory" },
+  ),
+  pip_mirror: {
+    type: "string",
+    pattern: "^https?://[^\\s]+$",
+    expects: "an http:// or https:// URL",
+    description:
+      "The index that packages come from, with a user and password in it if it wants some; no lambda ever sees them. Also what pip and uv find in their own configuration files and in PIP_ and UV_ variables of the worker's environment is honoured.",
+    defaultText: "what pip and uv go by",
+  },
+  install_wait_ms: {
+    ...whole(0, HOUR_MS),
+    description:
+      "How long a call waits, in ms, while its lambda's packages are being installed, before it is answered with 503; the installation goes on.",
+    default: 30_000,
+  },
+  installer_limits: section("What one sandbox that installs packages may use.", {
+    procs: { ...whole(16, 32_768), description: "Processes and threads.", default: 256 },
+    mem_mb: { ...whole(64, 1_048_576), description: "Memory in MiB.", default: 1024 },
+    runtime_sec: { ...whole(1, 86_400), description: "Seconds.", default: 300 },
+    scratch_mb: {
+      ...whole(16, 1_048_576),
+      description: "MiB on disk: what is downloaded, and what is unpacked of it.",
+      default: 8192,
+    },
+  }),
+  source_packages: {
+    type: "boolean",
+    expects: "true or false",
+    description:
+      "Whether packages for which there is no wheel are built from source, which runs their code: in a sandbox with nothing but the network and its output.",
+    default: false,
+  },
   import_cache: {
     type: "string",
-    enum: ["off"],
-    expects: '"off"',
-    description: "Zygotes with imported packages. `off`: every sandbox is forked from a plain interpreter.",
-    default: "off",
+    enum: ["off", "tree", "auto"],
+    expects: '"off", "tree" or "auto"',
+    description:
+      "Zygotes with imported packages, from which sandboxes are forked. `auto`: a tree of them grows by what is called. `tree`: those of `import_cache_tree`. `off`: every sandbox is forked from a plain interpreter.",
+    default: "auto",
+  },
+  import_cache_tree: {
+    type: ["string", "object"],
+    expects: 'a path, or a tree such as {"packages": [], "children": []}',
+    description:
+      'With `import_cache` `tree`: the zygotes, as `{"packages": ["numpy"], "children": [...]}` or the path of a file with that. The file is read again when it changes.',
+    defaultText: "no zygotes but the plain one",
+  },
+  startup_pkgs: {
+    type: "array",
+    maxItems: 1000,
+    items: {
+      type: "string",
+      minLength: 1,
+      maxLength: 1000,
+      expects: 'a requirement such as "numpy" or "numpy==2.1.*"',
+      description: "One requirement.",
+    },
+    expects: 'a list of requirements such as ["numpy", "pandas==2.*"]',
+    description: "Packages that are installed when the worker starts, before any lambda asks for them.",
+    default: [],
+  },
+  trace: {
+    type: "string",
+    maxLength: 4096,
+    pattern: "^[^\\u0000]*$",
+    expects: '"" or a path',
+    description:
+      'A file to which a line of JSON is written for each invocation: function, packages, phases, zygote, sandbox; `""` is none.',
+    default: "",
   },
   features: section("Switches.", {
     downsize_paused_mem: {

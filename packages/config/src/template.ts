@@ -17,7 +17,20 @@ export interface WorkerTemplate {
   readonly mem_pool_mb?: number;
   readonly eviction?: "default" | "lru" | "priority" | "greedyDual";
   readonly limits?: Readonly<Record<string, number>>;
-  readonly import_cache?: "off";
+  readonly pkgs_dir?: string;
+  readonly pip_mirror?: string;
+  readonly install_wait_ms?: number;
+  readonly installer_limits?: {
+    readonly procs?: number;
+    readonly mem_mb?: number;
+    readonly runtime_sec?: number;
+    readonly scratch_mb?: number;
+  };
+  readonly source_packages?: boolean;
+  readonly import_cache?: "off" | "tree" | "auto";
+  readonly import_cache_tree?: string | Readonly<Record<string, unknown>>;
+  readonly startup_pkgs?: readonly string[];
+  readonly trace?: string;
   readonly features?: { readonly downsize_paused_mem?: boolean; readonly enable_seccomp?: boolean };
   readonly storage?: { readonly scratch?: "" | "memory" };
   readonly trusted_proxies?: readonly string[];

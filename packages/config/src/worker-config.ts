@@ -49,7 +49,22 @@ export interface WorkerConfig {
   readonly memPoolMb: number;
   readonly eviction: "default" | "lru" | "priority" | "greedyDual";
   readonly limits: LambdaLimits;
-  readonly importCache: "off";
+  readonly pkgsDir: string;
+  readonly pipMirror?: string;
+  readonly installWaitMs: number;
+  readonly installerLimits: {
+    readonly procs: number;
+    readonly memoryMb: number;
+    readonly runtimeSec: number;
+    readonly scratchMb: number;
+  };
+  readonly sourcePackages: boolean;
+  readonly importCache: "off" | "tree" | "auto";
+  /** A path, or the tree itself; of `importCache` "tree" only. */
+  readonly importCacheTree?: string | Readonly<Record<string, unknown>>;
+  readonly startupPkgs: readonly string[];
+  /** Undefined is no trace. */
+  readonly traceFile?: string;
   readonly enableSeccomp: boolean;
   readonly scratch: "directory" | "memory";
   readonly trustedProxies: readonly string[];
@@ -108,15 +123,52 @@ const limitsOf = (template: WorkerTemplate): LambdaLimits => {
 const pathsOf = (
   template: WorkerTemplate,
   place: Place,
-): Pick<WorkerConfig, "workerDir" | "registryDir" | "lambdaLogDir" | "logOutput"> => {
+): Pick<
+  WorkerConfig,
+  "workerDir" | "registryDir" | "pkgsDir" | "lambdaLogDir" | "logOutput" | "traceFile"
+> => {
   const at = (path: string): string => resolve(place.root, path);
   const workerDir = at(template.worker_dir ?? join("workers", place.name));
   const output = template.log_output ?? "";
   return {
     workerDir,
     registryDir: at(template.registry_dir ?? "registry"),
+    pkgsDir: at(template.pkgs_dir ?? "packages"),
+    ...(template.trace === undefined || template.trace === "" ? {} : { traceFile: at(template.trace) }),
     lambdaLogDir: place.clusterDir === undefined ? join(workerDir, "logs", "lambdas") : at("logs/lambdas"),
     logOutput: output === "" || output === "stderr" ? output : at(output),
+  };
+};
+
+const packagesOf = (
+  template: WorkerTemplate,
+  place: Place,
+): Pick<
+  WorkerConfig,
+  | "pipMirror"
+  | "installWaitMs"
+  | "installerLimits"
+  | "sourcePackages"
+  | "importCache"
+  | "importCacheTree"
+  | "startupPkgs"
+> => {
+  const { pip_mirror: mirror, import_cache_tree: tree, installer_limits: limits = {} } = template;
+  return {
+    ...(mirror === undefined ? {} : { pipMirror: mirror }),
+    installWaitMs: template.install_wait_ms ?? 30_000,
+    installerLimits: {
+      procs: limits.procs ?? 256,
+      memoryMb: limits.mem_mb ?? 1024,
+      runtimeSec: limits.runtime_sec ?? 300,
+      scratchMb: limits.scratch_mb ?? 8192,
+    },
+    sourcePackages: template.source_packages ?? false,
+    importCache: template.import_cache ?? "auto",
+    ...(tree === undefined
+      ? {}
+      : { importCacheTree: typeof tree === "string" ? resolve(place.root, tree) : tree }),
+    startupPkgs: template.startup_pkgs ?? [],
   };
 };
 
@@ -164,7 +216,7 @@ const fill = (template: WorkerTemplate, place: Place, basePath: string | undefin
     memPoolMb: template.mem_pool_mb ?? defaultMemPoolMb(usableMemoryMb(), 1),
     eviction: template.eviction ?? "default",
     limits: limitsOf(template),
-    importCache: template.import_cache ?? "off",
+    ...packagesOf(template, place),
     enableSeccomp,
     scratch: template.storage?.scratch === "memory" ? "memory" : "directory",
     trustedProxies: template.trusted_proxies ?? [],

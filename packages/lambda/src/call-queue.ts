@@ -44,6 +44,16 @@ export class CallQueue {
     return call;
   }
 
+  /** Moves the deadlines of all that wait; see PendingCall. */
+  waitLonger(waitMs: number): void {
+    this.#soonestMs = Number.POSITIVE_INFINITY;
+    for (const call of this.#calls) {
+      if (call?.state !== "queued") continue;
+      call.waitUpTo(waitMs);
+      if (call.deadlineMs < this.#soonestMs) this.#soonestMs = call.deadlineMs;
+    }
+  }
+
   /** To be called once, when a waiting call's state has become "dropped". */
   noteDropped(): void {
     this.#size -= 1;

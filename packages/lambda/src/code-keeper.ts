@@ -1,8 +1,10 @@
+import type { Requirement } from "@ol/bundle";
 import { isOlError, type Logger, messageOf, OlError } from "@ol/common";
 import type { CodeKind } from "@ol/sandbox";
 
 import type { CodeSource, LambdaCode } from "./code-source.ts";
 import { lambdaError } from "./errors.ts";
+import { NO_PACKAGES, type InstalledSet, type PackageSource } from "./packages/package-source.ts";
 
 /** A source that does not answer must not hold a function's calls for ever. */
 const SOURCE_TIMEOUT_MS = 20_000;
@@ -21,6 +23,7 @@ export interface CodeVersion {
   users: number;
   /** What the code is; undefined before a sandbox has loaded it. */
   kind: CodeKind | undefined;
+  readonly packages: InstalledSet;
 }
 
 /** New code that cannot be run while older code can. */
@@ -56,6 +59,7 @@ export type CodeState =
 export interface CodeKeeperOptions {
   readonly name: string;
   readonly source: CodeSource;
+  readonly packages: PackageSource;
   /** How old the knowledge of what is current may be when a call starts. */
   readonly cacheMs: number;
   readonly logger: Logger;
@@ -75,6 +79,8 @@ export class CodeKeeper {
   #newestMs = Number.NEGATIVE_INFINITY;
   #checking: Promise<void> | undefined;
   #holding = false;
+  /** Newer code than all else whose packages are being installed. */
+  #installing: LambdaCode | undefined;
 
   constructor(options: CodeKeeperOptions) {
     this.#options = options;
@@ -88,6 +94,16 @@ export class CodeKeeper {
   /** What is to be run; undefined if there is nothing. */
   get current(): CodeVersion | undefined {
     return this.state.kind === "good" ? this.state.version : undefined;
+  }
+
+  /** What is to be run once its packages are installed; undefined if nothing is being installed. */
+  get installing(): LambdaCode | undefined {
+    return this.#installing;
+  }
+
+  /** Whether there is nothing to run before its packages are installed. */
+  get awaitsPackages(): boolean {
+    return this.#installing !== undefined && (this.state.kind === "loading" || this.state.kind === "broken");
   }
 
   /** What is to be run if a sandbox can load it. */
@@ -161,6 +177,7 @@ export class CodeKeeper {
 
   /** The function is forgotten: versions go back to the source with their last user. */
   forget(error: OlError): void {
+    this.#dropInstalling();
     this.#become({ kind: "gone", error });
   }
 
@@ -196,6 +213,7 @@ export class CodeKeeper {
   /** What the source called the newest code that is known. */
   #stamp(): string | undefined {
     const { state } = this;
+    if (this.#installing !== undefined) return this.#installing.stamp;
     if (state.kind === "broken") return state.stamp;
     if (state.kind !== "good") return undefined;
     return state.rejected?.stamp ?? (state.candidate ?? state.version).code.stamp;
@@ -203,6 +221,7 @@ export class CodeKeeper {
 
   /** The same code. What broke it may have been passing, so that it is tried again after a while. */
   #unchanged(): void {
+    if (this.#installing !== undefined) return;
     const { state } = this;
     const nowMs = performance.now();
     if (state.kind === "broken" && nowMs - state.sinceMs >= this.#options.cacheMs) {
@@ -217,6 +236,12 @@ export class CodeKeeper {
 
   #changed(code: LambdaCode): void {
     if (this.state.kind === "gone") return this.#options.source.release(code);
+    if (code.digest === this.#installing?.digest) {
+      this.#options.source.release(this.#installing);
+      this.#installing = code;
+      return;
+    }
+    this.#dropInstalling();
     const known = this.#versions().find((version) => version.code.digest === code.digest);
     if (known !== undefined) {
       // Touched, not changed, or changed back: what runs stays. Each `resolve` has its own `release`.
@@ -225,9 +250,60 @@ export class CodeKeeper {
       if (known !== this.candidate) this.#become(good(known));
       return;
     }
-    const version: CodeVersion = { code, users: 0, kind: undefined };
-    const { current } = this;
     this.#say("info", "new code was found", { digest: code.digest });
+    if (code.requirements === undefined || code.requirements.length === 0)
+      return this.#ready({ code, users: 0, kind: undefined, packages: NO_PACKAGES });
+    this.#installing = code;
+    void this.#install(code.digest, code.requirements);
+  }
+
+  /** Nobody waits for it but the calls that have nothing else to run. */
+  async #install(digest: string, requirements: readonly Requirement[]): Promise<void> {
+    const { name, packages } = this.#options;
+    const lambda = name.replace(/@.*/u, "");
+    const set = await packages
+      .provide({ lambda, digest, requirements })
+      .catch((error: unknown) => asError(error));
+    const code = this.#installing;
+    // Meanwhile there may be newer code, or none any more.
+    if (code?.digest !== digest) return;
+    this.#installing = undefined;
+    if (set instanceof Error) {
+      this.#options.source.release(code);
+      this.#notInstalled(set, code.stamp);
+    } else this.#ready({ code, users: 0, kind: undefined, packages: set });
+    this.#options.onChecked();
+  }
+
+  /** Until the next check, which tries again. */
+  #notInstalled(error: Error, stamp: string): void {
+    if (isOlError(error) && error.causedBy === "user") return this.#unreadable(error, stamp);
+    this.#say("warn", "could not install a lambda's packages", { error: error.message });
+    if (this.#versions().length > 0) return;
+    this.#become(
+      broken(
+        isOlError(error)
+          ? error
+          : lambdaError(
+              "OL_LAMBDA_LOAD_FAILED",
+              `the packages of ${this.#options.name} could not be installed`,
+              {
+                cause: error,
+              },
+            ),
+      ),
+    );
+  }
+
+  #dropInstalling(): void {
+    if (this.#installing === undefined) return;
+    this.#options.source.release(this.#installing);
+    this.#installing = undefined;
+  }
+
+  /** Code that can be run, as far as is known. */
+  #ready(version: CodeVersion): void {
+    const { current } = this;
     // Nobody waits for the proof that it can be loaded where nothing else could be run meanwhile.
     if (current?.kind === undefined) return this.#become(good(version));
     if (this.candidate === undefined) this.#newestMs = this.#checkedMs;
@@ -235,12 +311,15 @@ export class CodeKeeper {
   }
 
   async #failed(error: unknown, signal: AbortSignal): Promise<void> {
-    if (isGone(error)) return this.#become({ kind: "gone", error });
+    if (isGone(error)) {
+      this.#dropInstalling();
+      return this.#become({ kind: "gone", error });
+    }
     if (isOlError(error) && error.causedBy === "user")
       return this.#unreadable(error, await this.#currentStamp(signal));
     this.#say("warn", "could not ask the registry for a lambda's code", { error: messageOf(error) });
-    // A registry that is down takes nothing away from what runs.
-    if (this.#versions().length > 0) return;
+    // A registry that is down takes nothing away from what runs, or soon will.
+    if (this.#versions().length > 0 || this.#installing !== undefined) return;
     const failure = lambdaError(
       "OL_LAMBDA_LOAD_FAILED",
       `the registry could not give the code of ${this.#options.name}`,
@@ -261,6 +340,7 @@ export class CodeKeeper {
 
   /** The newest code has a mistake that shows without running it. */
   #unreadable(error: OlError, stamp: string | undefined): void {
+    this.#dropInstalling();
     if (this.current?.kind !== undefined) return this.#reject(error, stamp);
     // Told once a change, not once a check: nothing changes while nobody mends it.
     if (this.fault?.message !== error.message)
@@ -305,6 +385,8 @@ export class CodeKeeper {
 
 const isGone = (error: unknown): error is OlError =>
   isOlError(error) && error.causedBy === "user" && error.status < 500;
+
+const asError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)));
 
 const good = (version: CodeVersion): CodeState => ({
   kind: "good",

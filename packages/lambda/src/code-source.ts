@@ -1,4 +1,4 @@
-import type { LambdaConfig } from "@ol/bundle";
+import type { LambdaConfig, Requirement } from "@ol/bundle";
 
 /** One version of a lambda's code, unpacked and immutable, as a source hands it out. */
 export interface LambdaCode {
@@ -11,6 +11,8 @@ export interface LambdaCode {
   /** What `current` answered when this version was read. */
   readonly stamp: string;
   readonly config: LambdaConfig;
+  /** The packages that it names; default: none. */
+  readonly requirements?: readonly Requirement[];
 }
 
 /**

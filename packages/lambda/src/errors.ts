@@ -34,6 +34,24 @@ export const LAMBDA_ERRORS = {
     status: 503,
     about: "The worker is shutting down and takes no new calls; it was not started.",
   },
+  OL_LAMBDA_INSTALLING: {
+    causedBy: "system",
+    status: 503,
+    about:
+      "The lambda's packages were still being installed after install_wait_ms; that goes on, and a later call finds them. It was not started.",
+  },
+  OL_LAMBDA_BAD_PACKAGES: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "The packages that the lambda names cannot be installed; the message is the reason that pip or uv gives.",
+  },
+  OL_LAMBDA_PACKAGES_UNAVAILABLE: {
+    causedBy: "system",
+    status: 503,
+    about:
+      "The lambda's packages cannot be installed at the moment: the index does not answer, there is no memory for it, or the worker has neither pip nor uv. The next call tries again.",
+  },
   OL_LAMBDA_LOAD_FAILED: {
     causedBy: "system",
     status: 500,

@@ -2,6 +2,7 @@ import { isOlError, type Logger, messageOf, type OlError } from "@ol/common";
 import type { ReplySink, Sandbox } from "@ol/sandbox";
 
 import { CodeKeeper, type CodeVersion } from "./code-keeper.ts";
+import type { LambdaCode } from "./code-source.ts";
 import { lambdaError } from "./errors.ts";
 import { Fleet } from "./fleet.ts";
 import type { FunctionHost } from "./function-host.ts";
@@ -9,6 +10,7 @@ import { Growth } from "./growth.ts";
 import { Instance, type InstanceOwner } from "./instance.ts";
 import { News } from "./news.ts";
 import { type CallOwner, type Invocation, type LambdaRequest, PendingCall } from "./pending-call.ts";
+import { NO_PACKAGES } from "./packages/package-source.ts";
 import { surplusInstances } from "./policy.ts";
 import { type LambdaInfo, makeProfile, type Profile } from "./profile.ts";
 import type { SlotWaiter } from "./slots.ts";
@@ -45,11 +47,15 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#host = host;
     this.#logger = host.options.logger;
     this.#tally = new Tally(host.counter);
-    this.#queue = new WaitingCalls(name, host, this.#tally, (nowMs) => this.pump(nowMs));
+    this.#queue = new WaitingCalls(name, host, this.#tally, {
+      deadline: (nowMs) => this.pump(nowMs),
+      awaitsPackages: () => this.keeper.awaitsPackages,
+    });
     this.#growth = new Growth(host, this.fleet, this);
     this.keeper = new CodeKeeper({
       name,
       source: host.options.source,
+      packages: host.options.packages,
       cacheMs: host.options.registryCacheMs,
       logger: this.#logger,
       onChecked: () => this.#codeChecked(),
@@ -85,10 +91,10 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     const { options } = this.#host;
     this.usedMs = nowMs;
     this.#tally.accepted();
-    const waitMs = Math.min(options.queueTimeoutMs, request.waitMs ?? options.queueTimeoutMs);
-    const call = new PendingCall(request, sink, this, nowMs, nowMs + waitMs);
     // Also for a call that is refused: what fills the queue may be what newer code mends.
     this.keeper.fresh(nowMs);
+    const longestMs = this.keeper.awaitsPackages ? options.installWaitMs : options.queueTimeoutMs;
+    const call = new PendingCall(request, sink, this, nowMs, longestMs);
     const { current } = this.keeper;
     const max = current === undefined ? options.maxQueuedPerFunction : this.profileOf(current).maxQueued;
     // The queue is for calls that find no sandbox: one that finds it is not counted against its limit.
@@ -268,7 +274,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     const version = state.kind === "good" || state.kind === "broken" ? state.version : undefined;
     return {
       name: this.name,
-      code: state.kind,
+      code: this.keeper.installing === undefined ? state.kind : "installing",
       kind: version?.kind,
       digest: version?.code.digest,
       fault: fault?.causedBy === "user" ? fault.message : fault?.code,
@@ -296,19 +302,26 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
 
   async #checkedInfo(): Promise<LambdaInfo> {
     if (this.keeper.holding) await this.keeper.check();
-    const { state } = this.keeper;
+    const { state, installing, awaitsPackages } = this.keeper;
+    if (awaitsPackages && installing !== undefined) return this.#infoOf(installing);
     if (state.kind === "good") return this.profileOf(state.version).info;
     throw state.kind === "loading"
       ? lambdaError("OL_LAMBDA_LOAD_FAILED", `the code of ${this.name} could not be loaded`)
       : state.error;
   }
 
+  /** Of code that cannot be run yet. */
+  #infoOf(code: LambdaCode): LambdaInfo {
+    const version = { code, users: 0, kind: undefined, packages: NO_PACKAGES };
+    return makeProfile(version, this.#host.options).info;
+  }
+
   /** Hands waiting calls to instances, as far as there are instances and slots. */
   pump(nowMs: number): void {
     if (this.#queue.size === 0) return this.#releaseWithheld();
-    const { state, holding } = this.keeper;
+    const { state, holding, awaitsPackages } = this.keeper;
     // No check brings back what is gone.
-    if (holding && state.kind !== "gone") return this.#queue.armDeadline(nowMs);
+    if ((holding && state.kind !== "gone") || awaitsPackages) return this.#queue.armDeadline(nowMs);
     if (state.kind === "gone" || state.kind === "broken") return this.#queue.refuseAll(state.error);
     if (state.kind === "loading") return this.#queue.armDeadline(nowMs);
     if (state.candidate !== undefined) {
@@ -456,6 +469,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   /** A check of the code ended. */
   #codeChecked(): void {
     this.#retireOthers();
+    if (this.keeper.awaitsPackages) this.#queue.waitLonger(this.#host.options.installWaitMs);
     if (this.keeper.state.kind === "gone") this.#host.forget(this);
     // Who waits for a sandbox to load other code than this waits in vain.
     if (!this.#hasLive()) this.#news.tell();

@@ -11,6 +11,7 @@ import { LambdaFunction } from "./lambda-function.ts";
 import { Lingering } from "./lingering.ts";
 import type { LambdaManagerOptions, ResolvedOptions } from "./options.ts";
 import type { Invocation, LambdaRequest } from "./pending-call.ts";
+import { NO_PACKAGE_SOURCE } from "./packages/package-source.ts";
 import type { LambdaInfo } from "./profile.ts";
 import { Slots } from "./slots.ts";
 import { CallCounter, type LambdaStats, type SandboxStats } from "./stats.ts";
@@ -19,6 +20,7 @@ const DEFAULT_QUEUED_PER_FUNCTION = 1_000;
 const DEFAULT_QUEUED = 4_000;
 const DEFAULT_IDLE_MS = 600_000;
 const DEFAULT_SURPLUS_MS = 60_000;
+const DEFAULT_INSTALL_WAIT_MS = 30_000;
 /** Pausing and resuming cost about a thousandth of it (docs/benchmarks.md). */
 const DEFAULT_PAUSE_LINGER_MS = 1_000;
 /** How often idle sandboxes and functions are looked for; they live up to this much longer. */
@@ -58,6 +60,8 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
 
   constructor(options: LambdaManagerOptions) {
     this.options = {
+      packages: NO_PACKAGE_SOURCE,
+      installWaitMs: DEFAULT_INSTALL_WAIT_MS,
       maxInstances: options.slots,
       cpus: availableParallelism(),
       maxQueuedPerFunction: DEFAULT_QUEUED_PER_FUNCTION,

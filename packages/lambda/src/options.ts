@@ -2,11 +2,16 @@ import type { LambdaLimits, Logger, NetworkClass } from "@ol/common";
 import type { SandboxPool } from "@ol/sandbox";
 
 import type { CodeSource } from "./code-source.ts";
+import type { PackageSource } from "./packages/package-source.ts";
 
 /** What a LambdaManager is made from. */
 export interface LambdaManagerOptions {
   readonly pool: SandboxPool;
   readonly source: CodeSource;
+  /** Where the packages come from that lambdas name; without it such lambdas are refused. */
+  readonly packages?: PackageSource;
+  /** How long a call waits while its lambda's packages are being installed. Default 30,000. */
+  readonly installWaitMs?: number;
   /** What a lambda may use unless its ol.yaml says otherwise. */
   readonly limits: LambdaLimits;
   /** The network of lambdas whose ol.yaml names none. */

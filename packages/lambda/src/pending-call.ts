@@ -109,7 +109,7 @@ export class PendingCall implements Call, ReplySink, Invocation {
   /** Set when the call is handed to a sandbox. */
   timeoutMs = 0;
   /** When it is refused if it still waits; on the clock of performance.now(). */
-  readonly deadlineMs: number;
+  deadlineMs = 0;
   /** When it was handed to a sandbox, or the one before it in the sandbox ended; -1 until then. */
   runningSinceMs = -1;
   /** When it ended; -1 until then. */
@@ -124,6 +124,7 @@ export class PendingCall implements Call, ReplySink, Invocation {
   readonly #http: HttpRequest;
   readonly #sink: ReplySink;
   readonly #owner: CallOwner;
+  readonly #waitMs: number;
   #runner: CallRunner | undefined;
   #handle: CallHandle | undefined;
   #returned = false;
@@ -132,13 +133,7 @@ export class PendingCall implements Call, ReplySink, Invocation {
   /** Whether a part of the body that followed was handed on: it cannot be had again. */
   #wrote = false;
 
-  constructor(
-    request: LambdaRequest,
-    sink: ReplySink,
-    owner: CallOwner,
-    sinceMs: number,
-    deadlineMs: number,
-  ) {
+  constructor(request: LambdaRequest, sink: ReplySink, owner: CallOwner, sinceMs: number, longestMs: number) {
     this.invocationId = request.invocationId;
     this.body = request.body;
     this.traceparent = request.traceparent;
@@ -148,7 +143,13 @@ export class PendingCall implements Call, ReplySink, Invocation {
     this.sinceMs = sinceMs;
     this.#sink = sink;
     this.#owner = owner;
-    this.deadlineMs = deadlineMs;
+    this.#waitMs = request.waitMs ?? Number.POSITIVE_INFINITY;
+    this.waitUpTo(longestMs);
+  }
+
+  /** It may wait for so long since it came, or as long as its caller waits, if that is less. */
+  waitUpTo(longestMs: number): void {
+    this.deadlineMs = this.sinceMs + Math.min(longestMs, this.#waitMs);
   }
 
   get started(): boolean {

@@ -33,7 +33,7 @@ export interface Profile {
 const MIB = 1024 * 1024;
 
 /** What the code's ol.yaml says, over the worker's defaults. */
-export const makeProfile = ({ code, kind }: CodeVersion, options: ResolvedOptions): Profile => {
+export const makeProfile = ({ code, kind, packages }: CodeVersion, options: ResolvedOptions): Profile => {
   const { config } = code;
   const { runtimeSec, bodyMb, ...limits } = { ...options.limits, ...config.limits };
   const maxInstances = config.maxInstances ?? options.maxInstances;
@@ -45,6 +45,7 @@ export const makeProfile = ({ code, kind }: CodeVersion, options: ResolvedOption
       network: config.network ?? options.network,
       environment: config.environment,
       limits,
+      ...(packages.packages.length > 0 && { packages: packages.packages.map(({ directory }) => directory) }),
     },
     timeoutMs: runtimeSec * 1000,
     info: { kind, methods: config.methods, bodyBytes: bodyMb * MIB },

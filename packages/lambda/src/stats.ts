@@ -39,7 +39,8 @@ export interface HistogramStats {
 
 export interface FunctionStats {
   readonly name: string;
-  readonly code: CodeState["kind"];
+  /** `installing`: the packages of the newest code are being installed; older code may be running meanwhile. */
+  readonly code: CodeState["kind"] | "installing";
   /** What the code is; undefined before a sandbox has loaded it. */
   readonly kind: CodeKind | undefined;
   readonly digest: string | undefined;

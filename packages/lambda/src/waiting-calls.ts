@@ -10,23 +10,30 @@ import type { Tally } from "./tally.ts";
 /** How exactly a deadline is kept. Calls that come with a deadline of their own are looked through all at once. */
 const DEADLINE_STEP_MS = 10;
 
+/** Whose calls wait. */
+export interface WaitingOwner {
+  /** Calls may have been refused for having waited too long. */
+  deadline(nowMs: number): void;
+  /** What they wait for is the installation of packages. */
+  awaitsPackages(): boolean;
+}
+
 /** One function's calls that wait for a sandbox: bounded in number and time, and counted where they end. */
 export class WaitingCalls {
   readonly #name: string;
   readonly #host: FunctionHost;
   readonly #tally: Tally;
-  readonly #onDeadline: (nowMs: number) => void;
+  readonly #owner: WaitingOwner;
   readonly #queue = new CallQueue();
   #timer: NodeJS.Timeout | undefined;
   /** When it fires. */
   #timerMs = Number.POSITIVE_INFINITY;
 
-  /** `onDeadline` is called after calls may have been refused for having waited too long. */
-  constructor(name: string, host: FunctionHost, tally: Tally, onDeadline: (nowMs: number) => void) {
+  constructor(name: string, host: FunctionHost, tally: Tally, owner: WaitingOwner) {
     this.#name = name;
     this.#host = host;
     this.#tally = tally;
-    this.#onDeadline = onDeadline;
+    this.#owner = owner;
   }
 
   get size(): number {
@@ -74,6 +81,11 @@ export class WaitingCalls {
     this.#host.callOver();
   }
 
+  /** Those that wait may do so for that long, unless their callers said otherwise. */
+  waitLonger(waitMs: number): void {
+    this.#queue.waitLonger(waitMs);
+  }
+
   /** Refuses calls whose deadline is over, if there may be any: before others are handed on. */
   expireIfDue(nowMs: number): void {
     if (this.#queue.soonestMs <= nowMs) this.expire(nowMs);
@@ -85,8 +97,15 @@ export class WaitingCalls {
     this.#host.queued -= late.length;
     for (const call of late) {
       const waitedMs = Math.round(call.deadlineMs - call.sinceMs);
-      const message = `no sandbox for ${this.#name} became free within ${waitedMs} ms`;
-      const error = lambdaError("OL_LAMBDA_QUEUE_TIMEOUT", message);
+      const error = this.#owner.awaitsPackages()
+        ? lambdaError(
+            "OL_LAMBDA_INSTALLING",
+            `the packages of ${this.#name} are still being installed; call again`,
+          )
+        : lambdaError(
+            "OL_LAMBDA_QUEUE_TIMEOUT",
+            `no sandbox for ${this.#name} became free within ${waitedMs} ms`,
+          );
       this.#tally.refused(1, error);
       call.refuse(error);
     }
@@ -105,7 +124,7 @@ export class WaitingCalls {
         this.#timerMs = Number.POSITIVE_INFINITY;
         const firedMs = performance.now();
         this.expire(firedMs);
-        this.#onDeadline(firedMs);
+        this.#owner.deadline(firedMs);
         this.armDeadline(performance.now());
       },
       Math.max(Math.ceil(dueMs - nowMs), 1),

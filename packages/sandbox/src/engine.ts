@@ -16,7 +16,25 @@ export interface SandboxSpec {
   readonly zygote?: string;
   /** Package directories, relative to the engine's `packagesDir`: put on sys.path in this order, behind the standard library. */
   readonly packages?: readonly string[];
+  /** What it writes to /host lies in a directory, whatever the engine does with other sandboxes' scratch. */
+  readonly scratchOnDisk?: boolean;
 }
+
+/** A directory of a sandbox's scratch that is to be kept when the sandbox has ended. */
+export interface KeepOrder {
+  /** Below /host. */
+  readonly source: string;
+  /** Where it goes, below the engine's `packagesDir`. */
+  readonly target: string;
+  /** Adds its files to a target that is there, of which nothing is replaced; default: the target is made. */
+  readonly merge?: boolean;
+}
+
+/** What became of it. `exists`: the target was there already, and is as it was. */
+export type KeepOutcome =
+  | { readonly kind: "kept" }
+  | { readonly kind: "exists" }
+  | { readonly kind: "refused"; readonly reason: string };
 
 /** A zygote that has imported packages. Whoever forks from it starts with all that its parent and it imported. */
 export interface ZygoteSpec {
@@ -69,6 +87,13 @@ export interface EngineSandbox {
   memoryBytes(): Promise<number>;
   /** Ends every process at once; settles when they and everything the engine made for them are gone. Idempotent. */
   kill(): Promise<void>;
+  /**
+   * Ends every process, and then makes directories of its scratch package directories, which every sandbox may read: each
+   * as a whole or not at all. What is neither a file nor a directory is refused. Needs `scratchOnDisk`. One outcome for each
+   * order, in their order. Absent in an engine without package directories. Fails with OL_SANDBOX_DESTROYED if it has
+   * ended already.
+   */
+  keep?(orders: readonly KeepOrder[]): Promise<readonly KeepOutcome[]>;
 }
 
 /** A running zygote. Sandboxes and zygotes that were forked from it outlive it. */

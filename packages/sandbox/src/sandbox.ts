@@ -1,6 +1,6 @@
 import { type Logger, type OlError, isOlError, messageOf, within } from "@ol/common";
 
-import type { EngineSandbox, SandboxExit, SandboxSpec } from "./engine.ts";
+import type { EngineSandbox, KeepOrder, KeepOutcome, SandboxExit, SandboxSpec } from "./engine.ts";
 import { sandboxError } from "./errors.ts";
 import { exitError } from "./exit-error.ts";
 import type { Call, CallFailure, CallHandle, CodeKind, ReplyHead, ReplySink } from "./frames/call.ts";
@@ -8,6 +8,7 @@ import type { ConnectionTimers } from "./frames/connection-options.ts";
 import { GuestConnection } from "./frames/connection.ts";
 import { HeldCalls } from "./held-calls.ts";
 import { asNotStarted } from "./not-started.ts";
+import { checkKeepOrders } from "./spec.ts";
 
 /**
  * `starting`: the guest loads its code; calls are taken and wait for it. `ready`: calls run. `pausing`, `paused`,
@@ -273,6 +274,21 @@ export class Sandbox implements AsyncDisposable {
    */
   destroy(reason = "The sandbox was destroyed."): Promise<void> {
     return this.#destroy(sandboxError("OL_SANDBOX_DESTROYED", reason));
+  }
+
+  /**
+   * Ends it, and makes directories of its scratch package directories: see EngineSandbox. Settles when nothing else of it is
+   * left. Fails with OL_SANDBOX_BAD_OPTIONS where the engine cannot, with OL_SANDBOX_DESTROYED if it has ended.
+   */
+  async keep(orders: readonly KeepOrder[]): Promise<readonly KeepOutcome[]> {
+    checkKeepOrders(orders);
+    if (this.#engineSandbox.keep === undefined)
+      throw sandboxError("OL_SANDBOX_BAD_OPTIONS", "The engine has no directory for packages.");
+    if (this.#ended !== undefined) throw this.#refusal(this.#ended);
+    const kept = this.#engineSandbox.keep(orders);
+    // By then it is ending already; what is left is to wait for it, and to tell everybody.
+    await Promise.allSettled([kept, this.destroy("The sandbox was ended for what it made.")]);
+    return kept;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

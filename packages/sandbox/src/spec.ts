@@ -1,11 +1,13 @@
 import type { NetworkClass, OlError, SandboxLimits } from "@ol/common";
 
-import type { SandboxSpec, ZygoteSpec } from "./engine.ts";
+import type { KeepOrder, SandboxSpec, ZygoteSpec } from "./engine.ts";
 import { sandboxError } from "./errors.ts";
 
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 
 const MODULE = /^[\p{ID_Start}_][\p{ID_Continue}]*(\.[\p{ID_Start}_][\p{ID_Continue}]*)*$/u;
+
+const INSIDE = "must be a relative path without empty parts, . or ..";
 
 const NETWORKS: readonly NetworkClass[] = ["host", "outbound", "none"];
 
@@ -26,8 +28,7 @@ const bad = (field: string, rule: string, whose = "sandbox"): OlError =>
 export const checkSpec = (spec: SandboxSpec): SandboxSpec => {
   if (typeof spec.name !== "string" || !NAME.test(spec.name))
     throw bad("name", "must be 1 to 128 of A-Z a-z 0-9 . _ - and not begin with a dot or dash");
-  if (typeof spec.code !== "string" || !isInside(spec.code))
-    throw bad("code", "must be a relative path without empty parts, . or ..");
+  if (typeof spec.code !== "string" || !isInside(spec.code)) throw bad("code", INSIDE);
   if (!NETWORKS.includes(spec.network)) throw bad("network", "must be host, outbound or none");
   return Object.freeze({
     name: spec.name,
@@ -37,7 +38,16 @@ export const checkSpec = (spec: SandboxSpec): SandboxSpec => {
     limits: checkLimits(spec.limits),
     ...(spec.zygote !== undefined && { zygote: checkZygoteId(spec.zygote) }),
     ...(spec.packages !== undefined && { packages: checkPackages(spec.packages) }),
+    ...(spec.scratchOnDisk === true && { scratchOnDisk: true }),
   });
+};
+
+/** Throws OL_SANDBOX_BAD_OPTIONS. */
+export const checkKeepOrders = (orders: readonly KeepOrder[]): void => {
+  for (const { source, target } of orders) {
+    if (typeof source !== "string" || !isInside(source)) throw bad("source", INSIDE, "directory to keep");
+    if (typeof target !== "string" || !isInside(target)) throw bad("target", INSIDE, "directory to keep");
+  }
 };
 
 /** Checks a zygote's spec and returns a frozen copy; throws OL_SANDBOX_BAD_OPTIONS, which names the field. */

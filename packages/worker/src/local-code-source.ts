@@ -10,6 +10,7 @@ import {
   LAMBDA_CONFIG_FILE,
   parseReference,
   readLambdaConfig,
+  readRequirements,
   snapshotDirectory,
 } from "@ol/bundle";
 import { isOlError, type Logger, messageOf, silentLogger } from "@ol/common";
@@ -64,7 +65,7 @@ export class LocalCodeSource implements CodeSource, AsyncDisposable {
     const fresh = join(this.#codeDir, UNUSED, `new-${randomBytes(8).toString("hex")}`);
     const { digest, fingerprint } = await known(name, snapshotDirectory(directory, fresh, { signal }));
     const dir = await this.#adopt(name, digest, fresh);
-    return this.#code(name, digest, dir, fingerprint);
+    return this.#code({ name, digest, dir, stamp: fingerprint });
   }
 
   current(name: string, signal: AbortSignal): Promise<string> {
@@ -112,11 +113,14 @@ export class LocalCodeSource implements CodeSource, AsyncDisposable {
     return count;
   }
 
-  #code(name: string, digest: string, dir: string, stamp: string): LambdaCode {
+  async #code(found: Pick<LambdaCode, "name" | "digest" | "dir" | "stamp">): Promise<LambdaCode> {
+    const directory = join(this.#codeDir, found.dir);
     try {
-      return { name, digest, dir, stamp, config: readLambdaConfig(join(this.#codeDir, dir)) };
+      const config = readLambdaConfig(directory);
+      const read = await readRequirements(directory);
+      return { ...found, config, ...(read !== undefined && { requirements: read.requirements }) };
     } catch (error) {
-      this.release({ name, digest, dir, stamp, config: { environment: {}, limits: {} } });
+      this.release({ ...found, config: { environment: {}, limits: {} } });
       throw error;
     }
   }

@@ -1,10 +1,12 @@
+import type { HeldLock } from "@ol/common";
+
 import type { Arguments } from "../cli/arguments.ts";
 import type { Context } from "../cli/command.ts";
 import { withProgress } from "../cli/progress.ts";
 import type { Cluster } from "../cluster/discover.ts";
 import type { ClusterPaths } from "../cluster/paths.ts";
 import { asClusterFlag } from "../text.ts";
-import { type HeldLock, lockCluster } from "../cluster/lock.ts";
+import { lockCluster } from "../cluster/lock.ts";
 
 /** Takes the cluster's lock, and says so when it has to wait for another ol-admin. */
 export const lockFor = (cluster: Cluster, command: string, context: Context): Promise<HeldLock> => {

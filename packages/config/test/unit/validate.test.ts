@@ -31,7 +31,15 @@ describe("a worker's configuration", () => {
         log_mb: 1,
         scratch_mb: 1,
       },
-      import_cache: "off",
+      pkgs_dir: "packages",
+      pip_mirror: "https://user:word@127.0.0.1/simple",
+      install_wait_ms: 1,
+      installer_limits: { procs: 16, mem_mb: 64, runtime_sec: 1, scratch_mb: 16 },
+      source_packages: true,
+      import_cache: "tree",
+      import_cache_tree: { packages: ["numpy"], children: [] },
+      startup_pkgs: ["numpy==2.1.*"],
+      trace: "logs/trace.jsonl",
       features: { enable_seccomp: true },
       storage: { scratch: "" },
       trusted_proxies: ["10.0.0.1", "10.0.0.0/8", "::1", "fd00::/8"],
@@ -49,8 +57,6 @@ describe("a worker's configuration", () => {
     ["sandbox", "docker", '"sock"'],
     ["registry", "remote", '"local"'],
     ["registry", "s3://bucket", '"local"'],
-    ["import_cache", "tree", '"off"'],
-    ["import_cache", "auto", '"off"'],
   ])("%s %j is refused as not available in this version", (key, value, instead) => {
     const line = `${key}: ${JSON.stringify(value)} is not available in this version yet; use ${instead}`;
     expect(problemsIn(nested(key, value))).toEqual([line]);

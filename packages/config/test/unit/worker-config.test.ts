@@ -130,7 +130,10 @@ describe("a worker's configuration", () => {
     [{ OL_WORKER_SLOTS: "many" }, /^OL_WORKER_SLOTS: worker_slots: must be a whole number .*not "many"$/u],
     [{ OL_WORKER_SLOTS: "" }, /^OL_WORKER_SLOTS: /u],
     [{ OL_SANDBOX: "docker" }, /^OL_SANDBOX: sandbox: "docker" is not available in this version/u],
-    [{ OL_PIP_MIRROR: "x" }, /^OL_PIP_MIRROR: is not available in this version/u],
+    [
+      { OL_PIP_MIRROR: "x:word@y" },
+      /^OL_PIP_MIRROR: pip_mirror: must be an http:\/\/ or https:\/\/ URL, not what is there$/u,
+    ],
     [{ OL_LIMITS: "{" }, /^OL_LIMITS: limits: must be an object/u],
     [{ OL_LIMITS: '{"mem": 3}' }, /^OL_LIMITS: limits\.mem: is not a known key/u],
   ])("names the variable that is wrong: %j", async (environment, message) => {

@@ -1,7 +1,7 @@
 """The broker's loop, and what the worker asks for.
 
-Verbs, all that there are: `start` (once, first), `create`, `pause`, `resume`, `measure`, `kill`, `zygote`,
-`kill-zygote` (desk.py), `stats`, `close`. Events: `exit` (a sandbox is gone and why), `zygote-exit`, `prepared` (how
+Verbs, all that there are: `start` (once, first), `create`, `pause`, `resume`, `measure`, `kill`, `keep` (a kill, after
+which something of the scratch is kept), `zygote`, `kill-zygote` (desk.py), `stats`, `close`. Events: `exit` (a sandbox is gone and why), `zygote-exit`, `prepared` (how
 many processes wait, and what they hold), `log`. Nothing here waits for anybody.
 """
 
@@ -17,7 +17,9 @@ from ol_guest import messages
 
 from ol_host import ground, limits, processes
 from ol_host.desk import ZygoteDesk
+from ol_host.files import Scratch
 from ol_host.forest import Forest
+from ol_host.keeping import Keeper, Order
 from ol_host.leaves import Leaf
 from ol_host.meter import ScratchMeter
 from ol_host.obstacles import explain
@@ -135,6 +137,7 @@ class Broker:
             "resume": self._resume,
             "measure": self._measure,
             "kill": self._kill,
+            "keep": self._keep,
             "zygote": self._create_zygote,
             "kill-zygote": self._kill_zygote,
             "stats": self._stats,
@@ -167,6 +170,7 @@ class Broker:
         in_memory = request["scratchInMemory"]
         soil = taken.soil
         self._places = Places(taken.files, taken.first_uid, in_memory, self._selector, self.log)
+        self._keeper = Keeper(request.get("packagesDir"), self._selector)
         self._forest = Forest(soil, self._selector, self)
         self._report = WaitingReport(self._forest, self._wire.send)
         self._desk = ZygoteDesk(self._wire, self._forest.nursery)
@@ -225,7 +229,8 @@ class Broker:
             leaf.log_mb = request["limits"]["logMb"]
             leaf.memory_mb = request["limits"]["memoryMb"]
             leaf.scratch_mb = request["limits"]["scratchMb"]
-            descriptors.extend(self._places.take(leaf, request["name"], request["sandbox"]))
+            on_disk = request["scratchOnDisk"]
+            descriptors.extend(self._places.take(leaf, request["name"], request["sandbox"], on_disk))
             if leaf.network == "outbound":
                 resolver = self._ground.resolver.detached()
             message = {
@@ -285,6 +290,15 @@ class Broker:
         leaf.kill()
         return None
 
+    def _keep(self, request: "dict[str, typing.Any]") -> None:
+        leaf = self._sandboxes.get(request["sandbox"])
+        if leaf is None or leaf.keep is not None or leaf.scratch_in_memory:
+            message = "it has ended, or what it writes is not on disk: nothing of it can be kept"
+            raise Refused("OL_SANDBOX_DESTROYED", message)
+        orders = [Order(order["source"], order["target"], order["merge"]) for order in request["orders"]]
+        leaf.keep = (request["id"], orders)
+        leaf.kill()
+
     def _create_zygote(self, request: "dict[str, typing.Any]") -> None:
         if self._close_deadline is not None:
             raise Refused("OL_SANDBOX_CLOSED", "the engine is closing")
@@ -321,9 +335,25 @@ class Broker:
             self._wire.send({"v": 1, "event": "exit", "sandbox": scratch.sandbox, **leaf.end()})
             del self._sandboxes[scratch.sandbox]
             self._destroyed += 1
+        if leaf.keep is None:
+            self._leave(leaf)
+        else:
+            self._keep_of(leaf, scratch, *leaf.keep)
+
+    def _leave(self, leaf: Leaf) -> None:
         self._places.leave(leaf)
         for number in leaf.waiting:
-            self._wire.send({"v": 1, "id": number, "ok": {}})
+            self._answer_later(number)
+
+    def _keep_of(self, leaf: Leaf, scratch: Scratch, number: int, orders: "list[Order]") -> None:
+        def done(outcomes: "list[str | None]") -> None:
+            self._wire.send({"v": 1, "id": number, "ok": {"outcomes": outcomes}})
+            self._leave(leaf)
+
+        try:
+            self._keeper.keep(scratch.directory_fd, orders, done)
+        except OSError as error:
+            done([str(error.strerror)] * len(orders))
 
     def _on_outbound_lost(self, reason: str) -> None:
         self.log("error", f"{reason}; its sandboxes are ended, and the next one gets new rules")
@@ -346,7 +376,7 @@ class Broker:
     def _try_to_finish(self, now: float) -> None:
         """Ends the broker once nothing is left, or when it takes too long: the next start sweeps what stays."""
         assert self._close_deadline is not None
-        empty = self._forest.empty and self._places.empty_trash()
+        empty = self._forest.empty and self._keeper.busy == 0 and self._places.empty_trash()
         if not empty and now < self._close_deadline:
             return
         self._ground.close()

@@ -7,6 +7,7 @@ import typing
 
 from ol_host.cgroups import Group
 from ol_host.files import Scratch
+from ol_host.keeping import Order
 
 if typing.TYPE_CHECKING:
     from ol_host.zygotes import Zygote
@@ -56,6 +57,8 @@ class Leaf:
         self.tree_lost = False
         # Requests to be answered when nothing is left of it.
         self.waiting: "list[int]" = []
+        # The request that asked for it, and what of its scratch is to be kept once it has ended.
+        self.keep: "tuple[int, list[Order]] | None" = None
 
     @property
     def assigned(self) -> bool:

@@ -37,19 +37,23 @@ class Places:
     def prepare(self, leaf: Leaf) -> None:
         """For a leaf that waits. If it fails, whoever takes the leaf tries again, and is told."""
         try:
-            leaf.place = self._make(leaf, _WAITING, f".{leaf.number}")
+            leaf.place = self._make(leaf, _WAITING, f".{leaf.number}", self._in_memory)
         except OSError as error:
             self._log("warn", f"no directory could be made in advance: {error}")
 
-    def take(self, leaf: Leaf, name: str, sandbox: str) -> "list[int]":
+    def take(self, leaf: Leaf, name: str, sandbox: str, on_disk: bool) -> "list[int]":
         """Gives the leaf, whose limits are known, its scratch. Returns the mount that becomes /host and the listening
-        socket, which are the caller's from now on, and the two output files."""
+        socket, which are the caller's from now on, and the two output files. `on_disk`: wherever others have theirs."""
         place, leaf.place = leaf.place, None
+        in_memory = self._in_memory and not on_disk
+        if place is not None and in_memory != self._in_memory:
+            self.remove(place)
+            place = None
         scratch = None if place is None else self._renamed(place, name, sandbox)
         if scratch is None:
-            scratch = self._make(leaf, name, sandbox)
+            scratch = self._make(leaf, name, sandbox, in_memory)
         leaf.scratch = scratch
-        if self._in_memory:
+        if in_memory:
             # Only now is it known how large it is to be.
             scratch.tree_fd = memory_scratch.detached(leaf.scratch_mb, self._owner(leaf) or 0)
             leaf.scratch_in_memory = True
@@ -89,8 +93,8 @@ class Places:
             self._watch_trash(now)
         return empty
 
-    def _make(self, leaf: Leaf, name: str, sandbox: str) -> Scratch:
-        return self._files.make_scratch(name, sandbox, self._owner(leaf), self._in_memory)
+    def _make(self, leaf: Leaf, name: str, sandbox: str, in_memory: bool) -> Scratch:
+        return self._files.make_scratch(name, sandbox, self._owner(leaf), in_memory)
 
     def _owner(self, leaf: Leaf) -> "int | None":
         return None if self._first_uid is None else self._first_uid + leaf.uid

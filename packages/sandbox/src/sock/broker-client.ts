@@ -31,7 +31,11 @@ const ZYGOTE_TIMEOUT_MS = 45_000;
 // It may have to wait for a predecessor that is tidying up, and then to tidy up itself.
 const START_TIMEOUT_MS = 120_000;
 
+// Its child may have a hundred thousand files to go through, on a slow disk.
+const KEEP_TIMEOUT_MS = 300_000;
+
 const TIMEOUTS_MS: Readonly<Record<string, number>> = {
+  keep: KEEP_TIMEOUT_MS,
   start: START_TIMEOUT_MS,
   zygote: ZYGOTE_TIMEOUT_MS,
 };

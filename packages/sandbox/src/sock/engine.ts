@@ -10,6 +10,8 @@ import type {
   EngineSandbox,
   EngineStats,
   EngineZygote,
+  KeepOrder,
+  KeepOutcome,
   SandboxEngine,
   SandboxExit,
   SandboxSpec,
@@ -155,9 +157,11 @@ export class SockEngine implements SandboxEngine {
       throw error;
     }
     this.#created += 1;
+    let keeping: Promise<readonly KeepOutcome[]> | undefined;
     const kill = async (): Promise<void> => {
       killing = true;
-      await this.#kill(id);
+      // What is being kept takes longer than any kill, and is one.
+      await (keeping === undefined ? this.#kill(id) : keeping.catch(() => undefined));
       await exited;
     };
     try {
@@ -170,6 +174,13 @@ export class SockEngine implements SandboxEngine {
         pause: async () => void (await this.#broker.request("pause", { sandbox: id })),
         resume: async () => void (await this.#broker.request("resume", { sandbox: id })),
         memoryBytes: async () => (await this.#broker.request("measure", { sandbox: id }))["bytes"] as number,
+        keep: async (orders) => {
+          killing = true;
+          keeping = this.#keep(id, orders);
+          const outcomes = await keeping;
+          await exited;
+          return outcomes;
+        },
       };
     } catch (error) {
       await kill();
@@ -212,6 +223,12 @@ export class SockEngine implements SandboxEngine {
     return this.close();
   }
 
+  async #keep(id: string, orders: readonly KeepOrder[]): Promise<readonly KeepOutcome[]> {
+    const fields = orders.map(({ source, target, merge = false }) => ({ source, target, merge }));
+    const { outcomes } = await this.#broker.request("keep", { sandbox: id, orders: fields });
+    return (outcomes as (string | null)[]).map(keepOutcome);
+  }
+
   async #kill(id: string): Promise<void> {
     try {
       await this.#broker.request("kill", { sandbox: id });
@@ -250,6 +267,11 @@ export class SockEngine implements SandboxEngine {
   }
 }
 
+const keepOutcome = (told: string | null): KeepOutcome => {
+  if (told === null) return { kind: "kept" };
+  return told === "exists" ? { kind: "exists" } : { kind: "refused", reason: told };
+};
+
 const makeDirectory = async (directory: string): Promise<void> => {
   try {
     await mkdir(directory, { recursive: true });
@@ -282,6 +304,7 @@ const createFields = (spec: SandboxSpec): Record<string, unknown> => ({
   environment: { ...BASE_ENVIRONMENT, ...spec.environment },
   limits: spec.limits,
   packages: spec.packages ?? [],
+  scratchOnDisk: spec.scratchOnDisk ?? false,
   ...(spec.zygote !== undefined && { zygote: spec.zygote }),
 });
 
