@@ -14,9 +14,11 @@ import type { Invocation, LambdaRequest } from "./pending-call.ts";
 import type { LambdaInfo } from "./profile.ts";
 import { Slots } from "./slots.ts";
 import { CallCounter, type LambdaStats, type SandboxStats } from "./stats.ts";
+import { UnreadReplies } from "./unread-replies.ts";
 
 const DEFAULT_QUEUED_PER_FUNCTION = 1_000;
 const DEFAULT_QUEUED = 4_000;
+const DEFAULT_UNREAD_BYTES = 64 * 1024 * 1024;
 const DEFAULT_IDLE_MS = 600_000;
 const DEFAULT_SURPLUS_MS = 60_000;
 /** Pausing and resuming cost about a thousandth of it (docs/benchmarks.md). */
@@ -38,6 +40,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
   readonly options: ResolvedOptions;
   readonly slots: Slots;
   readonly counter: CallCounter = new CallCounter();
+  readonly unread: UnreadReplies;
   queued = 0;
   #state: ManagerState = "running";
   readonly #functions = new Map<string, LambdaFunction>();
@@ -62,6 +65,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
       cpus: availableParallelism(),
       maxQueuedPerFunction: DEFAULT_QUEUED_PER_FUNCTION,
       maxQueued: DEFAULT_QUEUED,
+      maxUnreadBytes: DEFAULT_UNREAD_BYTES,
       pauseLingerMs: DEFAULT_PAUSE_LINGER_MS,
       idleSandboxMs: DEFAULT_IDLE_MS,
       surplusSandboxMs: DEFAULT_SURPLUS_MS,
@@ -70,6 +74,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
       ...options,
     };
     this.slots = new Slots(options.slots);
+    this.unread = new UnreadReplies(this.options.maxUnreadBytes);
     this.#lingering = new Lingering(this.options.pauseLingerMs, this.sandboxes, this.options.logger);
     this.#sweeper = setInterval(() => this.sweep(performance.now()), SWEEP_MS).unref();
     const share = (): void => this.#updateMemoryShare();
@@ -158,6 +163,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
       slots: this.slots.total,
       running: this.slots.busy,
       queued: this.queued,
+      unread: this.unread.count,
       calls: this.counter.snapshot(),
       functions: functions.map((fn) => fn.stats()),
       sandboxes: functions.flatMap((fn) => sandboxesOf(fn, performance.now())),
@@ -174,7 +180,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     return longestMs;
   }
 
-  /** Takes no new calls; settles when those it has are over, or when the signal says so. */
+  /** Takes no new calls; settles when those it has are over, and their replies are read, or when the signal says so. */
   drain(signal?: AbortSignal): Promise<void> {
     if (this.#state === "running") this.#state = "draining";
     return new Promise((resolve) => {
@@ -244,7 +250,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
   }
 
   get #idle(): boolean {
-    return this.queued === 0 && this.slots.busy === 0;
+    return this.queued === 0 && this.slots.busy === 0 && this.unread.count === 0;
   }
 
   #refusal(): OlError | undefined {
