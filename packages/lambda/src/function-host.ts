@@ -5,6 +5,7 @@ import type { LambdaFunction } from "./lambda-function.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { Slots } from "./slots.ts";
 import type { CallCounter } from "./stats.ts";
+import type { UnreadReplies } from "./unread-replies.ts";
 
 /** What a function needs of the manager. */
 export interface FunctionHost {
@@ -16,13 +17,14 @@ export interface FunctionHost {
   queued: number;
   /** Over all functions. */
   readonly counter: CallCounter;
+  readonly unread: UnreadReplies;
   /** The function has no code any more: it is to be found no longer. */
   forget(fn: LambdaFunction): void;
   /** The instances by the ids of their sandboxes. */
   readonly sandboxes: Map<string, Instance>;
   endsByItself(sandbox: Sandbox): void;
   destroying(done: Promise<void>): void;
-  /** A call ended or was dropped. */
+  /** A call ended or was dropped, or its reply was read. */
   callOver(): void;
   /** Whether an instance that has become idle should let another function have its memory, calls of its own or not. */
   isStarving(fn: LambdaFunction, instance: Instance): boolean;

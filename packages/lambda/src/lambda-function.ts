@@ -115,6 +115,15 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#queue.noteDropped();
   }
 
+  replyUnread(bytes: number): boolean {
+    return this.#host.unread.add(bytes);
+  }
+
+  replyRead(bytes: number): void {
+    this.#host.unread.delete(bytes);
+    this.#host.callOver();
+  }
+
   callDone(instance: Instance, call: PendingCall, runMs: number | undefined): void {
     this.#tally.answered(call);
     if (runMs !== undefined) this.#growth.noteRun(runMs);

@@ -15,9 +15,11 @@ import { NO_PACKAGE_SOURCE } from "./packages/package-source.ts";
 import type { LambdaInfo } from "./profile.ts";
 import { Slots } from "./slots.ts";
 import { CallCounter, type LambdaStats, type SandboxStats } from "./stats.ts";
+import { UnreadReplies } from "./unread-replies.ts";
 
 const DEFAULT_QUEUED_PER_FUNCTION = 1_000;
 const DEFAULT_QUEUED = 4_000;
+const DEFAULT_UNREAD_BYTES = 64 * 1024 * 1024;
 const DEFAULT_IDLE_MS = 600_000;
 const DEFAULT_SURPLUS_MS = 60_000;
 const DEFAULT_INSTALL_WAIT_MS = 30_000;
@@ -40,6 +42,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
   readonly options: ResolvedOptions;
   readonly slots: Slots;
   readonly counter: CallCounter = new CallCounter();
+  readonly unread: UnreadReplies;
   queued = 0;
   #state: ManagerState = "running";
   readonly #functions = new Map<string, LambdaFunction>();
@@ -66,6 +69,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
       cpus: availableParallelism(),
       maxQueuedPerFunction: DEFAULT_QUEUED_PER_FUNCTION,
       maxQueued: DEFAULT_QUEUED,
+      maxUnreadBytes: DEFAULT_UNREAD_BYTES,
       pauseLingerMs: DEFAULT_PAUSE_LINGER_MS,
       idleSandboxMs: DEFAULT_IDLE_MS,
       surplusSandboxMs: DEFAULT_SURPLUS_MS,
@@ -74,6 +78,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
       ...options,
     };
     this.slots = new Slots(options.slots);
+    this.unread = new UnreadReplies(this.options.maxUnreadBytes);
     this.#lingering = new Lingering(this.options.pauseLingerMs, this.sandboxes, this.options.logger);
     this.#sweeper = setInterval(() => this.sweep(performance.now()), SWEEP_MS).unref();
     const share = (): void => this.#updateMemoryShare();
@@ -162,6 +167,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
       slots: this.slots.total,
       running: this.slots.busy,
       queued: this.queued,
+      unread: this.unread.count,
       calls: this.counter.snapshot(),
       functions: functions.map((fn) => fn.stats()),
       sandboxes: functions.flatMap((fn) => sandboxesOf(fn, performance.now())),
@@ -178,7 +184,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     return longestMs;
   }
 
-  /** Takes no new calls; settles when those it has are over, or when the signal says so. */
+  /** Takes no new calls; settles when those it has are over, and their replies are read, or when the signal says so. */
   drain(signal?: AbortSignal): Promise<void> {
     if (this.#state === "running") this.#state = "draining";
     return new Promise((resolve) => {
@@ -248,7 +254,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
   }
 
   get #idle(): boolean {
-    return this.queued === 0 && this.slots.busy === 0;
+    return this.queued === 0 && this.slots.busy === 0 && this.unread.count === 0;
   }
 
   #refusal(): OlError | undefined {

@@ -30,6 +30,11 @@ export interface LambdaManagerOptions {
   readonly maxQueuedPerFunction?: number;
   /** Calls that may wait over all functions. Default 4,000. */
   readonly maxQueued?: number;
+  /**
+   * Memory that replies may take which have arrived in full and are not read to the end; beyond that such a reply holds its sandbox
+   * until it is read. One takes 1.25 MiB at most: a guest sends a frame and a window ahead. Default 64 MiB.
+   */
+  readonly maxUnreadBytes?: number;
   /** After this time without a call a sandbox is paused; 0 is never. Default 1,000. */
   readonly pauseLingerMs?: number;
   /**

@@ -72,9 +72,13 @@ export interface Invocation {
  */
 const WAIT_MS = 10;
 
-/** Who is told what becomes of a waiting call. */
+/** Who is told what becomes of a call outside of sandboxes. */
 export interface CallOwner {
   callDropped(call: PendingCall): void;
+  /** Its reply has arrived, and so much of it is not read. False: it is to hold its sandbox until it is. */
+  replyUnread(bytes: number): boolean;
+  /** A reply of which so much was not read is read, or wanted no more. */
+  replyRead(bytes: number): void;
 }
 
 /** Who is told what becomes of a running call. */
@@ -89,9 +93,10 @@ export interface CallRunner {
 
 /**
  * queued → running → settled (or once more queued), or queued → dropped (client gone) or settled (refused), or running → abandoned
- * (client gone; ends when the sandbox says so).
+ * (client gone; ends when the sandbox says so). A reply that comes in pieces: running → unread (it has left the sandbox, and
+ * the client still reads) or holding (likewise, but it counts as running) → settled.
  */
-export type CallState = "queued" | "running" | "abandoned" | "settled" | "dropped";
+export type CallState = "queued" | "running" | "unread" | "holding" | "abandoned" | "settled" | "dropped";
 
 /**
  * One call from the queue to its reply: what the sandbox is given as the call and as the sink. One object a call,
@@ -127,6 +132,8 @@ export class PendingCall implements Call, ReplySink, Invocation {
   readonly #waitMs: number;
   #runner: CallRunner | undefined;
   #handle: CallHandle | undefined;
+  /** What of its reply was not read when it left the sandbox. */
+  #unreadBytes = 0;
   #returned = false;
   /** Whether a sandbox has read it that did not begin it. */
   #wasRead = false;
@@ -192,13 +199,13 @@ export class PendingCall implements Call, ReplySink, Invocation {
   }
 
   write(data: Buffer): boolean {
-    if (this.state !== "running" || this.#handle === undefined) return false;
+    if (!this.#isOpen || this.#handle === undefined) return false;
     this.#wrote = true;
     return this.#handle.write(data);
   }
 
   endBody(): void {
-    if (this.state !== "running") return;
+    if (!this.#isOpen) return;
     this.#wrote = true;
     this.#handle?.endBody();
   }
@@ -217,6 +224,9 @@ export class PendingCall implements Call, ReplySink, Invocation {
       this.#handle?.resume();
       // A function is not told: it runs on.
       if (this.http !== undefined) this.#handle?.cancel();
+    } else if (this.state === "unread" || this.state === "holding") {
+      this.#handle?.abandon();
+      this.#finishReading();
     }
   }
 
@@ -238,13 +248,24 @@ export class PendingCall implements Call, ReplySink, Invocation {
   }
 
   chunk(data: Buffer): boolean {
-    return this.state === "running" ? this.#sink.chunk(data) : true;
+    return this.#isOpen ? this.#sink.chunk(data) : true;
+  }
+
+  arrived(unreadBytes: number): void {
+    if (this.state === "abandoned") {
+      this.state = "settled";
+      this.#runner?.callEnded(this);
+    } else if (this.#owner.replyUnread(unreadBytes)) {
+      this.state = "unread";
+      this.#unreadBytes = unreadBytes;
+      this.#runner?.callEnded(this);
+    } else this.state = "holding";
   }
 
   end(): void {
-    const wanted = this.#end();
-    this.#runner?.callEnded(this);
-    if (wanted) this.#sink.end();
+    if (!this.#isOpen) return;
+    this.#finishReading();
+    this.#sink.end();
   }
 
   fail(error: OlError): void {
@@ -275,6 +296,19 @@ export class PendingCall implements Call, ReplySink, Invocation {
     this.#runner = undefined;
     this.#handle = undefined;
     runner?.callReturned(this, error);
+  }
+
+  /** Whether a sandbox has it or had it, and its caller still listens. */
+  get #isOpen(): boolean {
+    return this.state === "running" || this.state === "unread" || this.state === "holding";
+  }
+
+  /** Of a reply that has arrived nobody reads any more. */
+  #finishReading(): void {
+    const { state } = this;
+    this.state = "settled";
+    if (state === "unread") this.#owner.replyRead(this.#unreadBytes);
+    else this.#runner?.callEnded(this);
   }
 
   /** Settles; whether somebody still waits for the reply. */

@@ -72,6 +72,8 @@ export interface LambdaStats {
   readonly slots: number;
   readonly running: number;
   readonly queued: number;
+  /** Replies that have arrived in full, hold no sandbox, and are not read to the end. */
+  readonly unread: number;
   readonly calls: CallCounts;
   readonly functions: readonly FunctionStats[];
   readonly sandboxes: readonly SandboxStats[];

@@ -92,11 +92,22 @@ export class Exchange implements ReplySink {
     response.exchange = this;
     host.open.add(this);
     response.on("close", closed);
+    if (response.socket === null) this.#watchConnection();
   }
 
   /** The connection it uses. */
   get socket(): Socket {
     return this.#request.socket;
+  }
+
+  /** Node tells a response that waits for its turn on the connection nothing of the connection's end. */
+  #watchConnection(): void {
+    const { socket } = this.#request;
+    const gone = (): void => this.responseClosed();
+    // One for each request that waits.
+    socket.setMaxListeners(0);
+    socket.once("close", gone);
+    this.#response.once("close", () => socket.off("close", gone));
   }
 
   /** Asks what the lambda is, reads the body, runs the call. */

@@ -57,14 +57,16 @@ const deed: fc.Arbitrary<Deed> = fc.oneof(
   },
   { weight: 2, arbitrary: fc.constantFrom<Deed>({ do: "hang" }, { do: "ignore" }) },
   { weight: 2, arbitrary: fc.constantFrom<Deed>({ do: "exit" }, { do: "grow" }) },
-  { weight: 2, arbitrary: fc.constantFrom<Deed>({ do: "raise" }, { do: "large" }, { do: "break" }) },
+  { weight: 2, arbitrary: fc.constantFrom<Deed>({ do: "raise" }, { do: "break" }) },
+  { weight: 2, arbitrary: fc.constantFrom<Deed>({ do: "large" }, { do: "ahead" }) },
 );
 
 const textOf = (deed: Deed): string => ("ms" in deed ? `${deed.do} ${deed.ms}` : deed.do);
 
 const manner = fc.oneof(
   { weight: 8, arbitrary: fc.constant<Manner>("whole") },
-  { weight: 3, arbitrary: fc.constantFrom<Manner>("pieces", "pieces", "reads slowly", "stalls") },
+  { weight: 3, arbitrary: fc.constantFrom<Manner>("pieces", "pieces", "stalls") },
+  { weight: 3, arbitrary: fc.constantFrom<Manner>("reads slowly", "reads slowly", "reads nothing") },
 );
 
 /** -1: the next step follows before anything of this one has taken effect. */
@@ -97,7 +99,7 @@ const leave = fc.record({ at: fc.nat(50), haste }).map(
     new Step(
       `leave(${at}, ${haste})`,
       (world) => {
-        const open = [...world.open].filter(({ phase }) => phase === "waiting" || phase === "running");
+        const open = [...world.open].filter(({ wanted }) => wanted);
         open[at % Math.max(open.length, 1)]?.leave();
       },
       haste,
@@ -223,6 +225,7 @@ export const settings: fc.Arbitrary<Settings> = fc.record({
   memoryMb: fc.constantFrom(100, 150, 250, 600),
   maxQueued: fc.constantFrom(10, 30, 4_000, 4_000),
   maxQueuedPerFunction: fc.constantFrom(4, 1_000, 1_000),
+  maxUnreadBytes: fc.constantFrom(0, 300_000, 10_000_000, 10_000_000),
   pauseLingerMs: fc.constantFrom(0, 100, 100, 1_000),
   registryCacheMs: fc.constantFrom(0, 300, 5_000),
 });

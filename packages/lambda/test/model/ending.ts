@@ -18,9 +18,17 @@ export const checkEnd = async (world: World, ending: Ending): Promise<void> => {
   await world.clock.settle();
   checkInvariants(world);
   if (ending !== "close") calmDown(world);
+  if (ending !== "close") await leaveUnread(world);
   if (ending === "heal") await heal(world);
   if (ending !== "close") await drain(world);
   await close(world);
+};
+
+/** Nobody waits for those who read nothing. */
+const leaveUnread = async (world: World): Promise<void> => {
+  for (const call of world.open) if (call.manner === "reads nothing") call.leave();
+  await world.clock.settle();
+  checkInvariants(world);
 };
 
 const heal = async (world: World): Promise<void> => {
@@ -68,8 +76,11 @@ const close = async (world: World): Promise<void> => {
   const { sandboxes } = world.pool.stats();
   if (closed && sandboxes > 0 && !world.trouble.wasSlow)
     world.fault(`${sandboxes} sandboxes outlive the close`);
-  for (const { id, phase } of world.open)
-    if (phase === "waiting" || phase === "running") world.fault(`${id} is ${phase} after the close`);
+  // What has arrived may still be read.
+  for (const { id, phase, arrived } of world.open)
+    if (phase === "waiting" || (phase === "running" && !arrived))
+      world.fault(`${id} is ${phase} after the close`);
+  for (const call of world.open) if (call.manner === "reads nothing") call.leave();
   await world.clock.advance(LONG_MS);
   world.tidy();
   if (!closed) world.fault("it was never closed");

@@ -3,7 +3,7 @@ import type { FakeApp, FakeCode, FakeContext, FakeFunction } from "@ol/sandbox/t
 
 /** What a call asks its lambda to do. */
 export type Deed =
-  | { readonly do: "answer" | "raise" | "exit" | "grow" | "large" | "break" }
+  | { readonly do: "answer" | "raise" | "exit" | "grow" | "large" | "ahead" | "break" }
   /** Needs so many ms. */
   | { readonly do: "work"; readonly ms: number }
   /** Never ends: until it is told to, or not even then. */
@@ -28,8 +28,8 @@ export interface Answer {
 export const VERSION = "VERSION";
 const SLOW_LOAD_MS = 700;
 const EXIT_AFTER_MS = 1;
-/** More than one frame, and than a stream's first credit. */
-const LARGE_BYTES = 400_000;
+/** large: more than one frame, and than a stream's first credit · ahead: all of it comes before any of it is read. */
+const SIZES: Readonly<Record<string, number>> = { large: 400_000, ahead: 250_000 };
 
 export const KINDS: readonly CodeKind[] = ["function", "wsgi", "asgi"];
 export const LOADS: readonly Load[] = ["quick", "slow", "raises", "exits"];
@@ -72,7 +72,7 @@ const runner =
   async (event, context) => {
     const order = JSON.parse(event.toString()) as Order;
     await perform(order, context, onRun);
-    return order.deed.do === "large" ? large(order, context) : answer(order, context);
+    return sized(order, context);
   };
 
 const apper =
@@ -85,7 +85,7 @@ const apper =
     reply.start(200);
     if (order.deed.do === "break") await reply.write(Buffer.from("{"));
     if (order.deed.do === "break") throw new RangeError("asked to break off");
-    await reply.end(order.deed.do === "large" ? large(order, context) : answer(order, context));
+    await reply.end(sized(order, context));
   };
 
 const perform = ({ id, deed }: Order, context: FakeContext, onRun: OnRun): unknown => {
@@ -112,9 +112,10 @@ const perform = ({ id, deed }: Order, context: FakeContext, onRun: OnRun): unkno
 const answer = ({ id }: Order, { environment }: FakeContext): Buffer =>
   Buffer.from(JSON.stringify({ id, version: environment[VERSION] ?? "" } satisfies Answer));
 
-const large = (order: Order, context: FakeContext): Buffer => {
+const sized = (order: Order, context: FakeContext): Buffer => {
   const text = answer(order, context);
-  return Buffer.concat([text, Buffer.alloc(LARGE_BYTES - text.length, " ")]);
+  const bytes = SIZES[order.deed.do] ?? text.length;
+  return Buffer.concat([text, Buffer.alloc(bytes - text.length, " ")]);
 };
 
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

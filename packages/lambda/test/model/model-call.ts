@@ -5,13 +5,22 @@ import type { Invocation } from "../../src/index.ts";
 import type { Answer, Deed } from "./lambdas.ts";
 
 /**
- * waiting: in a queue · running: in a sandbox · answered, cut (it was in a sandbox), refused (it was not): its sink heard so ·
+ * waiting: in a queue · running: in a sandbox · unread: its reply has left the sandbox, and its client still reads it · answered, cut (it was in a sandbox), refused (it was not): its sink heard so ·
  * dropped: its client left while it waited · left: its client left while it ran, and the sandbox has not ended it · gone: it has.
  */
-export type Phase = "waiting" | "running" | "answered" | "cut" | "refused" | "dropped" | "left" | "gone";
+export type Phase =
+  | "waiting"
+  | "running"
+  | "unread"
+  | "answered"
+  | "cut"
+  | "refused"
+  | "dropped"
+  | "left"
+  | "gone";
 
-/** How the body comes: at once, in two pieces, or its second piece never; and whether its reply is read at once, or with pauses. */
-export type Manner = "whole" | "pieces" | "stalls" | "reads slowly";
+/** How the body comes: at once, in two pieces, or its second piece never; and whether its reply is read at once, with pauses, or never. */
+export type Manner = "whole" | "pieces" | "stalls" | "reads slowly" | "reads nothing";
 
 /** So long is a pause in reading. */
 const PAUSE_MS = 40;
@@ -37,6 +46,12 @@ export class ModelCall implements ReplySink {
   code: string | undefined;
   /** What its sandbox is just saying that it ended with. */
   leaving: OlError | undefined;
+  /** Whether all of its reply has come from the sandbox, in pieces. */
+  arrived = false;
+  /** What it counts as unread. */
+  unreadBytes = 0;
+  /** Of a reply that has arrived and holds its sandbox: takes it out of there. */
+  letGo: (() => void) | undefined;
   readonly #fault: (text: string) => void;
   readonly #parts: Buffer[] = [];
   #begun = false;
@@ -57,7 +72,7 @@ export class ModelCall implements ReplySink {
   }
 
   get over(): boolean {
-    return this.phase !== "waiting" && !this.inSandbox;
+    return this.phase !== "waiting" && this.phase !== "unread" && !this.inSandbox;
   }
 
   /** A sandbox gets it. */
@@ -75,10 +90,19 @@ export class ModelCall implements ReplySink {
     else this.#fault(`a sandbox ended ${this.id}, which was ${this.phase}`);
   }
 
+  /** Whether its client still waits for something. */
+  get wanted(): boolean {
+    return this.phase === "waiting" || this.phase === "running" || this.phase === "unread";
+  }
+
   /** Its client goes. */
   leave(): void {
-    if (this.phase !== "waiting" && this.phase !== "running") return;
-    this.phase = this.phase === "waiting" ? "dropped" : "left";
+    if (!this.wanted) return;
+    if (this.phase === "waiting") this.phase = "dropped";
+    else if (this.phase === "unread") this.phase = "gone";
+    else this.phase = "left";
+    // It ends with its client where its sandbox has ended it.
+    if (this.phase === "left") this.letGo?.();
     this.invocation?.cancel();
   }
 
@@ -103,8 +127,10 @@ export class ModelCall implements ReplySink {
   }
 
   chunk(data: Buffer): boolean {
-    if (!this.#begun || this.phase !== "running") this.#fault(`${this.id} heard a chunk when ${this.phase}`);
+    if (!this.#begun || (this.phase !== "running" && this.phase !== "unread"))
+      this.#fault(`${this.id} heard a chunk when ${this.phase}`);
     this.#parts.push(data);
+    if (this.manner === "reads nothing") return false;
     if (this.manner !== "reads slowly") return true;
     setTimeout(() => this.invocation?.resume(), PAUSE_MS);
     return false;

@@ -35,6 +35,8 @@ const HAPPENS = [
   "handed behind others",
   "handed beside others",
   "handed over again",
+  "left its sandbox unread",
+  "holds its sandbox unread",
   "evict",
   "paused",
   "resumed",

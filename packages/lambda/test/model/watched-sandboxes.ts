@@ -23,6 +23,8 @@ export interface Watcher {
   callOf(id: string): ModelCall;
   /** A call is about to be handed to a sandbox. */
   handed(watched: Watched, call: ModelCall): void;
+  /** All of its reply has arrived, and so much of it is not read: whether it is to leave its sandbox. */
+  unread(call: ModelCall, bytes: number): boolean;
   /** Something in the pool changed. */
   changed(): void;
   fault(text: string): void;
@@ -33,7 +35,7 @@ export class WatchedSandboxes {
   readonly all: Map<string, Watched> = new Map();
   /** Those that are gone stay known: nothing is to be heard of them. */
   readonly #gone = new Set<string>();
-  /** Those that ended when all of a reply had arrived, and not all of it had been read. */
+  /** Those that ended when all of a reply had arrived that held them, and not all of it had been read. */
   readonly #outlived = new Set<Watched>();
   readonly #watcher: Watcher;
 
@@ -82,7 +84,7 @@ export class WatchedSandboxes {
       this.#watcher.handed(watched, known);
       watched.open.add(known);
       known.handed(sandbox.id);
-      return invoke(call, watchedSink(watched, known, sink));
+      return invoke(call, watchedSink(watched, known, sink, this.#watcher));
     };
     this.#watcher.changed();
   }
@@ -97,7 +99,7 @@ export class WatchedSandboxes {
 }
 
 /** Hears the last of a call before the instance does, which may hand the sandbox the next one at once. */
-const watchedSink = (watched: Watched, call: ModelCall, sink: ReplySink): ReplySink => {
+const watchedSink = (watched: Watched, call: ModelCall, sink: ReplySink, watcher: Watcher): ReplySink => {
   const leaves = (error?: OlError): void => {
     watched.open.delete(call);
     watched.touchedMs = performance.now();
@@ -110,8 +112,18 @@ const watchedSink = (watched: Watched, call: ModelCall, sink: ReplySink): ReplyS
     },
     start: (failure, head) => sink.start(failure, head),
     chunk: (data) => sink.chunk(data),
+    arrived: (bytes) => {
+      call.arrived = true;
+      if (call.phase === "left") leaves();
+      else if (watcher.unread(call, bytes)) {
+        leaves();
+        call.phase = "unread";
+      } else call.letGo = leaves;
+      sink.arrived?.(bytes);
+    },
     end: () => {
-      leaves();
+      if (call.phase === "running") leaves();
+      else if (call.phase === "unread") call.phase = "answered";
       sink.end();
     },
     drain: () => sink.drain?.(),

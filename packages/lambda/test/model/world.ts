@@ -17,6 +17,7 @@ export interface Settings {
   readonly memoryMb: number;
   readonly maxQueued: number;
   readonly maxQueuedPerFunction: number;
+  readonly maxUnreadBytes: number;
   readonly pauseLingerMs: number;
   readonly registryCacheMs: number;
 }
@@ -70,6 +71,7 @@ export class World {
     this.sandboxes = new WatchedSandboxes(this.pool, {
       callOf: (id) => this.#calls.get(id) as ModelCall,
       handed: (watched, call) => this.#handed(watched, call),
+      unread: (call, bytes) => this.#unread(call, bytes),
       changed: () => this.#checkMemory(),
       fault: (text) => this.fault(text),
     });
@@ -187,6 +189,15 @@ export class World {
     if (open.size >= most) this.fault(`${sandbox.id} has ${open.size} calls, ${most} are the most`);
     if (open.size > 0) this.#note(most === 16 ? "handed behind others" : "handed beside others");
     if (call.sandbox !== undefined) this.#note("handed over again");
+  }
+
+  #unread(call: ModelCall, bytes: number): boolean {
+    let sum = bytes;
+    for (const { phase, unreadBytes } of this.open) if (phase === "unread") sum += unreadBytes;
+    const fits = sum <= this.settings.maxUnreadBytes;
+    this.#note(fits ? "left its sandbox unread" : "holds its sandbox unread");
+    call.unreadBytes = bytes;
+    return fits;
   }
 
   #checkMemory(): void {

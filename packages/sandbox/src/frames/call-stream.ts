@@ -98,7 +98,8 @@ export class CallStream implements CallHandle {
   }
 
   cancel(): void {
-    this.#leaver ??= this.#sink;
+    // One that has arrived is over.
+    if (this.phase !== "closed") this.#leaver ??= this.#sink;
     this.#hush();
     this.#link.left(this);
   }
@@ -179,6 +180,11 @@ export class CallStream implements CallHandle {
     if (sink === undefined) return;
     this.#flow = new ReplyFlow(sink, (bytes) => this.#link.consumed(this, bytes));
     sink.start(failure, head);
+  }
+
+  /** Its last bytes have come, and are pushed next; the guest has nothing more to do with it. */
+  arrived(lastBytes: number): void {
+    this.#sink?.arrived?.((this.#flow?.heldBytes ?? 0) + lastBytes);
   }
 
   push(data: Buffer): void {

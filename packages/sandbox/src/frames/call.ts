@@ -54,8 +54,8 @@ export interface ReplyHead {
 export type CallFailure = "bad-input" | "exception" | "bad-output";
 
 /**
- * Receives one call's reply: either `whole`, or `start`, some `chunk`s and `end`, or at any moment `fail`.
- * Exactly one of `whole`, `end`, `fail` comes last, exactly once. With a failure the body is JSON
+ * Receives one call's reply: either `whole`, or `start`, some `chunk`s, `arrived` among them, and `end`, or at any moment before
+ * `arrived` `fail`. Exactly one of `whole`, `end`, `fail` comes last, exactly once. With a failure the body is JSON
  * {type, message}, which the runtime wrote; treat it as text from a stranger.
  */
 export interface ReplySink {
@@ -64,6 +64,11 @@ export interface ReplySink {
   start(failure: CallFailure | undefined, head?: ReplyHead): void;
   /** Returns false when the receiver is full; call `resume` of the call's handle to get more. */
   chunk(data: Buffer): boolean;
+  /**
+   * The guest has sent the last of the reply, and the call has left the sandbox. What the receiver had no room for, at most so
+   * many bytes, is still to come; `end` follows, whatever happens to the sandbox.
+   */
+  arrived?(unreadBytes: number): void;
   end(): void;
   /** Of a call whose body follows: there is room for more of it, or its reply is over and no more is wanted. */
   drain?(): void;
@@ -82,7 +87,7 @@ export interface CallHandle {
   abandon(): void;
   /**
    * The client is gone: an app is told so, and ends the call when it can; a function runs on. The sink hears nothing more
-   * but `fail`, when the call is over.
+   * but `fail`, when the call is over; nothing at all if its reply has `arrived`.
    */
   cancel(): void;
   /** A piece of a body that follows. False: no more before the sink's `drain`. Ignored once the call is over. */

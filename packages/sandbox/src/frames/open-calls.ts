@@ -231,7 +231,11 @@ export class OpenCalls implements StreamLink {
   #take(stream: CallStream, data: Buffer, left: number): void {
     this.#current = left > 0 ? stream : undefined;
     const last = left === 0 && this.#currentEnds;
-    if (last) this.#close(stream);
+    if (last) {
+      this.#close(stream);
+      // Before its reader hears more: whatever that does, the call is over.
+      stream.arrived(data.length);
+    }
     stream.push(data);
     if (last) stream.end();
   }

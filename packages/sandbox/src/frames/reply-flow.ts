@@ -1,6 +1,7 @@
 import type { OlError } from "@ol/common";
 
 import type { ReplySink } from "./call.ts";
+import { WaitingBytes, compact } from "./waiting-bytes.ts";
 
 /**
  * Passes a reply that comes in pieces on to its sink, holding back what the sink has no room for. It outlives its
@@ -9,7 +10,7 @@ import type { ReplySink } from "./call.ts";
 export class ReplyFlow {
   readonly #sink: ReplySink;
   readonly #consumed: (bytes: number) => void;
-  readonly #waiting: Buffer[] = [];
+  readonly #waiting = new WaitingBytes();
   #full = false;
   /** Bytes that made the sink full; they are consumed once it has room again. */
   #unconsumed = 0;
@@ -22,10 +23,16 @@ export class ReplyFlow {
     this.#consumed = consumed;
   }
 
+  /** Bytes that the sink had no room for. */
+  get heldBytes(): number {
+    return this.#waiting.length + this.#unconsumed;
+  }
+
   push(data: Buffer): void {
     if (data.length === 0 || this.#over) return;
-    if (this.#full) this.#waiting.push(data);
-    else this.#deliver(data);
+    if (this.#full) this.#waiting.add(data);
+    // The sink may have room and still keep it for a while.
+    else this.#deliver(compact(data));
   }
 
   /** Everything has arrived. */
@@ -39,7 +46,7 @@ export class ReplyFlow {
     this.#full = false;
     this.#consumed(this.#unconsumed);
     this.#unconsumed = 0;
-    while (!this.#full && this.#waiting.length > 0) this.#deliver(this.#waiting.shift() as Buffer);
+    while (!this.#full && this.#waiting.length > 0) this.#deliver(this.#waiting.take() as Buffer);
     this.#endIfEmpty();
   }
 
@@ -47,8 +54,8 @@ export class ReplyFlow {
   cut(error?: OlError): void {
     if (this.#over) return;
     this.#over = true;
-    const held = this.#waiting.reduce((sum, data) => sum + data.length, this.#unconsumed);
-    this.#waiting.length = 0;
+    const held = this.heldBytes;
+    this.#waiting.clear();
     this.#consumed(held);
     if (error !== undefined) this.#sink.fail(error);
   }

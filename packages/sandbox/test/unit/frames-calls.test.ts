@@ -61,7 +61,7 @@ describe("a call over frames", () => {
     for (const byte of traffic) bench.guest.write(Buffer.from([byte]));
     await Promise.all([first.done, second.done]);
     expect([first.failure, first.body.toString()]).toEqual(["exception", error]);
-    expect(second.heard).toEqual(["start", "chunk", "end"]);
+    expect(second.heard).toEqual(["start", "chunk", "arrived", "chunk", "end"]);
     expect(second.body.toString()).toBe("abcdef");
     expect(bench.events).toEqual(["ready"]);
   });
@@ -117,8 +117,45 @@ describe("a call over frames", () => {
     expect(sink.body.length).toBe(4 * PIECE.length);
     bench.say(bytes(FRAME.data, END, 1, "", "end"));
     await sink.done;
-    expect(sink.heard).toEqual(["start", "chunk", "end"]);
+    expect(sink.heard).toEqual(["start", "chunk", "arrived", "chunk", "end"]);
   });
+
+  it("tells the receiver that a reply has arrived before it has read it, and how much is unread", async () => {
+    const bench = new Bench();
+    const sink = bench.open();
+    sink.roomy = false;
+    bench.say(HELLO, READY, bytes(FRAME.reply, 0, 1, "", "ab"), bytes(FRAME.data, 0, 1, "", "cde"));
+    await settle();
+    expect(sink.unreadBytes).toBeUndefined();
+    bench.say(bytes(FRAME.data, END, 1, "", "f"));
+    await settle();
+    expect([sink.heard, sink.unreadBytes]).toEqual([["start", "chunk", "arrived"], 6]);
+    expect(bench.connection.inFlight).toBe(0);
+    sink.roomy = true;
+    sink.resume();
+    expect([sink.heard.at(-1), sink.body.toString()]).toEqual(["end", "abcdef"]);
+  });
+
+  it.each(["cancel", "abandon"] as const)(
+    "tells nothing more of a reply that has arrived after %s",
+    async (leave) => {
+      const bench = new Bench();
+      const sinks = [bench.open(), bench.open()];
+      for (const sink of sinks) sink.roomy = false;
+      // The second one's receiver goes while it hears that it has arrived: before the last piece of it.
+      const [first, second] = sinks as [(typeof sinks)[0], (typeof sinks)[0]];
+      second.whenArrived = () => second[leave]();
+      bench.say(HELLO, READY);
+      for (const id of [1, 3])
+        bench.say(bytes(FRAME.reply, 0, id, "", "a"), bytes(FRAME.data, END, id, "", "b"));
+      await settle();
+      first[leave]();
+      first.resume();
+      await settle();
+      for (const { heard } of sinks) expect(heard).toEqual(["start", "chunk", "arrived"]);
+      expect(bench.connection.inFlight).toBe(0);
+    },
+  );
 
   it("gives the receiver the rest of a complete reply also after the sandbox is gone", async () => {
     const bench = new Bench();
@@ -130,7 +167,7 @@ describe("a call over frames", () => {
     expect(await bench.ended).toBeUndefined();
     sink.roomy = true;
     sink.resume();
-    expect([sink.heard, sink.body.toString()]).toEqual([["start", "chunk", "end"], "ab"]);
+    expect([sink.heard.at(-1), sink.body.toString()]).toEqual(["end", "ab"]);
   });
 
   it("tells an abandoned call nothing more, and keeps its guest going", async () => {

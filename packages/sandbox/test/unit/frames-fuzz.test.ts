@@ -22,6 +22,9 @@ const read = (chunks: Buffer[]): string[] => {
   return frames;
 };
 
+/** What a sink may hear, in this order. */
+const LEGAL = /^(whole|(start (chunk )?)?fail|start (chunk )?arrived (chunk )?end)$/;
+
 describe("mutated traffic of a guest", () => {
   it("lets every call end exactly once, in a legal order", async () => {
     const codes = new Set<string | undefined>();
@@ -34,8 +37,7 @@ describe("mutated traffic of a guest", () => {
       const error = await bench.ended;
       codes.add(error?.code);
       bench.connection.fail(error ?? sandboxError("OL_SANDBOX_EXITED", "over"));
-      for (const sink of sinks)
-        expect(sink.heard.join(" "), `seed ${seed}`).toMatch(/^(whole|fail|start (chunk )?(end|fail))$/);
+      for (const sink of sinks) expect(sink.heard.join(" "), `seed ${seed}`).toMatch(LEGAL);
       expect(bench.connection.inFlight).toBe(0);
     }
     expect(codes).toContain("OL_SANDBOX_PROTOCOL");
@@ -66,8 +68,8 @@ describe("mutated traffic of a guest", () => {
       for (const sink of sinks)
         expect(sink.heard.join(" "), `seed ${seed}`).toMatch(
           sink === gone
-            ? /^(|whole|start( chunk)?( end)?|(start (chunk )?)?fail)$/
-            : /^(whole|(start (chunk )?)?fail|start (chunk )?end)$/,
+            ? /^(|whole|start( chunk)?( arrived( chunk)?( end)?)?|(start (chunk )?)?fail)$/
+            : LEGAL,
         );
       for (const { error: itsError } of sinks) codes.add(itsError?.code);
       expect(bench.connection.inFlight).toBe(0);

@@ -100,7 +100,7 @@ describe("the reply of an app", () => {
     expect([sink.heard, sink.head]).toEqual([["start", "chunk"], { status: 599, headers: ["a", "b"] }]);
     bench.say(bytes(FRAME.data, 0, 1, "", "me"), bytes(FRAME.data, END, 1));
     await sink.done;
-    expect([sink.heard, sink.body.toString()]).toEqual([["start", "chunk", "end"], "some"]);
+    expect([sink.heard, sink.body.toString()]).toEqual([["start", "chunk", "arrived", "end"], "some"]);
   });
 
   it("may come before the request's body is complete; whoever waits to write it is let go on", async () => {

@@ -58,6 +58,9 @@ export class Recorder implements ReplySink {
   drains = 0;
   readonly parts: Buffer[] = [];
   error: OlError | undefined;
+  /** What it was told of a reply that has arrived. */
+  unreadBytes: number | undefined;
+  whenArrived: () => void = () => undefined;
   /** What `chunk` returns. */
   roomy = true;
   readonly done: Promise<void>;
@@ -88,6 +91,12 @@ export class Recorder implements ReplySink {
     this.parts.push(data);
     if (this.heard.at(-1) !== "chunk") this.heard.push("chunk");
     return this.roomy;
+  }
+
+  arrived(unreadBytes: number): void {
+    this.unreadBytes = unreadBytes;
+    this.heard.push("arrived");
+    this.whenArrived();
   }
 
   end(): void {

@@ -261,10 +261,50 @@ describe("a call whose sandbox fails after the reply has begun", () => {
   });
 });
 
+describe("an app's reply that is longer than it promised", () => {
+  it.each([
+    ["in its middle", true],
+    ["with its last piece", false],
+  ])("is broken off %s, and its sandbox takes the next call", async (_when, goesOn) => {
+    const app: FakeCode = {
+      kind: "wsgi",
+      app: async ({ path }, reply) => {
+        reply.start(200, path === "/short" ? [] : ["Content-Length", "5"]);
+        if (path !== "/short") await reply.write(Buffer.from("some"));
+        if (goesOn && path !== "/short") await reply.write(Buffer.from("thing"));
+        await reply.end(Buffer.from("thing"));
+      },
+    };
+    const { worker, manager, send } = await setup({ code: { app }, slots: 1 });
+    const raw = new RawConnection(worker.port);
+    await raw.write("GET /run/app/long HTTP/1.1\r\nHost: a\r\n\r\n");
+    expect((await raw.reply())?.broken).toBe(true);
+    expect((await send("/run/app/short")).body.toString()).toBe("thing");
+    expect(manager.stats()).toMatchObject({ running: 0, unread: 0 });
+  });
+});
+
+const getOf = (name: string): string => `GET /run/${name} HTTP/1.1\r\nHost: a\r\n\r\n`;
+
 const halfFor = (path: string): string =>
   `POST /run/app${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nhalf`;
 
 describe("a client that leaves", () => {
+  it("with requests behind one that still runs leaves none of them behind", async () => {
+    const { code, started, open } = gate();
+    const long: FakeCode = { call: () => Buffer.alloc(200_000, "1") };
+    const { worker, manager } = await setup({ code: { gate: code, long } });
+    const raw = new RawConnection(worker.port);
+    await raw.write(getOf("gate") + getOf("long").repeat(20));
+    await vi.waitFor(() => expect(started()).toBe(1));
+    await vi.waitFor(() => expect(manager.stats().unread).toBe(20));
+    raw.close();
+    await vi.waitFor(() => expect(worker.open.size).toBe(0));
+    expect(manager.stats()).toMatchObject({ unread: 0, running: 1 });
+    open();
+    await vi.waitFor(() => expect(manager.stats().running).toBe(0));
+  });
+
   it("in the middle of its body costs nothing and is forgotten", async () => {
     const { worker, manager, send } = await setup({ code: { echo: { call: (event) => event } } });
     await send("/run/echo", "1");
