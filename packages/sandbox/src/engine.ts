@@ -51,6 +51,21 @@ export interface ZygoteSpec {
    * what the process touched before it was in its own group (measured on cgroup v1, 128 sandboxes).
    */
   readonly limits: SandboxLimits;
+  /** How long importing may take, in ms; default and at most 30,000. */
+  readonly importMs?: number;
+}
+
+/** How a zygote's import went. */
+export interface ZygoteImport {
+  /** How long it took; what the zygote says, but no more than passed. */
+  readonly ms: number;
+  /** Private memory that it holds besides its parent's, in MB, measured from outside. */
+  readonly memoryMb: number;
+  /**
+   * Top-level modules that were looked for and not found, as the zygote says: what a package would use if it were there.
+   * Who declares one of them besides would get the package without.
+   */
+  readonly sought: readonly string[];
 }
 
 /** Why a sandbox ended. Only information: what a guest can influence decides nothing. */
@@ -99,6 +114,7 @@ export interface EngineSandbox {
 /** A running zygote. Sandboxes and zygotes that were forked from it outlive it. */
 export interface EngineZygote {
   readonly id: string;
+  readonly import: ZygoteImport;
   /** Settles once it is gone and can be forked from no more. Never rejects. */
   readonly exited: Promise<SandboxExit>;
   /** Ends it and nothing else; settles when it is gone. Idempotent. */
@@ -149,7 +165,7 @@ export interface SandboxEngine extends AsyncDisposable {
   create(id: string, spec: SandboxSpec, signal?: AbortSignal): Promise<EngineSandbox>;
   /**
    * Makes a zygote; settles when it has imported its modules. Absent in an engine that cannot fork.
-   * Fails with OL_SANDBOX_ZYGOTE_FAILED (with Python's text), OL_SANDBOX_NO_ZYGOTE (the parent),
+   * Fails with OL_SANDBOX_ZYGOTE_FAILED (with Python's text, and see `unfitOf`), OL_SANDBOX_NO_ZYGOTE (the parent),
    * OL_SANDBOX_BAD_OPTIONS, OL_SANDBOX_NETWORK_UNAVAILABLE, OL_SANDBOX_BROKER_LOST or OL_SANDBOX_CLOSED.
    */
   createZygote?(id: string, spec: ZygoteSpec, signal?: AbortSignal): Promise<EngineZygote>;

@@ -1,4 +1,4 @@
-import { type ErrorFactory, errorFactory } from "@ol/common";
+import { type ErrorFactory, errorFactory, isOlError } from "@ol/common";
 
 /** Every error of @ol/sandbox. `status` is what a worker answers when the error ends a request. */
 export const SANDBOX_ERRORS = {
@@ -147,3 +147,12 @@ export const SANDBOX_ERRORS = {
 
 export type SandboxErrorCode = keyof typeof SANDBOX_ERRORS;
 export const sandboxError: ErrorFactory<typeof SANDBOX_ERRORS> = errorFactory(SANDBOX_ERRORS);
+
+/**
+ * The package directories for which an OL_SANDBOX_ZYGOTE_FAILED says that their import left behind what a fork cannot share:
+ * they cannot be in any zygote. None if it failed for another reason.
+ */
+export const unfitOf = (error: unknown): readonly string[] => {
+  const unfit = isOlError(error, "OL_SANDBOX_ZYGOTE_FAILED") ? error.details["unfit"] : undefined;
+  return Array.isArray(unfit) ? (unfit as string[]) : [];
+};

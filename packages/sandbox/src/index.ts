@@ -11,6 +11,7 @@ export {
 } from "./evictor.ts";
 export type * from "./frames/call.ts";
 export { type ConnectionTimers, DEFAULT_CONNECTION_TIMERS } from "./frames/connection-options.ts";
+export { type ImportReport, type PackageImport, parseImports } from "./imports.ts";
 export { isNotStarted, wasBehind } from "./not-started.ts";
 export * from "./pool.ts";
 export type * from "./pool-types.ts";

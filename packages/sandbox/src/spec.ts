@@ -7,7 +7,12 @@ const NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 
 const MODULE = /^[\p{ID_Start}_][\p{ID_Continue}]*(\.[\p{ID_Start}_][\p{ID_Continue}]*)*$/u;
 
+const MODULE_CHARACTERS = 200;
+
 const INSIDE = "must be a relative path without empty parts, . or ..";
+
+/** What an engine gives an import that nobody gave less. */
+const MOST_IMPORT_MS = 30_000;
 
 const NETWORKS: readonly NetworkClass[] = ["host", "outbound", "none"];
 
@@ -54,16 +59,24 @@ export const checkKeepOrders = (orders: readonly KeepOrder[]): void => {
 export const checkZygoteSpec = (spec: ZygoteSpec): ZygoteSpec => {
   if (!NETWORKS.includes(spec.network)) throw bad("network", "must be host, outbound or none", "zygote");
   const { modules } = spec;
-  if (!Array.isArray(modules) || !modules.every((name) => typeof name === "string" && MODULE.test(name)))
+  if (!Array.isArray(modules) || !modules.every(isModuleName))
     throw bad("modules", "must be a list of module names", "zygote");
+  const { importMs } = spec;
+  if (importMs !== undefined && (!Number.isInteger(importMs) || importMs < 1 || importMs > MOST_IMPORT_MS))
+    throw bad("importMs", `must be a whole number from 1 to ${MOST_IMPORT_MS}`, "zygote");
   return Object.freeze({
     ...(spec.parent !== undefined && { parent: checkZygoteId(spec.parent) }),
     network: spec.network,
     packages: checkPackages(spec.packages),
     modules: Object.freeze([...modules]),
     limits: checkLimits(spec.limits),
+    ...(importMs !== undefined && { importMs }),
   });
 };
+
+/** Whether Python could have a module of that name. */
+export const isModuleName = (name: unknown): name is string =>
+  typeof name === "string" && name.length <= MODULE_CHARACTERS && MODULE.test(name);
 
 /** The id, if it can be one; throws OL_SANDBOX_BAD_OPTIONS. */
 export const checkZygoteId = (id: string): string => {

@@ -19,7 +19,7 @@ import typing
 
 import ol_kernel as kernel
 
-from ol_guest import hygiene, messages, packages, preload, rehearsal, serve
+from ol_guest import hygiene, imports, messages, packages, preload, rehearsal, serve
 
 if typing.TYPE_CHECKING:
     from ol_guest.settings import Settings
@@ -69,7 +69,7 @@ def run(
         return
     channel.close()
     packages.use(assignment["packages"])
-    _start(assignment["environment"], listener)
+    _start(assignment["environment"], assignment["packages"], listener)
 
 
 def _prepare(cgroup_files: "list[int]", tmp_mb: int, settings: "Settings") -> None:
@@ -189,12 +189,12 @@ def _take_own_user_namespace(tree_proc: int) -> None:
             os.close(descriptor)
 
 
-def _start(environment: "dict[str, str]", listener: socket.socket) -> typing.NoReturn:
+def _start(environment: "dict[str, str]", directories: "list[str]", listener: socket.socket) -> typing.NoReturn:
     kernel.close_range(4)
     os.environ.update(environment)
     if "TZ" in environment:
         time.tzset()
     os.chdir("/handler")
     preload.make_way_for("/handler")
-    serve.serve(listener, "/handler")
+    serve.serve(listener, "/handler", imports.Recorder(directories) if directories else None)
     os._exit(0)

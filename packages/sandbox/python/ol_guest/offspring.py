@@ -29,6 +29,10 @@ _EXIT_FAILED = 70
 _MOST_LANDLOCK_DOMAINS = 14
 
 
+# What the child runs once it has imported, with how that went.
+Serve = typing.Callable[[socket.socket, "Settings", packages.Imported], None]
+
+
 class Request(typing.NamedTuple):
     """What the broker asked for. The descriptors that came along: the control channel, the log, and cgroup.procs files,
     first the init's (`initGroups` of them), then the zygote's."""
@@ -37,8 +41,8 @@ class Request(typing.NamedTuple):
     descriptors: "list[int]"
 
 
-def beget(request: Request, settings: "Settings", serve: "typing.Callable[[socket.socket, Settings], None]") -> int:
-    """Forks the child zygote's init and returns its pid. `serve` is what the child runs once it has imported."""
+def beget(request: Request, settings: "Settings", serve: Serve) -> int:
+    """Forks the child zygote's init and returns its pid."""
     flags = _NAMESPACES | (kernel.CLONE_NEWNET if settings.own_network else 0)
     if "zygote-user" in settings.weaken:
         flags &= ~kernel.CLONE_NEWUSER
@@ -75,7 +79,7 @@ def _become_init(
     request: Request,
     settings: "Settings",
     mapped_fd: int,
-    serve: "typing.Callable[[socket.socket, Settings], None]",
+    serve: Serve,
 ) -> typing.NoReturn:
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -175,7 +179,7 @@ def _enter_own_root(settings: "Settings") -> None:
 def _become_zygote(
     message: "dict[str, typing.Any]",
     settings: "Settings",
-    serve: "typing.Callable[[socket.socket, Settings], None]",
+    serve: Serve,
 ) -> typing.NoReturn:
     control = socket.socket(fileno=_CONTROL_FD)
     try:
@@ -187,10 +191,10 @@ def _become_zygote(
         packages.limit(message["dataMb"])
         _shut_in(settings)
         hygiene.reseed()
-        packages.load(message["packages"], message["modules"])
-        serve(control, settings)
+        imported = packages.load(message["packages"], message["modules"])
+        serve(control, settings, imported)
     except packages.CannotServe as error:
-        messages.send(control, {"op": "unfit", "error": str(error)})
+        messages.send(control, {"op": "unfit", "error": str(error), "packages": error.unfit})
     except (BrokenPipeError, ConnectionResetError):
         # The broker has given us up.
         os._exit(0)

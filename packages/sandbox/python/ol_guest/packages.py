@@ -6,15 +6,17 @@ import gc
 import os
 import resource
 import sys
-import threading
-from typing import Iterable
+import time
+import typing
 
 from ol_guest import failure, preload
+from ol_guest.imports import Recorder
+from ol_guest.leftovers import Leftover, Leftovers, describe
+from ol_guest.sought import Seeker
 
 _PACKAGES = "/packages"
 _MIB = 1024 * 1024
 _TEXT_BYTES = 8 * 1024
-_NAMED = 4
 # Numerical libraries start threads while they are imported, unless they are told not to. A leaf has a fraction of
 # the machine's CPUs anyway.
 _ENVIRONMENT = {
@@ -35,8 +37,13 @@ _BASE_PATH = tuple(sys.path)
 class CannotServe(Exception):
     """The import failed, or left something that a fork cannot share; the text is for the packages' user."""
 
+    def __init__(self, text: str, unfit: "typing.Sequence[str]" = ()) -> None:
+        super().__init__(text)
+        # The package directories whose code left it, as far as that is known.
+        self.unfit = list(unfit)
 
-def use(directories: "Iterable[str]") -> None:
+
+def use(directories: "typing.Iterable[str]") -> None:
     """Puts package directories, relative to /packages, on sys.path, behind the standard library."""
     sys.path[:] = [*_BASE_PATH, *(f"{_PACKAGES}/{directory}" for directory in directories)]
 
@@ -59,69 +66,72 @@ def data_segment_bytes() -> int:
     raise OSError("no VmData in /proc/self/status")
 
 
-def load(directories: "list[str]", modules: "list[str]") -> None:
+class Imported(typing.NamedTuple):
+    """How it went."""
+
+    ms: float
+    # Top-level modules that were looked for and not found.
+    sought: "list[str]"
+
+
+def load(directories: "list[str]", modules: "list[str]") -> Imported:
     """Imports `modules`. Raises CannotServe."""
     os.environ.clear()
     os.environ.update(_ENVIRONMENT)
     use(directories)
     before = set(sys.modules)
-    descriptors = open_descriptors()
+    seeker = Seeker()
+    sys.meta_path.append(seeker)
+    watch = Watch()
+    recorder = Recorder(directories, look=watch.look)
+    recorder.start()
+    began = time.perf_counter()
     for name in modules:
         try:
             # Not importlib's function, whose frames Python would show.
             __import__(name)
         except BaseException as error:  # noqa: BLE001 - a package that calls sys.exit() failed to be imported too
             raise CannotServe(_cut(failure.traceback_text(error))) from None
-    # What the garbage collector closes was not left open.
-    gc.collect()
-    found = [*_threads(), *_processes(), *_descriptors(descriptors)]
-    if found:
-        raise CannotServe(_cut(f"importing {', '.join(modules)} left what a fork cannot share: {'; '.join(found)}"))
+    took = time.perf_counter() - began - watch.seconds
+    recorder.stop()
+    _refuse_what_is_unfit(watch.leftovers, recorder)
+    sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not seeker]
     preload.note_since(before)
     os.chdir("/")
     os.umask(0o022)
+    return Imported(took * 1000, seeker.in_vain())
 
 
-def open_descriptors() -> "dict[int, str]":
-    """What each descriptor is, but for the one that looking takes."""
-    found = {}
-    for name in os.listdir("/proc/self/fd"):
+class Watch:
+    """Looks after each package's code, and keeps the time that this takes out of the import's."""
+
+    def __init__(self) -> None:
+        self.leftovers = Leftovers()
+        self.seconds = 0.0
+
+    def look(self) -> "list[Leftover]":
+        began = time.perf_counter()
         try:
-            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
-        except FileNotFoundError:
-            continue
-    return found
+            return self.leftovers.new()
+        finally:
+            self.seconds += time.perf_counter() - began
 
 
-def _threads() -> "list[str]":
-    count = len(os.listdir("/proc/self/task"))
-    if count == 1:
-        return []
-    names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
-    named = f" ({', '.join(names[:_NAMED])})" if names else ""
-    return [f"{count - 1} more thread{'s' if count > 2 else ''}{named}"]
-
-
-def _processes() -> "list[str]":
-    """Only its init and it itself should be in its PID namespace. What has ended already is no obstacle."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) not in (1, os.getpid()):
-            state, command = _state(int(name))
-            if state not in ("Z", "X", ""):
-                found.append(f"process {command}")
+def _refuse_what_is_unfit(leftovers: Leftovers, recorder: Recorder) -> None:
+    # What the garbage collector closes was not left open, and what has ended need not be waited for.
+    gc.collect()
     _reap()
-    return found[:_NAMED]
-
-
-def _state(pid: int) -> "tuple[str, str]":
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            text = file.read()
-    except (FileNotFoundError, ProcessLookupError):
-        return "", ""
-    opening, closing = text.index("("), text.rindex(")")
-    return text[closing + 2], text[opening + 1 : closing]
+    found = leftovers.all()
+    if not found:
+        return
+    kept = {leftover[:2] for leftover in found}
+    unfit = [
+        directory
+        for directory, left in recorder.left.items()
+        if directory and any(leftover[:2] in kept for leftover in left)
+    ]
+    whose = f" ({', '.join(unfit)})" if unfit else ""
+    raise CannotServe(_cut(f"importing left what a fork cannot share{whose}: {describe(found)}"), unfit)
 
 
 def _reap() -> None:
@@ -131,11 +141,6 @@ def _reap() -> None:
                 return
         except ChildProcessError:
             return
-
-
-def _descriptors(before: "dict[int, str]") -> "list[str]":
-    left = [what for number, what in sorted(open_descriptors().items()) if before.get(number) != what]
-    return [f"open {what}" for what in left[:_NAMED]]
 
 
 def _cut(text: str) -> str:

@@ -14,12 +14,13 @@ import os
 import socket
 import sys
 import traceback
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Optional
 
-from ol_guest import entry, failure, frames, wire, wsgi
+from ol_guest import entry, failure, frames, import_report, wire, wsgi
 from ol_guest.connection import Cancelled, Connection, Gone
 from ol_guest.context import Context
 from ol_guest.ending import exit_code, leave
+from ol_guest.imports import Recorder
 from ol_guest.output import Output
 from ol_guest.reaper import Reaper
 
@@ -32,8 +33,11 @@ _LINGER_SECONDS = 1.0
 _EXIT_BROKEN = 70
 
 
-def serve(listener: socket.socket, handler_dir: str = "/handler") -> NoReturn:
-    """Takes one connection from the listening socket and serves it to its end, which is the process's end too.
+def serve(
+    listener: socket.socket, handler_dir: str = "/handler", recorder: "Optional[Recorder]" = None
+) -> NoReturn:
+    """Takes one connection from the listening socket and serves it to its end, which is the process's end too. What the
+    recorder has seen while the code was loaded, the worker is told.
 
     Exit codes: 0 when the worker is gone, 1 when the lambda could not be loaded, 70 for a failure of this runtime,
     76 when the worker broke the protocol, and whatever the lambda gives to sys.exit().
@@ -46,11 +50,14 @@ def serve(listener: socket.socket, handler_dir: str = "/handler") -> NoReturn:
     output.install()
     try:
         early = link.greet(_hello())
+        if recorder is not None:
+            recorder.start()
         loaded = _load(link, output, handler_dir, early)
         reaper = Reaper()
         reaper.install()
         if loaded.kind == "asgi":
-            _serve_asgi(link, output, reaper, loaded, early)
+            _serve_asgi(link, output, reaper, loaded, early, recorder)
+        _report_imports(link, recorder)
         link.watch()
         link.streaming = loaded.kind == "wsgi"
         link.send(wire.ready(loaded.kind))
@@ -127,7 +134,20 @@ def _refuse(link: Connection, output: Output, early: bytes, text: str) -> NoRetu
     leave(output, _EXIT_IMPORT_FAILED)
 
 
-def _serve_asgi(link: Connection, output: Output, reaper: Reaper, loaded: entry.Entry, early: bytes) -> NoReturn:
+def _report_imports(link: Connection, recorder: "Optional[Recorder]") -> None:
+    if recorder is not None:
+        recorder.stop()
+        link.send(import_report.frame(recorder))
+
+
+def _serve_asgi(
+    link: Connection,
+    output: Output,
+    reaper: Reaper,
+    loaded: entry.Entry,
+    early: bytes,
+    recorder: "Optional[Recorder]",
+) -> NoReturn:
     # It imports asyncio: 30 ms and 9 MB, unless the zygote has it.
     from ol_guest import asgi
 
@@ -135,6 +155,7 @@ def _serve_asgi(link: Connection, output: Output, reaper: Reaper, loaded: entry.
         app = asgi.start(loaded.function)
     except asgi.StartupFailed as error:
         _refuse(link, output, early, error.text)
+    _report_imports(link, recorder)
     asgi.run(link, output, reaper, app, early)
 
 

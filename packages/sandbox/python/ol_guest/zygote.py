@@ -2,8 +2,8 @@
 
 Protocol (messages.py), broker to zygote: {"op": "prepare", "leaf": N, "uid": U, "tmpMb": M} with the leaf's channel
 and the open cgroup.procs files; {"op": "beget", "zygote": N, ...} (see offspring.py). Zygote to broker: {"op": "here", "python": version} with a pidfd of itself,
-and if it is a child zygote one of its init, before it imports anything; {"op": "ready"} when it has, or {"op":
-"unfit", "error": text}; {"op": "forked", "leaf": N} with a pidfd; {"op": "failed", "leaf" or "zygote": N, "error":
+and if it is a child zygote one of its init, before it imports anything; {"op": "ready"} when it has (a child zygote with "import":
+{"ms": N, "sought": [name, ...]}), or {"op": "unfit", "error": text, "packages": [directory, ...]}; {"op": "forked", "leaf": N} with a pidfd; {"op": "failed", "leaf" or "zygote": N, "error":
 text}; {"op": "exit", "leaf" or "zygote": N, "status": S} as waitpid gives it.
 """
 
@@ -28,8 +28,12 @@ _FORKS_PER_MODULE = 4
 
 
 class Zygote:
-    def __init__(self, control: socket.socket, settings: Settings) -> None:
+    def __init__(
+        self, control: socket.socket, settings: Settings, imported: "packages.Imported | None" = None
+    ) -> None:
         self._control = control
+        # How importing packages went; None for a root.
+        self._imported = imported
         self._settings = settings
         self._filter = seccomp.leaf_filter()
         # pid to what the broker knows it by: {"leaf": N} or {"zygote": N}.
@@ -67,7 +71,8 @@ class Zygote:
         gc.freeze()
         # Import code may have put another in its place.
         self._watch_children()
-        messages.send(self._control, {"op": "ready"})
+        told = {} if self._imported is None else {"import": self._imported._asdict()}
+        messages.send(self._control, {"op": "ready", **told})
         while self._answer_one():
             continue
 
@@ -106,9 +111,9 @@ class Zygote:
     def _beget(self, message: "dict[str, typing.Any]", descriptors: "list[int]") -> None:
         child = {"zygote": message["zygote"]}
 
-        def serve(control: socket.socket, settings: Settings) -> None:
+        def serve(control: socket.socket, settings: Settings, imported: packages.Imported) -> None:
             self._control.detach()
-            Zygote(control, settings).serve()
+            Zygote(control, settings, imported).serve()
 
         try:
             pid = offspring.beget(offspring.Request(message, descriptors), self._settings.of_child(), serve)

@@ -1,7 +1,7 @@
 """What the worker asks about zygotes, and what it is told of them.
 
-`zygote` is answered when the zygote has imported its modules, or has failed to; `kill-zygote` when it is gone. The
-event `zygote-exit` comes once for each zygote that was ready.
+`zygote` is answered when the zygote has imported its modules, with how that went, or has failed to; `kill-zygote` when
+it is gone. The event `zygote-exit` comes once for each zygote that was ready.
 """
 
 import typing
@@ -33,14 +33,17 @@ class ZygoteDesk:
         return None
 
     def ready(self, zygote: Zygote) -> None:
-        if zygote.create_request is not None:
-            self._wire.send({"v": 1, "id": zygote.create_request, "ok": {}})
+        if zygote.create_request is not None and zygote.imported is not None:
+            ms, memory_mb, sought = zygote.imported
+            told = {"ms": ms, "memoryMb": memory_mb, "sought": sought}
+            self._wire.send({"v": 1, "id": zygote.create_request, "ok": told})
             zygote.create_request = None
 
     def ended(self, zygote: Zygote) -> None:
         end = zygote.end()
         if zygote.create_request is not None:
-            error = {"code": _FAILED, "message": zygote.error or f"{_how(end)}. {zygote.log.last_words}".strip()}
+            message = zygote.error or f"{_how(end)}. {zygote.log.last_words}".strip()
+            error = {"code": _FAILED, "message": message, "details": {"unfit": zygote.unfit}}
             self._wire.send({"v": 1, "id": zygote.create_request, "error": error})
             zygote.create_request = None
         elif not zygote.is_root:

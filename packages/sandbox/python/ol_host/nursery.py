@@ -20,11 +20,12 @@ from ol_host.channels import receive
 from ol_host.leaves import kill_process
 from ol_host.logtap import LogTap
 from ol_host.own_groups import OwnGroups
+from ol_host.processes import private_bytes
 from ol_host.soil import Soil
 from ol_host.strays import kill_strays
 from ol_host.uids import REFUSED_UIDS, UID_BLOCK, ZYGOTE_UIDS
 from ol_host.wire import Refused
-from ol_host.zygotes import Violation, Zygote, number_of, text_of
+from ol_host.zygotes import Violation, Zygote, import_of, number_of, text_of, unfit_of
 
 # The kernel nests 32 user namespaces, and as many PID namespaces; the broker's, a container's and a leaf's count too.
 MOST_DEPTH = 25
@@ -107,7 +108,7 @@ class Nursery:
                 self._tell_end(zygote)
             if zygote.deadline is not None and zygote.deadline <= now:
                 zygote.deadline = None
-                self.give_up_on(zygote, f"it did not import its modules within {_IMPORT_SEC:.0f} s")
+                self.give_up_on(zygote, f"it did not import its modules within {zygote.patience_sec:g} s")
 
     # Making zygotes
 
@@ -122,6 +123,7 @@ class Nursery:
         zygote = self._admit(None, wanted, None, 0, tree.control, tree.log_fd, soil.groups)
         zygote.init_pid, zygote.init_pidfd = tree.pid, tree.pidfd
         # It imports as well: what every lambda may want of the standard library.
+        zygote.patience_sec = _IMPORT_SEC
         zygote.deadline = time.monotonic() + _IMPORT_SEC
         self._selector.register(tree.pidfd, selectors.EVENT_READ, lambda: self._on_init_death(zygote))
         return zygote
@@ -195,7 +197,10 @@ class Nursery:
         # One leaf will wait from the start.
         zygote.stock(zygote.network)
         zygote.create_request = request["id"]
-        zygote.deadline = time.monotonic() + _IMPORT_SEC
+        zygote.packages = request["packages"]
+        zygote.patience_sec = request.get("importMs", _IMPORT_SEC * 1000) / 1000
+        zygote.import_moment = time.monotonic()
+        zygote.deadline = zygote.import_moment + zygote.patience_sec
         if zygote.group is not None and zygote.group.memory_event_fd >= 0:
             event = zygote.group.memory_event_fd
             self._selector.register(event, selectors.EVENT_READ, lambda: self._on_out_of_memory(zygote))
@@ -251,11 +256,10 @@ class Nursery:
         elif operation == "here":
             self._on_itself(zygote, descriptors)
         elif operation == "ready" and zygote.pid is not None and not zygote.ready:
-            zygote.ready = True
-            zygote.deadline = None
-            self._listener.zygote_ready(zygote)
+            self._on_ready(zygote, message)
         elif operation == "unfit" and not zygote.ready:
             zygote.error = text_of(message, "error")
+            zygote.unfit = unfit_of(message, zygote.packages)
             zygote.kill()
         elif operation in ("failed", "exit"):
             self._on_child(zygote, message)
@@ -277,6 +281,15 @@ class Nursery:
             self._selector.register(zygote.init_pidfd, selectors.EVENT_READ, lambda: self._on_init_death(zygote))
         if zygote.kill_wanted:
             zygote.kill()
+
+    def _on_ready(self, zygote: Zygote, message: "dict[str, typing.Any]") -> None:
+        if not zygote.is_root:
+            assert zygote.pid is not None
+            passed_ms = (time.monotonic() - zygote.import_moment) * 1000
+            zygote.imported = import_of(message, passed_ms, private_bytes(zygote.pid))
+        zygote.ready = True
+        zygote.deadline = None
+        self._listener.zygote_ready(zygote)
 
     def _on_child(self, parent: Zygote, message: "dict[str, typing.Any]") -> None:
         child = self._zygotes.get(number_of(message, "zygote"))

@@ -150,15 +150,28 @@ def _tmpfs_paths(leaf: Leaf) -> "list[str]":
     return [f"/proc/{leaf.pid}/root/{place}" for place in places]
 
 
+def private_bytes(pid: int) -> int:
+    """What it shares with no other process and would not be there without it; 0 if it has ended."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return sum(_rolled_up(pid, ("Private_Dirty", "Swap")).values())
+    return 0
+
+
 def _proportional_bytes(pid: int) -> "tuple[int, int]":
     """(all, of that in files in memory), each page shared out among those who map it."""
-    sizes = {"Pss": 0, "Pss_Shmem": 0}
+    sizes = _rolled_up(pid, ("Pss", "Pss_Shmem"))
+    return sizes["Pss"], sizes["Pss_Shmem"]
+
+
+def _rolled_up(pid: int, names: "tuple[str, ...]") -> "dict[str, int]":
+    """Bytes, of lines of smaps_rollup."""
+    sizes = dict.fromkeys(names, 0)
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii", errors="replace") as file:
         for line in file:
             name, _, rest = line.partition(":")
             if name in sizes:
                 sizes[name] = int(rest.split()[0]) * 1024
-    return sizes["Pss"], sizes["Pss_Shmem"]
+    return sizes
 
 
 class Nameless(typing.NamedTuple):

@@ -23,10 +23,23 @@ if typing.TYPE_CHECKING:
 _REMEMBERED_TAKES = 64
 _USUAL_TMP_MB = 50
 _ERROR_CHARACTERS = 8 * 1024
+_MOST_SOUGHT = 256
+_NAME_CHARACTERS = 100
+_MIB = 1024 * 1024
 
 
 class Violation(Exception):
     """A zygote said what it cannot mean."""
+
+
+class Imported(typing.NamedTuple):
+    """How a package zygote's import went, as the worker is told."""
+
+    ms: float
+    # Private memory besides its parent's.
+    memory_mb: float
+    # Modules that were looked for and not found.
+    sought: "list[str]"
 
 
 class Stock:
@@ -74,6 +87,13 @@ class Zygote:
         # Pid 1 of its namespace, which lives as long as anything in there does.
         self.init_pid: "int | None" = None
         self.init_pidfd: "int | None" = None
+        # The package directories that it may import from.
+        self.packages: "list[str]" = []
+        # Of them, those whose import left what a fork cannot share, as it says.
+        self.unfit: "list[str]" = []
+        # Since when it may have been importing.
+        self.import_moment = 0.0
+        self.imported: "Imported | None" = None
         self.ready = False
         self.alive = True
         self.kill_wanted = False
@@ -81,7 +101,8 @@ class Zygote:
         self.status: "int | None" = None
         # Why it serves nobody, for people.
         self.error: "str | None" = None
-        # When patience with its import ends.
+        # How long its import may take, and when that is over.
+        self.patience_sec = 0.0
         self.deadline: "float | None" = None
         # Once it is dead: when its end is told although nobody knows how it ended; and whether it was told.
         self.tell_moment: "float | None" = None
@@ -180,6 +201,26 @@ class Zygote:
         if parent not in parents:
             raise Violation("a process that is not its child")
         return pid
+
+
+def import_of(message: "dict[str, typing.Any]", passed_ms: float, private_bytes: int) -> Imported:
+    """What it says of its import, as far as it can be so. Raises Violation."""
+    told = message.get("import")
+    ms, sought = (told.get("ms"), told.get("sought")) if isinstance(told, dict) else (None, None)
+    if not isinstance(ms, (int, float)) or not isinstance(sought, list) or len(sought) > _MOST_SOUGHT:
+        raise Violation("no news of its import")
+    # Of no use to anybody, and true in JSON alone: NaN is none of these.
+    if not 0 <= ms:
+        raise Violation("an import of no length")
+    if not all(isinstance(name, str) and name.isidentifier() and len(name) <= _NAME_CHARACTERS for name in sought):
+        raise Violation("a module that cannot be one")
+    return Imported(round(min(ms, passed_ms), 3), round(private_bytes / _MIB, 3), sought)
+
+
+def unfit_of(message: "dict[str, typing.Any]", packages: "list[str]") -> "list[str]":
+    """Only those that it was given."""
+    told = message.get("packages")
+    return [directory for directory in packages if isinstance(told, list) and directory in told]
 
 
 def text_of(message: "dict[str, typing.Any]", field: str) -> str:

@@ -183,9 +183,9 @@ export class BrokerClient {
     if (waiting === undefined) return;
     this.#waiting.delete(id);
     clearTimeout(waiting.timer);
-    const failure = message["error"] as { code: string; message: string } | undefined;
+    const failure = message["error"] as BrokerFailure | undefined;
     if (failure === undefined) waiting.resolve(message["ok"] as Record<string, unknown>);
-    else waiting.reject(brokerError(failure.code, failure.message));
+    else waiting.reject(brokerError(failure));
   }
 
   #onEnd(reason: string): void {
@@ -200,10 +200,16 @@ export class BrokerClient {
   }
 }
 
-const brokerError = (code: string, message: string): OlError => {
+interface BrokerFailure {
+  readonly code: string;
+  readonly message: string;
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+const brokerError = ({ code, message, details }: BrokerFailure): OlError => {
   const known: SandboxErrorCode =
     code in SANDBOX_ERRORS ? (code as SandboxErrorCode) : "OL_SANDBOX_CREATE_FAILED";
-  return sandboxError(known, messageOf(message));
+  return sandboxError(known, messageOf(message), details && { details });
 };
 
 /** The fields of an exit event are those of SandboxExit. */

@@ -1,6 +1,6 @@
 import { deferred } from "@ol/common";
 
-import type { EngineStats, EngineZygote, SandboxExit, ZygoteSpec } from "../engine.ts";
+import type { EngineStats, EngineZygote, SandboxExit, ZygoteImport, ZygoteSpec } from "../engine.ts";
 import { sandboxError } from "../errors.ts";
 import type { BrokerClient } from "./broker-client.ts";
 
@@ -32,8 +32,9 @@ export class SockZygotes {
     };
     const onAbort = (): void => void killZygote(broker, id).catch(() => undefined);
     signal?.addEventListener("abort", onAbort, { once: true });
+    let imported: ZygoteImport;
     try {
-      await broker.request("zygote", { zygote: id, ...spec });
+      imported = (await broker.request("zygote", { zygote: id, ...spec })) as unknown as ZygoteImport;
     } catch (error) {
       this.#exits.delete(id);
       throw signal?.aborted ? signal.reason : error;
@@ -44,7 +45,7 @@ export class SockZygotes {
       await kill();
       throw signal.reason;
     }
-    return { id, exited, kill };
+    return { id, import: imported, exited, kill };
   }
 
   exited(id: string, exit: SandboxExit): void {

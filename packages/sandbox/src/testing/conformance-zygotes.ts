@@ -90,6 +90,15 @@ export const ZYGOTE_CASES: readonly ConformanceCase[] = [
     },
   },
   {
+    title: "says how a zygote's import went",
+    run: async (pool) => {
+      const { ms, memoryMb, sought } = (await make(pool, "one", { importMs: 20_000 })).import;
+      assert.ok(ms > 0 && ms < 20_000 && memoryMb > 0 && memoryMb < SANDBOX_MB, `${ms} ms, ${memoryMb} MB`);
+      assert.deepEqual(sought, []);
+      await failsWith(make(pool, "two", { importMs: 0 }), "OL_SANDBOX_BAD_OPTIONS");
+    },
+  },
+  {
     title: "promises memory to zygotes, and takes it from one without children when it is short",
     memoryMb: 2 * SANDBOX_MB,
     run: async (pool) => {

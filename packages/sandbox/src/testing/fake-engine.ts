@@ -6,6 +6,7 @@ import type {
   SandboxEngine,
   SandboxExit,
   SandboxSpec,
+  ZygoteImport,
   ZygoteSpec,
 } from "../engine.ts";
 import { sandboxError } from "../errors.ts";
@@ -28,6 +29,8 @@ export interface FakeEngineOptions {
   readonly memoryBytes?: (id: string) => number;
   /** Runs before a zygote is made; what it throws is why it is not made. May wait. */
   readonly beforeZygote?: (id: string, spec: ZygoteSpec, signal?: AbortSignal) => unknown;
+  /** How a zygote's import went, as far as it differs from 1 ms, 1 MB and nothing sought. */
+  readonly zygoteImport?: (id: string, spec: ZygoteSpec) => Partial<ZygoteImport>;
   /** Runs when a sandbox's connection has closed, before it is told how it ended. May wait. */
   readonly beforeExit?: (id: string) => Promise<void>;
   /** Runs when a sandbox is killed, before it is gone. May wait. */
@@ -91,7 +94,7 @@ export class FakeEngine implements SandboxEngine {
     await this.#options.beforeZygote?.(id, spec, signal);
     signal?.throwIfAborted();
     if (this.#closed) throw sandboxError("OL_SANDBOX_CLOSED", "The engine is closed.");
-    return this.#zygotes.make(id, spec);
+    return this.#zygotes.make(id, spec, this.#options.zygoteImport?.(id, spec));
   }
 
   stats(): EngineStats {

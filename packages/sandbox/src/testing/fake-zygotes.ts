@@ -1,10 +1,12 @@
 import { type NetworkClass, deferred } from "@ol/common";
 
-import type { EngineZygote, SandboxExit, ZygoteSpec } from "../engine.ts";
+import type { EngineZygote, SandboxExit, ZygoteImport, ZygoteSpec } from "../engine.ts";
 import { sandboxError } from "../errors.ts";
 
 /** The package that every engine under test has: `ol_conformance`, in the directory of the same name. */
 const MODULES = /^(ol_conformance(\..+)?|json|ssl)$/;
+
+const FAKE_IMPORT: ZygoteImport = { ms: 1, memoryMb: 1, sought: [] };
 
 /** Zygotes of a fake engine: names that can be forked from until they are ended. */
 export class FakeZygotes {
@@ -14,7 +16,7 @@ export class FakeZygotes {
     return this.#zygotes.size;
   }
 
-  make(id: string, spec: ZygoteSpec): EngineZygote {
+  make(id: string, spec: ZygoteSpec, imported: Partial<ZygoteImport> = {}): EngineZygote {
     if (this.#zygotes.has(id))
       throw sandboxError("OL_SANDBOX_BAD_OPTIONS", `There is a zygote ${id} already.`);
     if (spec.parent !== undefined) this.find(spec.parent, spec.network);
@@ -32,6 +34,7 @@ export class FakeZygotes {
     this.#zygotes.set(id, { spec, end });
     return {
       id,
+      import: { ...FAKE_IMPORT, ...imported },
       exited,
       kill: async () => {
         end({ reason: "killed" });

@@ -6,7 +6,7 @@ import time
 
 from ol_channel import channel, say
 
-say({"op": "ready"})
+say({"op": "ready", "import": {"ms": 1, "sought": []}})
 data = channel().recv(1 << 18)
 say({"op": "forked", "leaf": json.loads(data)["leaf"]}, [os.open("/etc/passwd", os.O_RDONLY)])
 time.sleep(60)

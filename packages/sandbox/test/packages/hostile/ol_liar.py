@@ -5,7 +5,7 @@ import time
 
 from ol_channel import channel, pidfd_of_broker, say
 
-say({"op": "ready"})
+say({"op": "ready", "import": {"ms": 1, "sought": []}})
 while True:
     data = channel().recv(1 << 18)
     if not data:

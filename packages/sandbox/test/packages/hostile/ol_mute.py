@@ -4,5 +4,5 @@ import time
 
 from ol_channel import say
 
-say({"op": "ready"})
+say({"op": "ready", "import": {"ms": 1, "sought": []}})
 time.sleep(60)

@@ -2,9 +2,7 @@
 
 import json
 import os
-import sys
 
-sys.path.append("/packages/probes")
 import f as probes
 
 with open(os.path.join(os.path.dirname(__file__), "events.json"), encoding="utf-8") as file:
