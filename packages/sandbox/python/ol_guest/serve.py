@@ -14,7 +14,7 @@ import os
 import socket
 import sys
 import traceback
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from ol_guest import entry, failure, frames, wire, wsgi
 from ol_guest.connection import Cancelled, Connection, Gone
@@ -32,23 +32,33 @@ _LINGER_SECONDS = 1.0
 _EXIT_BROKEN = 70
 
 
-def serve(listener: socket.socket, handler_dir: str = "/handler") -> NoReturn:
+class Installed(NamedTuple):
+    """What a process that is to serve a lambda has put in place before it knows which."""
+
+    output: Output
+    reaper: Reaper
+
+
+def install() -> Installed:
+    """Puts the standard streams and the handler of SIGCHLD in place; the streams' descriptors may change later."""
+    installed = Installed(Output(), Reaper())
+    installed.output.install()
+    installed.reaper.install()
+    return installed
+
+
+def serve(listener: socket.socket, installed: Installed, handler_dir: str = "/handler") -> NoReturn:
     """Takes one connection from the listening socket and serves it to its end, which is the process's end too.
 
     Exit codes: 0 when the worker is gone, 1 when the lambda could not be loaded, 70 for a failure of this runtime,
     76 when the worker broke the protocol, and whatever the lambda gives to sys.exit().
     """
-    sock, _address = listener.accept()
-    listener.close()
-    link = Connection(sock)
+    output, reaper = installed
+    link = _accept(listener)
     link.notice_forks()
-    output = Output()
-    output.install()
     try:
         early = link.greet(_hello())
         loaded = _load(link, output, handler_dir, early)
-        reaper = Reaper()
-        reaper.install()
         if loaded.kind == "asgi":
             _serve_asgi(link, output, reaper, loaded, early)
         link.watch()
@@ -69,22 +79,33 @@ def serve(listener: socket.socket, handler_dir: str = "/handler") -> NoReturn:
         leave(output, _EXIT_BROKEN)
 
 
-def rehearse(handler_dir: str) -> None:
+def rehearse(listener: socket.socket, handler_dir: str) -> None:
     """Loads the function in a directory and answers one call of nobody: see rehearsal.py."""
-    near, far = socket.socketpair()
-    with near, far:
-        call = wire.frame(wire.CALL, wire.END, 1, wire.meta(":id", "rehearsal", ":timeout", "1000"), b'{"name": "nobody"}')
+    with socket.socket(socket.AF_UNIX) as far:
+        far.connect(listener.getsockname())
+        # As the worker sends a first call, before it is known that the code is a function.
+        meta = wire.meta(":id", "rehearsal", ":timeout", "1000", ":method", "POST", ":path", "", "host", "nobody")
+        call = wire.frame(wire.HTTP, wire.END, 1, meta, b'{"name": "nobody"}')
         far.sendall(wire.frame(wire.HELLO, 0, 0, _hello()) + call)
-        # Ends the loop when it wants to wait for the next call.
-        near.setblocking(False)
-        link = Connection(near)
-        output = Output()
-        early = link.greet(_hello())
-        loaded = _load(link, output, handler_dir, early)
-        link.send(wire.ready(loaded.kind))
-        link.take(early)
-        with contextlib.suppress(BlockingIOError):
-            _run_calls(link, output, Reaper(), loaded)
+        link = _accept(listener)
+        with link.socket:
+            # Ends the loop when it wants to wait for the next call.
+            link.socket.setblocking(False)
+            output = Output()
+            early = link.greet(_hello())
+            loaded = _load(link, output, handler_dir, early)
+            link.watch()
+            link.send(wire.ready(loaded.kind))
+            link.take(early)
+            with contextlib.suppress(BlockingIOError):
+                _run_calls(link, output, Reaper(), loaded)
+            link.unwatch()
+
+
+def _accept(listener: socket.socket) -> Connection:
+    sock, _address = listener.accept()
+    listener.close()
+    return Connection(sock)
 
 
 def _hello() -> bytes:

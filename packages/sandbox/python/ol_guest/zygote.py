@@ -31,7 +31,7 @@ class Zygote:
     def __init__(self, control: socket.socket, settings: Settings) -> None:
         self._control = control
         self._settings = settings
-        self._filter = seccomp.leaf_filter()
+        self._filter = kernel.SeccompFilter(seccomp.leaf_filter())
         # pid to what the broker knows it by: {"leaf": N} or {"zygote": N}.
         self._children: "dict[int, dict[str, object]]" = {}
         # While a leaf is being forked and not yet announced, its exit must wait to be reported.

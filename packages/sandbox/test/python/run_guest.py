@@ -39,4 +39,4 @@ handler = arguments[1]
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 os.chdir(handler)
 hygiene.fresh_process()
-serve.serve(listener, handler)
+serve.serve(listener, serve.install(), handler)
