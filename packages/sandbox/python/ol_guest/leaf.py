@@ -1,9 +1,9 @@
 """A leaf: the process that a lambda's code runs in. Two halves, so that the slow one can be done in advance.
 
-`prepare` needs nothing of the lambda: cgroup, namespaces, mounts, signals, fresh random numbers, the standard streams, and
-a rehearsal of the first call. Then the leaf waits on its channel for {"op": "assign", ...} with five descriptors: the handler's
-tree, the tree of its scratch, the listening socket, stdout, stderr, and perhaps a sixth, a resolv.conf of its
-own. `confine` takes the rest away for good; only then is the lambda's code looked at.
+`prepare` needs nothing of the lambda: cgroup, namespaces, mounts, signals, fresh random numbers, the standard
+streams, and a rehearsal of the first call. Then the leaf waits on its channel for {"op": "assign", ...} with five
+descriptors: the handler's tree, the tree of its scratch, the listening socket, stdout, stderr, and perhaps a sixth,
+a resolv.conf of its own. `confine` takes the rest away for good; only then is the lambda's code looked at.
 
 On the channel the leaf sends {"op": "failed", "error": "step: reason"} if it must; closing it is the good news.
 """
@@ -20,6 +20,7 @@ import typing
 import ol_kernel as kernel
 
 from ol_guest import hygiene, messages, packages, preload, rehearsal, serve
+from ol_guest.output import Output
 
 if typing.TYPE_CHECKING:
     from ol_guest.settings import Settings
@@ -50,7 +51,8 @@ def run(
     step = "prepare"
     try:
         _prepare(cgroup_files, request["tmpMb"], settings)
-        installed = serve.install()
+        output = Output()
+        output.install()
         if not _is_awaited(channel):
             rehearsal.rehearse()
         received = messages.receive(channel)
@@ -70,7 +72,7 @@ def run(
         return
     channel.close()
     packages.use(assignment["packages"])
-    _start(assignment["environment"], listener, installed)
+    _start(assignment["environment"], listener, output)
 
 
 def _prepare(cgroup_files: "list[int]", tmp_mb: int, settings: "Settings") -> None:
@@ -192,12 +194,12 @@ def _take_own_user_namespace(tree_proc: int) -> None:
             os.close(descriptor)
 
 
-def _start(environment: "dict[str, str]", listener: socket.socket, installed: serve.Installed) -> typing.NoReturn:
+def _start(environment: "dict[str, str]", listener: socket.socket, output: Output) -> typing.NoReturn:
     kernel.close_range(4)
     os.environ.update(environment)
     if "TZ" in environment:
         time.tzset()
     os.chdir("/handler")
     preload.make_way_for("/handler")
-    serve.serve(listener, installed, "/handler")
+    serve.serve(listener, output, "/handler")
     os._exit(0)

@@ -14,7 +14,7 @@ import os
 import socket
 import sys
 import traceback
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from ol_guest import entry, failure, frames, wire, wsgi
 from ol_guest.connection import Cancelled, Connection, Gone
@@ -32,33 +32,20 @@ _LINGER_SECONDS = 1.0
 _EXIT_BROKEN = 70
 
 
-class Installed(NamedTuple):
-    """What a process that is to serve a lambda has put in place before it knows which."""
-
-    output: Output
-    reaper: Reaper
-
-
-def install() -> Installed:
-    """Puts the standard streams and the handler of SIGCHLD in place; the streams' descriptors may change later."""
-    installed = Installed(Output(), Reaper())
-    installed.output.install()
-    installed.reaper.install()
-    return installed
-
-
-def serve(listener: socket.socket, installed: Installed, handler_dir: str = "/handler") -> NoReturn:
+def serve(listener: socket.socket, output: Output, handler_dir: str = "/handler") -> NoReturn:
     """Takes one connection from the listening socket and serves it to its end, which is the process's end too.
+    `output` is installed.
 
     Exit codes: 0 when the worker is gone, 1 when the lambda could not be loaded, 70 for a failure of this runtime,
     76 when the worker broke the protocol, and whatever the lambda gives to sys.exit().
     """
-    output, reaper = installed
     link = _accept(listener)
     link.notice_forks()
     try:
         early = link.greet(_hello())
         loaded = _load(link, output, handler_dir, early)
+        reaper = Reaper()
+        reaper.install()
         if loaded.kind == "asgi":
             _serve_asgi(link, output, reaper, loaded, early)
         link.watch()
