@@ -309,12 +309,17 @@ def drop_bounding_set() -> None:
                 raise
 
 
-def install_seccomp(program: bytes) -> None:
-    """Puts a filter (see ol_guest.seccomp) in force; needs no_new_privs or CAP_SYS_ADMIN."""
-    set_mode_filter = 1
-    buffer = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(buffer))
-    _call("seccomp", ctypes.c_uint(set_mode_filter), ctypes.c_uint(0), header)
+class SeccompFilter:
+    """A filter (see ol_guest.seccomp) as the kernel takes it: made once, and not by each process that is forked."""
+
+    def __init__(self, program: bytes) -> None:
+        self._instructions = ctypes.create_string_buffer(program, len(program))
+        self._program = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(self._instructions))
+
+    def install(self) -> None:
+        """Puts it in force; needs no_new_privs or CAP_SYS_ADMIN."""
+        set_mode_filter = 1
+        _call("seccomp", ctypes.c_uint(set_mode_filter), ctypes.c_uint(0), self._program)
 
 
 def knows_landlock_scopes() -> bool:

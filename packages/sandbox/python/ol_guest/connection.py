@@ -110,6 +110,11 @@ class Connection(Frames):
         # What came before this has raised no signal.
         self.stale = True
 
+    def unwatch(self) -> None:
+        flags = fcntl.fcntl(self.socket, fcntl.F_GETFL)
+        fcntl.fcntl(self.socket, fcntl.F_SETFL, flags & ~_O_ASYNC)
+        _signal.signal(signal.SIGIO, _signal.SIG_DFL)
+
     # -- Reading
 
     def read(self) -> None:

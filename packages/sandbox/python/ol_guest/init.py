@@ -24,7 +24,7 @@ def main() -> None:
     settings = Settings.parse(settings_text)
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     if "seccomp" not in settings.weaken:
-        kernel.install_seccomp(seccomp.tree_filter())
+        kernel.SeccompFilter(seccomp.tree_filter()).install()
     # A root's broker has done so already, and better; an ordinary user's cannot.
     with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
         file.write(OOM_SCORE_ADJ)

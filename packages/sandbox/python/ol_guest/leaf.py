@@ -1,9 +1,9 @@
 """A leaf: the process that a lambda's code runs in. Two halves, so that the slow one can be done in advance.
 
-`prepare` needs nothing of the lambda: cgroup, namespaces, mounts, signals, fresh random numbers, and a rehearsal of
-the first call. Then the leaf waits on its channel for {"op": "assign", ...} with five descriptors: the handler's
-tree, the tree of its scratch, the listening socket, stdout, stderr, and perhaps a sixth, a resolv.conf of its
-own. `confine` takes the rest away for good; only then is the lambda's code looked at.
+`prepare` needs nothing of the lambda: cgroup, namespaces, mounts, signals, fresh random numbers, the standard
+streams, and a rehearsal of the first call. Then the leaf waits on its channel for {"op": "assign", ...} with five
+descriptors: the handler's tree, the tree of its scratch, the listening socket, stdout, stderr, and perhaps a sixth,
+a resolv.conf of its own. `confine` takes the rest away for good; only then is the lambda's code looked at.
 
 On the channel the leaf sends {"op": "failed", "error": "step: reason"} if it must; closing it is the good news.
 """
@@ -20,6 +20,7 @@ import typing
 import ol_kernel as kernel
 
 from ol_guest import hygiene, imports, messages, packages, preload, rehearsal, serve
+from ol_guest.output import Output
 
 if typing.TYPE_CHECKING:
     from ol_guest.settings import Settings
@@ -40,7 +41,7 @@ def run(
     request: "dict[str, typing.Any]",
     tree_proc: int,
     settings: "Settings",
-    seccomp_filter: bytes,
+    seccomp_filter: kernel.SeccompFilter,
 ) -> None:
     """Becomes a sandbox and serves calls until the worker goes; returns only if the broker is gone.
 
@@ -50,6 +51,8 @@ def run(
     step = "prepare"
     try:
         _prepare(cgroup_files, request["tmpMb"], settings)
+        output = Output()
+        output.install()
         if not _is_awaited(channel):
             rehearsal.rehearse()
         received = messages.receive(channel)
@@ -69,7 +72,7 @@ def run(
         return
     channel.close()
     packages.use(assignment["packages"])
-    _start(assignment["environment"], assignment["packages"], listener)
+    _start(assignment["environment"], assignment["packages"], listener, output)
 
 
 def _prepare(cgroup_files: "list[int]", tmp_mb: int, settings: "Settings") -> None:
@@ -143,7 +146,9 @@ def _limit(rlimits: "dict[str, int]", data_mb: "int | None") -> None:
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
 
 
-def _confine(uid: int, tree_proc: int, settings: "Settings", procs: "int | None", seccomp_filter: bytes) -> None:
+def _confine(
+    uid: int, tree_proc: int, settings: "Settings", procs: "int | None", seccomp_filter: kernel.SeccompFilter
+) -> None:
     weaken = settings.weaken
     if "user" not in weaken:
         if settings.rootless:
@@ -162,7 +167,7 @@ def _confine(uid: int, tree_proc: int, settings: "Settings", procs: "int | None"
         # Abstract sockets belong to the network namespace, and in the host's there are everybody's.
         kernel.landlock_scope()
     if "seccomp" not in weaken:
-        kernel.install_seccomp(seccomp_filter)
+        seccomp_filter.install()
 
 
 def _take_own_uid(uid: int) -> None:
@@ -189,12 +194,14 @@ def _take_own_user_namespace(tree_proc: int) -> None:
             os.close(descriptor)
 
 
-def _start(environment: "dict[str, str]", directories: "list[str]", listener: socket.socket) -> typing.NoReturn:
+def _start(
+    environment: "dict[str, str]", directories: "list[str]", listener: socket.socket, output: Output
+) -> typing.NoReturn:
     kernel.close_range(4)
     os.environ.update(environment)
     if "TZ" in environment:
         time.tzset()
     os.chdir("/handler")
     preload.make_way_for("/handler")
-    serve.serve(listener, "/handler", imports.Recorder(directories) if directories else None)
+    serve.serve(listener, output, "/handler", imports.Recorder(directories) if directories else None)
     os._exit(0)

@@ -218,7 +218,7 @@ def _shut_in(settings: "Settings") -> None:
         kernel.landlock_scope()
     if settings.depth == 1 and "seccomp" not in settings.weaken:
         # What forks from it inherits it.
-        kernel.install_seccomp(seccomp.package_zygote_filter())
+        kernel.SeccompFilter(seccomp.package_zygote_filter()).install()
     if "zygote-user" not in settings.weaken:
         # Else there are no others to give up.
         settings.keep_only_what_forking_needs()

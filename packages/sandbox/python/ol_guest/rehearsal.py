@@ -17,6 +17,7 @@ from ol_guest import messages, serve
 
 # In the leaf's own memory, as yet without a file of anybody's.
 _DIRECTORY = "/tmp/rehearsal"
+_SOCKET = f"{_DIRECTORY}/socket"
 _FUNCTION = 'def f(event):\n    return "Hello, %s!" % event.get("name", "World")\n'
 _ENVIRONMENT = {name: "/host" for name in ("HOME", "LANG", "LOGNAME", "PATH", "PYTHONDONTWRITEBYTECODE", "TMPDIR", "USER")}
 
@@ -30,7 +31,11 @@ def rehearse() -> None:
         with open(path, "w", encoding="ascii") as file:
             file.write(_FUNCTION)
         os.listdir(_DIRECTORY)
-        serve.rehearse(_DIRECTORY)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(_SOCKET)
+            listener.listen(1)
+            serve.rehearse(listener, _DIRECTORY)
+        os.unlink(_SOCKET)
         os.unlink(path)
     finally:
         os.rmdir(_DIRECTORY)

@@ -34,20 +34,16 @@ _EXIT_BROKEN = 70
 
 
 def serve(
-    listener: socket.socket, handler_dir: str = "/handler", recorder: "Optional[Recorder]" = None
+    listener: socket.socket, output: Output, handler_dir: str = "/handler", recorder: "Optional[Recorder]" = None
 ) -> NoReturn:
-    """Takes one connection from the listening socket and serves it to its end, which is the process's end too. What the
-    recorder has seen while the code was loaded, the worker is told.
+    """Takes one connection from the listening socket and serves it to its end, which is the process's end too.
+    `output` is installed. What the recorder has seen while the code was loaded, the worker is told.
 
     Exit codes: 0 when the worker is gone, 1 when the lambda could not be loaded, 70 for a failure of this runtime,
     76 when the worker broke the protocol, and whatever the lambda gives to sys.exit().
     """
-    sock, _address = listener.accept()
-    listener.close()
-    link = Connection(sock)
+    link = _accept(listener)
     link.notice_forks()
-    output = Output()
-    output.install()
     try:
         early = link.greet(_hello())
         if recorder is not None:
@@ -76,22 +72,33 @@ def serve(
         leave(output, _EXIT_BROKEN)
 
 
-def rehearse(handler_dir: str) -> None:
+def rehearse(listener: socket.socket, handler_dir: str) -> None:
     """Loads the function in a directory and answers one call of nobody: see rehearsal.py."""
-    near, far = socket.socketpair()
-    with near, far:
-        call = wire.frame(wire.CALL, wire.END, 1, wire.meta(":id", "rehearsal", ":timeout", "1000"), b'{"name": "nobody"}')
+    with socket.socket(socket.AF_UNIX) as far:
+        far.connect(listener.getsockname())
+        # As the worker sends a first call, before it is known that the code is a function.
+        meta = wire.meta(":id", "rehearsal", ":timeout", "1000", ":method", "POST", ":path", "", "host", "nobody")
+        call = wire.frame(wire.HTTP, wire.END, 1, meta, b'{"name": "nobody"}')
         far.sendall(wire.frame(wire.HELLO, 0, 0, _hello()) + call)
-        # Ends the loop when it wants to wait for the next call.
-        near.setblocking(False)
-        link = Connection(near)
-        output = Output()
-        early = link.greet(_hello())
-        loaded = _load(link, output, handler_dir, early)
-        link.send(wire.ready(loaded.kind))
-        link.take(early)
-        with contextlib.suppress(BlockingIOError):
-            _run_calls(link, output, Reaper(), loaded)
+        link = _accept(listener)
+        with link.socket:
+            # Ends the loop when it wants to wait for the next call.
+            link.socket.setblocking(False)
+            output = Output()
+            early = link.greet(_hello())
+            loaded = _load(link, output, handler_dir, early)
+            link.watch()
+            link.send(wire.ready(loaded.kind))
+            link.take(early)
+            with contextlib.suppress(BlockingIOError):
+                _run_calls(link, output, Reaper(), loaded)
+            link.unwatch()
+
+
+def _accept(listener: socket.socket) -> Connection:
+    sock, _address = listener.accept()
+    listener.close()
+    return Connection(sock)
 
 
 def _hello() -> bytes:

@@ -35,7 +35,7 @@ class Zygote:
         # How importing packages went; None for a root.
         self._imported = imported
         self._settings = settings
-        self._filter = seccomp.leaf_filter()
+        self._filter = kernel.SeccompFilter(seccomp.leaf_filter())
         # pid to what the broker knows it by: {"leaf": N} or {"zygote": N}.
         self._children: "dict[int, dict[str, object]]" = {}
         # While a leaf is being forked and not yet announced, its exit must wait to be reported.

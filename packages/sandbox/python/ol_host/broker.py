@@ -209,15 +209,20 @@ class Broker:
 
     def _assign_one(self, request: "dict[str, typing.Any]") -> Leaf:
         """That leaves died while they waited, with their zygote, is not the request's fault."""
+        nameless = False
         for _ in range(_MOST_DEAD_LEAVES):
             leaf = self._forest.take(request["network"], request.get("zygote"), request["limits"]["memoryMb"])
+            if nameless:
+                # If a directory cannot be made now either, that says why.
+                self._places.forget(leaf)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                self._assign(leaf, request)
-                return leaf
+                if self._assign(leaf, request):
+                    return leaf
+                nameless = True
         raise OSError("no process could be forked for it, or it died at once; the log may say why")
 
-    def _assign(self, leaf: Leaf, request: "dict[str, typing.Any]") -> None:
-        """Tells the leaf what to become. What fails here takes the leaf along."""
+    def _assign(self, leaf: Leaf, request: "dict[str, typing.Any]") -> bool:
+        """Tells the leaf what to become. What fails here takes the leaf along. False: its scratch was of no use."""
         soil = self._ground.soil
         descriptors: "list[int]" = []
         resolver: "list[int]" = []
@@ -251,6 +256,13 @@ class Broker:
         finally:
             for descriptor in descriptors[:3] + resolver:
                 os.close(descriptor)
+        # Last, beside the leaf's own work: it waits for the worker, who learns of it from our answer.
+        assert leaf.scratch is not None
+        if self._places.name(leaf.scratch, request["name"], request["sandbox"]):
+            return True
+        # It has loaded nothing. What it has is removed when it is gone.
+        leaf.kill()
+        return False
 
     def _pause(self, request: "dict[str, typing.Any]") -> "dict[str, object] | None":
         leaf = self._sandboxes.get(request["sandbox"])

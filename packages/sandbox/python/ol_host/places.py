@@ -41,15 +41,20 @@ class Places:
         except OSError as error:
             self._log("warn", f"no directory could be made in advance: {error}")
 
-    def take(self, leaf: Leaf, name: str, sandbox: str, on_disk: bool) -> "list[int]":
-        """Gives the leaf, whose limits are known, its scratch. Returns the mount that becomes /host and the listening
-        socket, which are the caller's from now on, and the two output files. `on_disk`: wherever others have theirs."""
+    def forget(self, leaf: Leaf) -> None:
+        """What was made in advance is of no use: `take` makes another."""
         place, leaf.place = leaf.place, None
-        in_memory = self._in_memory and not on_disk
-        if place is not None and in_memory != self._in_memory:
+        if place is not None:
             self.remove(place)
-            place = None
-        scratch = None if place is None else self._renamed(place, name, sandbox)
+
+    def take(self, leaf: Leaf, name: str, sandbox: str, on_disk: bool) -> "list[int]":
+        """Gives the leaf, whose limits are known, its scratch, which may still need its name. Returns the mount that
+        becomes /host and the listening socket, which are the caller's from now on, and the two output files. `on_disk`:
+        wherever others have theirs."""
+        in_memory = self._in_memory and not on_disk
+        if in_memory != self._in_memory:
+            self.forget(leaf)
+        scratch, leaf.place = leaf.place, None
         if scratch is None:
             scratch = self._make(leaf, name, sandbox, in_memory)
         leaf.scratch = scratch
@@ -59,15 +64,17 @@ class Places:
             leaf.scratch_in_memory = True
         return [*scratch.hand_over(), *scratch.output_fds]
 
-    def _renamed(self, place: Scratch, name: str, sandbox: str) -> "Scratch | None":
-        """None if it is of no use: somebody may have removed it. If a new one fails too, that says why."""
+    def name(self, scratch: Scratch, name: str, sandbox: str) -> bool:
+        """Gives it the names by which worker and people find it. False if it is of no use: somebody may have removed
+        what was made in advance."""
+        if scratch.sandbox == sandbox:
+            return True
         try:
-            self._files.rename_scratch(place, name, sandbox)
+            self._files.rename_scratch(scratch, name, sandbox)
         except OSError as error:
             self._log("warn", f"a directory made in advance cannot be used: {error}")
-            self.remove(place)
-            return None
-        return place
+            return False
+        return True
 
     def leave(self, leaf: Leaf) -> None:
         """The leaf has ended, or never got what it was to have."""

@@ -9,6 +9,7 @@ import socket
 import sys
 
 from ol_guest import hygiene, serve
+from ol_guest.output import Output
 
 
 class Connected:
@@ -39,4 +40,6 @@ handler = arguments[1]
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 os.chdir(handler)
 hygiene.fresh_process()
-serve.serve(listener, handler)
+output = Output()
+output.install()
+serve.serve(listener, output, handler)
