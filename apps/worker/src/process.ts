@@ -7,7 +7,7 @@ import {
   type WorkerIdentity,
 } from "@ol/config";
 import { CleanupStack, type Logger } from "@ol/common";
-import { Installer, LambdaManager, PackageStore } from "@ol/lambda";
+import { Installer, LambdaManager, type LambdaManagerOptions, PackageStore } from "@ol/lambda";
 import { EVICTION_POLICIES, SandboxPool, SockEngine } from "@ol/sandbox";
 import { LocalCodeSource, LocalLockStore, Worker } from "@ol/worker";
 import { existsSync } from "node:fs";
@@ -17,6 +17,7 @@ import { join } from "node:path";
 import { findPackageTools, type PackageTools } from "./package-tools.ts";
 import { giveUpRoot } from "./privileges.ts";
 import { VERSION } from "./version.ts";
+import { makeZygoteKeeper } from "./zygotes.ts";
 
 /** A worker with all its parts. */
 export interface RunningWorker {
@@ -57,15 +58,11 @@ const makeEngine = (
 
 const makeManager = (
   config: WorkerConfig,
-  pool: SandboxPool,
-  source: LocalCodeSource,
-  packages: PackageStore,
+  parts: Pick<LambdaManagerOptions, "pool" | "source" | "packages" | "zygotes">,
   logger: Logger,
 ): LambdaManager =>
   new LambdaManager({
-    pool,
-    source,
-    packages,
+    ...parts,
     installWaitMs: config.installWaitMs,
     limits: config.limits,
     network: config.network,
@@ -140,7 +137,9 @@ const assemble = async (
   });
   undo.add(() => pool.close());
   const packages = makePackageStore(config, engine, pool, tools, logger);
-  const manager = makeManager(config, pool, source, packages, logger);
+  const zygotes = await makeZygoteKeeper(config, pool, logger);
+  undo.add(() => zygotes.close());
+  const manager = makeManager(config, { pool, source, packages, zygotes }, logger);
   undo.add(() => manager.close());
   front = await Worker.start({
     name: config.workerName,

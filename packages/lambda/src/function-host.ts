@@ -1,8 +1,9 @@
-import type { Sandbox } from "@ol/sandbox";
+import type { AcquireOptions, Sandbox, SandboxSpec } from "@ol/sandbox";
 
 import type { Instance } from "./instance.ts";
 import type { LambdaFunction } from "./lambda-function.ts";
 import type { ResolvedOptions } from "./options.ts";
+import type { InstalledSet } from "./packages/package-source.ts";
 import type { Slots } from "./slots.ts";
 import type { CallCounter } from "./stats.ts";
 import type { UnreadReplies } from "./unread-replies.ts";
@@ -18,6 +19,8 @@ export interface FunctionHost {
   /** Over all functions. */
   readonly counter: CallCounter;
   readonly unread: UnreadReplies;
+  /** As the pool's `acquire`, for a lambda with these packages. */
+  acquire(spec: SandboxSpec, packages: InstalledSet, options: AcquireOptions): Promise<Sandbox>;
   /** The function has no code any more: it is to be found no longer. */
   forget(fn: LambdaFunction): void;
   /** The instances by the ids of their sandboxes. */

@@ -1,11 +1,5 @@
 import type { OlError } from "@ol/common";
-import {
-  isNotStarted,
-  type Sandbox,
-  type SandboxErrorCode,
-  type SandboxPool,
-  type SandboxSpec,
-} from "@ol/sandbox";
+import { isNotStarted, type Sandbox, type SandboxErrorCode } from "@ol/sandbox";
 
 import type { CodeVersion } from "./code-keeper.ts";
 import type { CallRunner, ColdStart, PendingCall } from "./pending-call.ts";
@@ -125,13 +119,13 @@ export class Instance implements CallRunner {
     return nowMs - Math.max(call.runningSinceMs, this.#readyMs);
   }
 
-  /** Asks the pool for a sandbox; the owner hears how it went. Only when empty. */
-  start(pool: SandboxPool, spec: SandboxSpec, deadlineMs: number): void {
+  /** Asks for a sandbox; the owner hears how it went. Only when empty. */
+  start(acquire: (signal: AbortSignal) => Promise<Sandbox>): void {
     this.#state = "starting";
     const abort = new AbortController();
     this.#starting = abort;
     this.#askedMs = performance.now();
-    pool.acquire(spec, { signal: abort.signal, deadlineMs }).then(
+    acquire(abort.signal).then(
       (sandbox) => this.#acquired(sandbox),
       (error: unknown) => this.#startFailed(error),
     );

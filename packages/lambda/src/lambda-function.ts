@@ -427,7 +427,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   }
 
   startOne(version: CodeVersion): void {
-    const { pool, queueTimeoutMs } = this.#host.options;
+    const { queueTimeoutMs: deadlineMs } = this.#host.options;
     const { reuse, spec } = this.profileOf(version);
     let instance = this.fleet.empty(version);
     if (instance === undefined) {
@@ -435,7 +435,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       this.keeper.hold(version);
       this.fleet.add(instance);
     }
-    instance.start(pool, spec, queueTimeoutMs);
+    instance.start((signal) => this.#host.acquire(spec, version.packages, { signal, deadlineMs }));
   }
 
   /** Starts what `min_instances` asks for, as far as there is memory. */

@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 
 import { parseReference } from "@ol/bundle";
 import { isOlError, type LoadReport, messageOf, type OlError, silentLogger } from "@ol/common";
-import type { ReplySink, Sandbox } from "@ol/sandbox";
+import type { AcquireOptions, ReplySink, Sandbox, SandboxSpec } from "@ol/sandbox";
 
 import { lambdaError } from "./errors.ts";
 import type { Instance } from "./instance.ts";
@@ -11,7 +11,7 @@ import { LambdaFunction } from "./lambda-function.ts";
 import { Lingering } from "./lingering.ts";
 import type { LambdaManagerOptions, ResolvedOptions } from "./options.ts";
 import type { Invocation, LambdaRequest } from "./pending-call.ts";
-import { NO_PACKAGE_SOURCE } from "./packages/package-source.ts";
+import { type InstalledSet, NO_PACKAGE_SOURCE } from "./packages/package-source.ts";
 import type { LambdaInfo } from "./profile.ts";
 import { Slots } from "./slots.ts";
 import { CallCounter, type LambdaStats, type SandboxStats } from "./stats.ts";
@@ -151,6 +151,11 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     }
   }
 
+  acquire(spec: SandboxSpec, packages: InstalledSet, options: AcquireOptions): Promise<Sandbox> {
+    const { zygotes, pool } = this.options;
+    return zygotes === undefined ? pool.acquire(spec, options) : zygotes.acquire(spec, packages, options);
+  }
+
   load(): LoadReport {
     return {
       slots: this.slots.total,
@@ -171,6 +176,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
       calls: this.counter.snapshot(),
       functions: functions.map((fn) => fn.stats()),
       sandboxes: functions.flatMap((fn) => sandboxesOf(fn, performance.now())),
+      zygotes: this.options.zygotes?.stats(),
     };
   }
 

@@ -3,6 +3,7 @@ import type { SandboxPool } from "@ol/sandbox";
 
 import type { CodeSource } from "./code-source.ts";
 import type { PackageSource } from "./packages/package-source.ts";
+import type { ZygoteKeeper } from "./zygotes/zygote-keeper.ts";
 
 /** What a LambdaManager is made from. */
 export interface LambdaManagerOptions {
@@ -10,6 +11,8 @@ export interface LambdaManagerOptions {
   readonly source: CodeSource;
   /** Where the packages come from that lambdas name; without it such lambdas are refused. */
   readonly packages?: PackageSource;
+  /** Forks sandboxes from zygotes that have their packages; without it each imports its own. */
+  readonly zygotes?: ZygoteKeeper;
   /** How long a call waits while its lambda's packages are being installed. Default 30,000. */
   readonly installWaitMs?: number;
   /** What a lambda may use unless its ol.yaml says otherwise. */
@@ -50,4 +53,5 @@ export interface LambdaManagerOptions {
 }
 
 /** The same with every default filled in. */
-export type ResolvedOptions = Required<LambdaManagerOptions>;
+export type ResolvedOptions = Required<Omit<LambdaManagerOptions, "zygotes">> &
+  Pick<LambdaManagerOptions, "zygotes">;

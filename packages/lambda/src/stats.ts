@@ -3,6 +3,7 @@ import type { CodeKind } from "@ol/sandbox";
 import type { CodeState } from "./code-keeper.ts";
 import type { InstanceState } from "./instance.ts";
 import type { CallPhases, PendingCall } from "./pending-call.ts";
+import type { ZygoteStats } from "./zygotes/zygote-keeper.ts";
 
 /** Calls since the function was loaded (or the manager made), by how they ended. */
 export interface CallCounts {
@@ -77,6 +78,8 @@ export interface LambdaStats {
   readonly calls: CallCounts;
   readonly functions: readonly FunctionStats[];
   readonly sandboxes: readonly SandboxStats[];
+  /** Undefined where sandboxes are forked from no zygotes with packages. */
+  readonly zygotes: ZygoteStats | undefined;
 }
 
 /** CallCounts while they are being counted. */

@@ -16,8 +16,8 @@ import { lambdaError } from "../errors.ts";
 import { Compiler } from "./compiler.ts";
 import { type InstallOutcome, type Installer, installerError, type InstallerSession } from "./installer.ts";
 import type { LockStore } from "./lock-store.ts";
-import type { InstalledPackage, PackageRequest, InstalledSet, PackageSource } from "./package-source.ts";
-import { installedSet } from "./installed-set.ts";
+import type { LockedPackage, PackageRequest, InstalledSet, PackageSource } from "./package-source.ts";
+import { installedSet, lockedPackages } from "./installed-set.ts";
 
 /** What a store is made from. */
 export interface PackageStoreOptions {
@@ -99,10 +99,10 @@ export class PackageStore implements PackageSource {
   /** Installs what these lines come to, for no lambda. Settles when it is compiled too. */
   async install(lines: readonly string[]): Promise<InstalledSet> {
     await using session = await this.#options.installer.open();
-    const set = this.#set(await this.#resolve(lines, session));
-    await this.#installAll(set.packages, session);
-    await this.#compiler.compile(set.packages.map(({ directory }) => directory));
-    return set;
+    const packages = this.#locked(await this.#resolve(lines, session));
+    await this.#installAll(packages, session);
+    await this.#compiler.compile(packages.map(({ directory }) => directory));
+    return installedSet(packages, this.#options.packagesDir);
   }
 
   stats(): PackageStoreStats {
@@ -119,19 +119,19 @@ export class PackageStore implements PackageSource {
   async #provide(request: PackageRequest): Promise<InstalledSet> {
     await using opened = new Opened(this.#options.installer);
     const lock = await this.#lockOf(request, opened);
-    const set = this.#set(lock.pins);
+    const packages = this.#locked(lock.pins);
     const session = opened.take();
     try {
-      await this.#installAll(set.packages, session);
+      await this.#installAll(packages, session);
     } finally {
       await session?.[Symbol.asyncDispose]();
     }
-    await this.#used(set);
-    return set;
+    await this.#used(packages);
+    return installedSet(packages, this.#options.packagesDir);
   }
 
-  #set(pins: readonly Pin[]): InstalledSet {
-    return installedSet(pins, (pin) => `${this.#directory}/${packageDirectory(pin)}`);
+  #locked(pins: readonly Pin[]): readonly LockedPackage[] {
+    return lockedPackages(pins, (pin) => `${this.#directory}/${packageDirectory(pin)}`);
   }
 
   // Resolving
@@ -171,7 +171,7 @@ export class PackageStore implements PackageSource {
 
   /** Settles when all are there. A session that is given is used up. */
   async #installAll(
-    packages: readonly InstalledPackage[],
+    packages: readonly LockedPackage[],
     session: InstallerSession | undefined,
   ): Promise<void> {
     let ready = session;
@@ -187,12 +187,12 @@ export class PackageStore implements PackageSource {
     throw lambdaError("OL_LAMBDA_PACKAGES_UNAVAILABLE", "packages that were installed are gone at once");
   }
 
-  async #missing(packages: readonly InstalledPackage[]): Promise<readonly InstalledPackage[]> {
+  async #missing(packages: readonly LockedPackage[]): Promise<readonly LockedPackage[]> {
     const there = await Promise.all(packages.map(({ directory }) => this.#exists(directory)));
     return packages.filter((_package, index) => there[index] === false);
   }
 
-  #begin(packages: readonly InstalledPackage[], session: InstallerSession | undefined): void {
+  #begin(packages: readonly LockedPackage[], session: InstallerSession | undefined): void {
     const work = this.#installUnclaimed(packages, session);
     for (const { directory } of packages) {
       const one = this.#outcomeOf(directory, work);
@@ -208,11 +208,11 @@ export class PackageStore implements PackageSource {
 
   /** Installs those that nobody else installs, and waits for the others'. Returns why some could not be, by directory. */
   async #installUnclaimed(
-    packages: readonly InstalledPackage[],
+    packages: readonly LockedPackage[],
     session: InstallerSession | undefined,
   ): Promise<ReadonlyMap<string, unknown>> {
-    const claimed: InstalledPackage[] = [];
-    const others: InstalledPackage[] = [];
+    const claimed: LockedPackage[] = [];
+    const others: LockedPackage[] = [];
     const held: HeldLock[] = [];
     try {
       for (const one of packages) {
@@ -232,7 +232,7 @@ export class PackageStore implements PackageSource {
   }
 
   /** Settles when nobody holds the package's lock, or after a while: then it is looked again. */
-  async #released(one: InstalledPackage): Promise<void> {
+  async #released(one: LockedPackage): Promise<void> {
     try {
       await lockFree(this.#lockName(one), () => undefined, AbortSignal.timeout(this.#options.waitMs));
     } catch (error) {
@@ -243,19 +243,19 @@ export class PackageStore implements PackageSource {
     }
   }
 
-  #lockName({ directory }: InstalledPackage): string {
+  #lockName({ directory }: LockedPackage): string {
     // The hash alone, since a kernel lock's name has 107 bytes: of all that names a package it is what differs.
     return `${this.#options.lockPrefix}-${this.#directory}-${directory.slice(-12)}`;
   }
 
   async #installClaimed(
-    packages: readonly InstalledPackage[],
+    packages: readonly LockedPackage[],
     given: InstallerSession | undefined,
   ): Promise<ReadonlyMap<string, unknown>> {
     const session = given ?? (await this.#options.installer.open());
     await using _ended = session;
     const faults = new Map<string, unknown>();
-    const made: InstalledPackage[] = [];
+    const made: LockedPackage[] = [];
     const sizes = new Map<string, number>();
     const sinceMs = performance.now();
     for (let first = 0; first < packages.length; first += BATCH) {
@@ -294,7 +294,7 @@ export class PackageStore implements PackageSource {
   }
 
   #kept(
-    one: InstalledPackage,
+    one: LockedPackage,
     outcome: KeepOutcome | undefined,
     faults: Map<string, unknown>,
     sizes: ReadonlyMap<string, number>,
@@ -319,7 +319,7 @@ export class PackageStore implements PackageSource {
   }
 
   /** Notes for `gc` that they are in use, and has compiled what a worker that was killed left uncompiled. */
-  async #used({ packages }: InstalledSet): Promise<void> {
+  async #used(packages: readonly LockedPackage[]): Promise<void> {
     const uncompiled: string[] = [];
     for (const { directory } of packages) {
       const path = join(this.#options.packagesDir, directory);
