@@ -24,7 +24,7 @@ export const LAYERS = {
     starts: ["ol-worker", "ol-registry", "ol-balancer"],
   },
   "ol-bench": {
-    imports: ["@ol/sandbox", "@ol/balancer", ...common],
+    imports: ["@ol/lambda", "@ol/balancer", ...lambda],
     starts: ["ol-worker", "ol-registry", "ol-balancer", "ol-admin"],
   },
 };
