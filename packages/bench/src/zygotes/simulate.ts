@@ -13,7 +13,7 @@ import { nameOf } from "./data.ts";
 import type { Arrival, Workload } from "./workload.ts";
 
 /** A start without a package: a sandbox is forked, and answers. */
-const FORK_MS = 3;
+export const FORK_MS = 3;
 /** A zygote's own user namespace, process and collection of garbage besides what it imports. */
 const BUILD_MS = 20;
 /** Builds are niced, and share the machine with what they are for. */

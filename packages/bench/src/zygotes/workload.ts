@@ -59,6 +59,8 @@ const medianOf = (values: readonly number[]): number => summarize(values).median
 const medianCost = (costs: readonly PackageCost[]): PackageCost => ({
   ms: medianOf(costs.map(({ ms }) => ms)),
   mb: medianOf(costs.map(({ mb }) => mb)),
+  bareMs: medianOf(costs.map(({ bareMs }) => bareMs)),
+  bareMb: medianOf(costs.map(({ bareMb }) => bareMb)),
   top: [],
   requires: [],
 });
@@ -142,6 +144,14 @@ export const generateWorkload = (data: ZygoteData, options: WorkloadOptions): Wo
   const allMb = sets.reduce((sum, set) => sum + mbOf(set.pins, costs), 0);
   return { arrivals, sets, costs, budgetMb: allMb * options.memoryShare };
 };
+
+/** The same where the root has not imported the standard library. */
+export const withBareRoot = (workload: Workload): Workload => ({
+  ...workload,
+  costs: new Map(
+    [...workload.costs].map(([pin, cost]) => [pin, { ...cost, ms: cost.bareMs, mb: cost.bareMb }]),
+  ),
+});
 
 const mbOf = (pins: readonly PinId[], costs: ReadonlyMap<PinId, PackageCost>): number =>
   pins.reduce((sum, pin) => sum + (costs.get(pin)?.mb ?? 0), 0);
