@@ -37,8 +37,12 @@ const MOST_SETS = 1_000;
 const MOST_MASKS = 4_000;
 const WORD = 32;
 
-export const isSubset = (small: Uint32Array, large: Uint32Array): boolean =>
-  small.every((word, index) => (word & ~(large[index] as number)) === 0);
+/** A loop, since nearly all of the search's time is spent here. */
+export const isSubset = (small: Uint32Array, large: Uint32Array): boolean => {
+  for (let index = 0; index < small.length; index += 1)
+    if (((small[index] as number) & ~(large[index] as number)) !== 0) return false;
+  return true;
+};
 
 /** A trace as a question: which masks should there be? */
 export class FitProblem {

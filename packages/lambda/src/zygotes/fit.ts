@@ -35,11 +35,14 @@ class Family {
   readonly value: number;
   /** By set: what each start of it is spared. */
   readonly best: readonly number[];
+  /** By mask: what the one that it is forked from holds. */
+  readonly #parentMb: readonly number[];
 
   constructor(masks: readonly Mask[], sets: readonly FitSet[]) {
     this.masks = masks;
+    this.#parentMb = masks.map((mask) => parentOf(mask, masks)?.mb ?? 0);
     this.mb = masks.reduce(
-      (sum, mask) => sum + mask.mb - (parentOf(mask, masks)?.mb ?? 0) + LEAST_NODE_MB,
+      (sum, { mb }, place) => sum + mb - (this.#parentMb[place] as number) + LEAST_NODE_MB,
       0,
     );
     const best = sets.map(() => 0);
@@ -59,9 +62,10 @@ class Family {
   /** What one more would hold, less what those no longer hold that would be forked from it. */
   moreMb(mask: Mask): number {
     let more = mask.mb - (parentOf(mask, this.masks)?.mb ?? 0) + LEAST_NODE_MB;
-    for (const child of this.masks) {
-      if (child.mb <= mask.mb || !isSubset(mask.bits, child.bits)) continue;
-      more -= Math.max(mask.mb - (parentOf(child, this.masks)?.mb ?? 0), 0);
+    for (const [place, child] of this.masks.entries()) {
+      const parentMb = this.#parentMb[place] as number;
+      if (child.mb > mask.mb && mask.mb > parentMb && isSubset(mask.bits, child.bits))
+        more -= mask.mb - parentMb;
     }
     return more;
   }
