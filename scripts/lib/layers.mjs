@@ -19,12 +19,13 @@ export const LAYERS = {
   "ol-registry": { imports: ["@ol/registry", "@ol/config", ...common] },
   "ol-balancer": { imports: ["@ol/balancer", "@ol/config", ...common] },
   "ol-admin": {
-    imports: ["@ol/config", "@ol/bundle", "@ol/registry-client", ...common],
+    // Of @ol/lambda only what fits a tree to a trace.
+    imports: ["@ol/config", "@ol/lambda", "@ol/bundle", "@ol/registry-client", ...common],
     // Started as processes, never imported: the package only has to be there.
     starts: ["ol-worker", "ol-registry", "ol-balancer"],
   },
   "ol-bench": {
-    imports: ["@ol/sandbox", "@ol/balancer", ...common],
+    imports: ["@ol/lambda", "@ol/sandbox", "@ol/balancer", ...common],
     starts: ["ol-worker", "ol-registry", "ol-balancer", "ol-admin"],
   },
 };

@@ -76,6 +76,12 @@ export const ADMIN_ERRORS = {
     status: 500,
     about: "A file or directory could not be read or written; the message names it and the kernel's reason.",
   },
+  OL_ADMIN_EMPTY_TRACE: {
+    causedBy: "user",
+    status: 400,
+    about:
+      "`zygotes fit` found no start of a sandbox with packages in the trace, so there is nothing to fit a tree to.",
+  },
 } as const;
 
 export type AdminErrorCode = keyof typeof ADMIN_ERRORS;

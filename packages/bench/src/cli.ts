@@ -1,14 +1,16 @@
 import { parseArgs } from "node:util";
 
-import { messageOf } from "@ol/common";
+import { isOlError, messageOf } from "@ol/common";
 
 import { benchError } from "./errors.ts";
 import { DEFAULT_OPTIONS, QUICK_OPTIONS, runBenchmark } from "./run.ts";
 import { formatTable } from "./table.ts";
+import { runZygotes } from "./zygotes/cli.ts";
 
 const usage = `ol-bench: measures sandboxes and worker against frozen baselines, in one run
 
 usage: ol-bench [--quick] [--json]
+       ol-bench zygotes [--help]   compares policies for the zygote tree, in virtual time
 
   --quick   few and short rounds: shows that it works, not how fast it is
   --json    prints the JSON only; otherwise a table comes first
@@ -40,6 +42,22 @@ const progress = (what: string): void => {
 
 /** Runs the command line; resolves to the exit code. */
 export const main = async (args: readonly string[]): Promise<number> => {
+  const [command, ...rest] = args;
+  return command === "zygotes" ? zygotes(rest) : benchmark(args);
+};
+
+const zygotes = async (args: readonly string[]): Promise<number> => {
+  try {
+    await runZygotes(args);
+    return 0;
+  } catch (error) {
+    const wrong = isOlError(error) && error.code === "OL_BENCH_USAGE";
+    process.stderr.write(`ol-bench: ${messageOf(error)}${wrong ? "; see ol-bench zygotes --help" : ""}\n`);
+    return wrong ? 2 : 1;
+  }
+};
+
+const benchmark = async (args: readonly string[]): Promise<number> => {
   let flags: Flags;
   try {
     flags = parseFlags(args);

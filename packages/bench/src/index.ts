@@ -4,3 +4,7 @@ export type * from "./results.ts";
 export * from "./run.ts";
 export * from "./statistics.ts";
 export * from "./table.ts";
+export * from "./zygotes/compare.ts";
+export { loadZygoteData, nameOf, pinOf, type PackageCost, type ZygoteData } from "./zygotes/data.ts";
+export * from "./zygotes/simulate.ts";
+export * from "./zygotes/workload.ts";

@@ -11,8 +11,8 @@ const ratioText = (row: Row): string =>
     .map(([name, ratio]) => `${ratio.median.toFixed(2)} x ${name}`)
     .join(", ");
 
-/** Columns padded to the widest cell; the first is text, the others are aligned to the right. */
-const align = (lines: readonly (readonly string[])[]): string[] => {
+/** Columns padded to the widest cell; the first and the last are aligned to the left, the others to the right. */
+export const align = (lines: readonly (readonly string[])[]): string[] => {
   const widths: number[] = [];
   for (const line of lines)
     for (const [index, cell] of line.entries()) widths[index] = Math.max(widths[index] ?? 0, cell.length);

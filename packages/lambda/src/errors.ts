@@ -57,6 +57,12 @@ export const LAMBDA_ERRORS = {
     status: 500,
     about: "The lambda's code could not be fetched from the registry; the worker's log has the reason.",
   },
+  OL_LAMBDA_BAD_ZYGOTE_TREE: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "`import_cache_tree` is no tree of packages; the message names the place in it and what a tree looks like.",
+  },
 } as const;
 
 export type LambdaErrorCode = keyof typeof LAMBDA_ERRORS;

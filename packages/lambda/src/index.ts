@@ -18,4 +18,6 @@ export type {
   PhaseTotals,
   SandboxStats,
 } from "./stats.ts";
+export * from "./trace.ts";
+export * from "./trace-writer.ts";
 export * from "./zygotes/index.ts";

@@ -12,6 +12,7 @@ import { setconfCommand } from "./setconf.ts";
 import { statusCommand } from "./status.ts";
 import { workerExecCommand } from "./worker-exec.ts";
 import { workersCommand } from "./workers.ts";
+import { zygotesCommand } from "./zygotes.ts";
 
 /** Every command, in the order of the help. */
 export const COMMANDS: readonly Command[] = [
@@ -28,6 +29,7 @@ export const COMMANDS: readonly Command[] = [
   removeCommand,
   doctorCommand,
   gcCommand,
+  zygotesCommand,
 ];
 
 /** Commands of later versions: named, so that whoever knows them hears that they will come. */

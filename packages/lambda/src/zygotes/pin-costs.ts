@@ -74,12 +74,13 @@ export class PinCosts {
 
   /**
    * What a zygote of these pins should import: of each what at least half of the starts loaded, and, while there are fewer
-   * than three, what all of them did. Not the top-level names: importing scipy takes 50 ms, what people use of it 480.
+   * than three, what all of them did. Not the top-level names: importing scipy takes 50 ms, what people use of it 480. Of those of which
+   * nothing was loaded yet, what they provide.
    */
-  modules(pins: readonly PinId[]): readonly string[] {
+  modules(pins: readonly PinId[], provides?: ReadonlyMap<PinId, readonly string[]>): readonly string[] {
     const modules: string[] = [];
     let chars = 0;
-    for (const name of pins.flatMap((pin) => this.#wanted(pin))) {
+    for (const name of pins.flatMap((pin) => this.#wanted(pin) ?? provides?.get(pin) ?? [])) {
       chars += name.length;
       if (chars > MOST_BUILD_CHARS) break;
       modules.push(name);
@@ -87,9 +88,10 @@ export class PinCosts {
     return modules;
   }
 
-  #wanted(pin: PinId): string[] {
+  /** Undefined if nothing of it was ever loaded. */
+  #wanted(pin: PinId): string[] | undefined {
     const stats = this.#pins.get(pin);
-    if (stats === undefined) return [];
+    if (stats === undefined || stats.modules.size === 0) return undefined;
     const least = stats.starts < STARTS_FOR_HALF ? stats.starts : stats.starts / 2;
     return [...stats.modules].filter(([, count]) => count >= least).map(([name]) => name);
   }

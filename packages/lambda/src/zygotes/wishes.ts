@@ -86,6 +86,33 @@ export class Wishes {
 /** Its parent was built, and is gone again. */
 const isLost = ({ parent }: Wish): boolean => parent?.node?.state === "gone";
 
+/** Zygotes, and those still wished for, in one list in which each names its parent by its place; -1 is the root. */
+export const saveWishes = (
+  nodes: readonly { readonly node: TreeNode; readonly benefit: number; readonly candidates: unknown }[],
+  wishes: Wishes,
+  nowMs: number,
+  tauMs: number,
+): unknown => {
+  const places = new Map<TreeNode | Wish | undefined, number>([[undefined, -1]]);
+  const list: unknown[] = [];
+  const add = (
+    one: TreeNode | Wish,
+    parent: TreeNode | Wish | undefined,
+    benefit: number,
+    candidates: unknown,
+  ): void => {
+    places.set(one, list.length);
+    const { pins, ms, mb } = one;
+    list.push({ parent: places.get(parent), pins, ms, mb, benefit: Math.max(benefit, 0), candidates });
+  };
+  for (const { node, benefit, candidates } of nodes) add(node, node.parent, benefit, candidates);
+  for (const wish of wishes.waiting) {
+    const parent = wish.parent?.node ?? wish.parent;
+    add(wish, parent, wishes.benefit(wish, nowMs, tauMs), wish.candidates.save(nowMs));
+  }
+  return list;
+};
+
 /** What was saved of the nodes, as wishes; undefined if it is something else. */
 export const parseWishes = (saved: unknown, tauMs: number, nowMs: number): Wish[] | undefined => {
   if (!Array.isArray(saved) || saved.length > MOST_WISHES) return undefined;
