@@ -205,7 +205,8 @@ class Broker:
         self._created += 1
         # After the answer: whoever waits for this sandbox should not wait for the next one's fork.
         self._forest.want_refill(leaf.zygote, leaf.network)
-        return {}
+        assert leaf.scratch is not None
+        return {"socket": leaf.scratch.socket_name}
 
     def _assign_one(self, request: "dict[str, typing.Any]") -> Leaf:
         """That leaves died while they waited, with their zygote, is not the request's fault."""

@@ -181,24 +181,19 @@ class Workspace:
         return scratch
 
     def rename_scratch(self, scratch: Scratch, name: str, sandbox: str) -> None:
-        """Gives it the names by which worker and people find it. If that fails it has those from before."""
-        socket_before = scratch.socket_name
-        self._rename_socket(scratch, f"{sandbox}.sock")
+        """Gives it the name by which people find it. If that fails it has the one from before. Its socket, which only the
+        worker looks for, keeps its name, and must still be there."""
+        os.stat(scratch.socket_name, dir_fd=self.run_fd, follow_symlinks=False)
         with contextlib.ExitStack() as undo:
-            undo_on_failure = undo.enter_context(contextlib.ExitStack())
-            undo_on_failure.callback(self._rename_socket, scratch, socket_before)
             before = kernel.openat2(self.handlers_fd, scratch.name, os.O_RDONLY | os.O_DIRECTORY)
             undo.callback(os.close, before)
             after = self._directory_of(name)
             undo.callback(os.close, after)
+            undo_on_failure = undo.enter_context(contextlib.ExitStack())
             undo_on_failure.callback(self._remove_if_empty, name)
             os.rename(scratch.sandbox, sandbox, src_dir_fd=before, dst_dir_fd=after)
             undo_on_failure.pop_all()
         scratch.name, scratch.sandbox = name, sandbox
-
-    def _rename_socket(self, scratch: Scratch, name: str) -> None:
-        os.rename(scratch.socket_name, name, src_dir_fd=self.run_fd, dst_dir_fd=self.run_fd)
-        scratch.socket_name = name
 
     def _directory_of(self, name: str) -> int:
         """Where the scratch directories of a name are."""

@@ -65,8 +65,8 @@ class Places:
         return [*scratch.hand_over(), *scratch.output_fds]
 
     def name(self, scratch: Scratch, name: str, sandbox: str) -> bool:
-        """Gives it the names by which worker and people find it. False if it is of no use: somebody may have removed
-        what was made in advance."""
+        """Gives it the name by which people find it. False if it is of no use: somebody may have removed what was made in
+        advance."""
         if scratch.sandbox == sandbox:
             return True
         try:

@@ -150,8 +150,10 @@ export class SockEngine implements SandboxEngine {
       const left = exit.reason === "exit" || exit.reason === "signal";
       settleExit(killing && left ? { reason: "killed" } : exit);
     });
+    let socketName: string;
     try {
-      await this.#broker.request("create", { sandbox: id, ...createFields(spec) });
+      const made = await this.#broker.request("create", { sandbox: id, ...createFields(spec) });
+      socketName = made["socket"] as string;
     } catch (error) {
       this.#exits.delete(id);
       throw error;
@@ -165,7 +167,7 @@ export class SockEngine implements SandboxEngine {
       await exited;
     };
     try {
-      const connection = await this.#connect(id, signal);
+      const connection = await this.#connect(socketName, signal);
       return {
         id,
         connection,
@@ -239,9 +241,9 @@ export class SockEngine implements SandboxEngine {
   }
 
   /** By descriptor, since the directory's path may be longer than the 108 bytes of a socket address. */
-  #connect(id: string, signal: AbortSignal | undefined): Promise<Socket> {
+  #connect(socketName: string, signal: AbortSignal | undefined): Promise<Socket> {
     return new Promise((resolve, reject) => {
-      const socket = new GuestSocket().connect(`/proc/self/fd/${this.#runDir.fd}/${id}.sock`);
+      const socket = new GuestSocket().connect(`/proc/self/fd/${this.#runDir.fd}/${socketName}`);
       const timer = setTimeout(() => fail(new Error("no answer in time")), CONNECT_TIMEOUT_MS);
       const onAbort = (): void => fail(signal?.reason);
       const done = (): void => {
