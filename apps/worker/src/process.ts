@@ -7,7 +7,7 @@ import {
   type WorkerIdentity,
 } from "@ol/config";
 import { CleanupStack, type Logger } from "@ol/common";
-import { Installer, LambdaManager, type LambdaManagerOptions, PackageStore } from "@ol/lambda";
+import { Installer, LambdaManager, type LambdaManagerOptions, PackageStore, TraceWriter } from "@ol/lambda";
 import { EVICTION_POLICIES, SandboxPool, SockEngine } from "@ol/sandbox";
 import { LocalCodeSource, LocalLockStore, Worker } from "@ol/worker";
 import { existsSync } from "node:fs";
@@ -17,7 +17,7 @@ import { join } from "node:path";
 import { findPackageTools, type PackageTools } from "./package-tools.ts";
 import { giveUpRoot } from "./privileges.ts";
 import { VERSION } from "./version.ts";
-import { makeZygoteKeeper } from "./zygotes.ts";
+import { makeZygotes } from "./zygotes.ts";
 
 /** A worker with all its parts. */
 export interface RunningWorker {
@@ -58,7 +58,7 @@ const makeEngine = (
 
 const makeManager = (
   config: WorkerConfig,
-  parts: Pick<LambdaManagerOptions, "pool" | "source" | "packages" | "zygotes">,
+  parts: Pick<LambdaManagerOptions, "pool" | "source" | "packages" | "zygotes" | "trace">,
   logger: Logger,
 ): LambdaManager =>
   new LambdaManager({
@@ -137,9 +137,22 @@ const assemble = async (
   });
   undo.add(() => pool.close());
   const packages = makePackageStore(config, engine, pool, tools, logger);
-  const zygotes = await makeZygoteKeeper(config, pool, logger);
+  const zygotes = await makeZygotes(config, pool, logger);
   undo.add(() => zygotes.close());
-  const manager = makeManager(config, { pool, source, packages, zygotes }, logger);
+  const trace =
+    config.traceFile === undefined ? undefined : new TraceWriter({ path: config.traceFile, logger });
+  undo.add(() => trace?.close());
+  const manager = makeManager(
+    config,
+    {
+      pool,
+      source,
+      packages,
+      zygotes: zygotes.keeper,
+      ...(trace !== undefined && { trace: (record) => trace.write(record) }),
+    },
+    logger,
+  );
   undo.add(() => manager.close());
   front = await Worker.start({
     name: config.workerName,

@@ -1,12 +1,15 @@
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import { isOlError, type Logger } from "@ol/common";
+import { isOlError, type Logger, messageOf } from "@ol/common";
 import { readJsonObject, type WorkerConfig, writeJsonFile } from "@ol/config";
 import {
   GrowingTree,
   LEAST_BUDGET_MB,
   NoZygotes,
+  parseZygoteTree,
   type StateStore,
+  StaticTree,
   ZygoteKeeper,
   type ZygotePolicy,
 } from "@ol/lambda";
@@ -14,24 +17,89 @@ import type { SandboxPool } from "@ol/sandbox";
 
 /** Of the memory that sandboxes share, what zygotes may hold in each network class. */
 const SHARE = 0.1;
+/** How often the file of a tree is looked at. */
+const LOOK_MS = 2_000;
 
 /** The zygotes as the configuration wants them, with what an earlier worker of it knew. */
-export const makeZygoteKeeper = (
+export const makeZygotes = async (
   config: WorkerConfig,
   pool: SandboxPool,
   logger: Logger,
-): Promise<ZygoteKeeper> =>
-  ZygoteKeeper.create({
+): Promise<Zygotes> => {
+  const file = typeof config.importCacheTree === "string" ? config.importCacheTree : undefined;
+  const first = file === undefined ? undefined : await readTree(file);
+  const keeper = await ZygoteKeeper.create({
     pool,
-    makePolicy: () => policyOf(config),
+    makePolicy: policyMaker(config, first ?? config.importCacheTree),
     ...(config.importCache === "auto" && { state: new StateFile(join(config.workerDir, "zygotes.json")) }),
     logger,
   });
-
-const policyOf = (config: WorkerConfig): ZygotePolicy => {
-  const budgetMb = Math.max(LEAST_BUDGET_MB, config.memPoolMb * SHARE);
-  return config.importCache === "auto" ? new GrowingTree({ budgetMb }) : new NoZygotes();
+  if (config.importCache !== "tree" || file === undefined) return { keeper, close: () => keeper.close() };
+  const watching = new TreeFile(file, (tree) => keeper.replace(policyMaker(config, tree)), logger);
+  return {
+    keeper,
+    async close() {
+      await watching.close();
+      await keeper.close();
+    },
+  };
 };
+
+/** A worker's zygotes, and what changes them. */
+export interface Zygotes {
+  readonly keeper: ZygoteKeeper;
+  close(): Promise<void>;
+}
+
+/** Fails with OL_LAMBDA_BAD_ZYGOTE_TREE. */
+const policyMaker = (config: WorkerConfig, tree: unknown): (() => ZygotePolicy) => {
+  const budgetMb = Math.max(LEAST_BUDGET_MB, config.memPoolMb * SHARE);
+  if (config.importCache === "off") return () => new NoZygotes();
+  if (config.importCache === "auto") return () => new GrowingTree({ budgetMb });
+  const plan = parseZygoteTree(tree ?? { packages: [], children: [] });
+  return () => new StaticTree({ plan, budgetMb });
+};
+
+const readTree = (file: string): Promise<unknown> => readJsonObject(file);
+
+/** Looks now and then whether the file of a tree was changed. One that cannot be used changes nothing. */
+class TreeFile {
+  readonly #file: string;
+  readonly #use: (tree: unknown) => Promise<void>;
+  readonly #logger: Logger;
+  readonly #timer: NodeJS.Timeout;
+  #looking: Promise<void> = Promise.resolve();
+  #text: string | undefined;
+
+  constructor(file: string, use: (tree: unknown) => Promise<void>, logger: Logger) {
+    this.#file = file;
+    this.#use = use;
+    this.#logger = logger;
+    this.#looking = this.#look(true);
+    this.#timer = setInterval(() => void (this.#looking = this.#looking.then(() => this.#look())), LOOK_MS);
+    this.#timer.unref();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#looking;
+  }
+
+  async #look(first = false): Promise<void> {
+    try {
+      const text = await readFile(this.#file, "utf8");
+      if (text === this.#text) return;
+      this.#text = text;
+      if (first) return;
+      await this.#use(await readTree(this.#file));
+      this.#logger.info("the tree of zygotes was read anew", { file: this.#file });
+    } catch (error) {
+      this.#logger.warn("the tree of zygotes cannot be read; the one before it stays", {
+        error: messageOf(error),
+      });
+    }
+  }
+}
 
 /** A keeper's state in a file of JSON. */
 class StateFile implements StateStore {

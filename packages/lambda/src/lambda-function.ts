@@ -16,6 +16,7 @@ import { type LambdaInfo, makeProfile, type Profile } from "./profile.ts";
 import type { SlotWaiter } from "./slots.ts";
 import type { FunctionStats } from "./stats.ts";
 import { Tally } from "./tally.ts";
+import { traceOf } from "./tracing.ts";
 import { Trial } from "./trial.ts";
 import { WaitingCalls } from "./waiting-calls.ts";
 
@@ -126,6 +127,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
 
   callDone(instance: Instance, call: PendingCall, runMs: number | undefined): void {
     this.#tally.answered(call);
+    this.#record(instance, call);
     if (runMs !== undefined) this.#growth.noteRun(runMs);
     this.#callLeft(instance);
   }
@@ -323,6 +325,13 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   #infoOf(code: LambdaCode): LambdaInfo {
     const version = { code, users: 0, kind: undefined, packages: NO_PACKAGES };
     return makeProfile(version, this.#host.options).info;
+  }
+
+  #record(instance: Instance, call: PendingCall): void {
+    const { trace, zygotes } = this.#host.options;
+    if (trace === undefined) return;
+    const record = traceOf(this.name, instance, call, zygotes);
+    if (record !== undefined) trace(record);
   }
 
   /** Hands waiting calls to instances, as far as there are instances and slots. */

@@ -3,6 +3,7 @@ import type { SandboxPool } from "@ol/sandbox";
 
 import type { CodeSource } from "./code-source.ts";
 import type { PackageSource } from "./packages/package-source.ts";
+import type { TraceRecord } from "./trace.ts";
 import type { ZygoteKeeper } from "./zygotes/zygote-keeper.ts";
 
 /** What a LambdaManager is made from. */
@@ -13,6 +14,8 @@ export interface LambdaManagerOptions {
   readonly packages?: PackageSource;
   /** Forks sandboxes from zygotes that have their packages; without it each imports its own. */
   readonly zygotes?: ZygoteKeeper;
+  /** Hears of every call that a sandbox had. */
+  readonly trace?: (record: TraceRecord) => void;
   /** How long a call waits while its lambda's packages are being installed. Default 30,000. */
   readonly installWaitMs?: number;
   /** What a lambda may use unless its ol.yaml says otherwise. */
@@ -53,5 +56,5 @@ export interface LambdaManagerOptions {
 }
 
 /** The same with every default filled in. */
-export type ResolvedOptions = Required<Omit<LambdaManagerOptions, "zygotes">> &
-  Pick<LambdaManagerOptions, "zygotes">;
+export type ResolvedOptions = Required<Omit<LambdaManagerOptions, "zygotes" | "trace">> &
+  Pick<LambdaManagerOptions, "zygotes" | "trace">;

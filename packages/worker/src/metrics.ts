@@ -1,4 +1,4 @@
-import type { FunctionStats, HistogramStats, LambdaManager } from "@ol/lambda";
+import type { FunctionStats, HistogramStats, LambdaManager, ZygoteStats, ZygoteTreeStats } from "@ol/lambda";
 import type { SandboxPool } from "@ol/sandbox";
 import { Counter, Gauge, type Metric, Registry } from "prom-client";
 
@@ -13,6 +13,7 @@ export class Metrics {
     this.#worker(manager);
     this.#pool(pool);
     this.#lambdas(() => manager.stats().functions);
+    this.#zygotes(() => manager.stats().zygotes);
   }
 
   get contentType(): string {
@@ -113,6 +114,29 @@ export class Metrics {
     );
   }
 
+  #zygotes(stats: () => ZygoteStats | undefined): void {
+    const trees = (sample: (tree: ZygoteTreeStats) => number) => (): Sample[] =>
+      (stats()?.trees ?? []).map((tree): Sample => [{ network: tree.network }, sample(tree)]);
+    this.#counter(
+      "ol_worker_zygote_starts_total",
+      "Sandboxes of lambdas with packages, by what they were forked from: a zygote with all of them (hit), with some (partial), with none (miss).",
+      ["use"],
+      () => entries({ ...stats()?.uses }, "use"),
+    );
+    this.#labelled("ol_worker_zygotes", "Zygotes with packages.", ["network"], trees(countReady));
+    this.#labelled(
+      "ol_worker_zygote_memory_bytes",
+      "Memory that zygotes with packages hold, each besides its parent.",
+      ["network"],
+      trees(({ usedMb }) => bytes(usedMb)),
+    );
+    const total = (name: string, help: string, value: (tree: ZygoteTreeStats) => number): void =>
+      this.#counter(name, help, ["network"], trees(value));
+    total("ol_worker_zygotes_built_total", "Zygotes made.", ({ built }) => built);
+    total("ol_worker_zygotes_failed_total", "Zygotes that could not be made.", ({ failed }) => failed);
+    total("ol_worker_zygotes_lost_total", "Zygotes that ended unasked.", ({ lost }) => lost);
+  }
+
   #gauge(name: string, help: string, value: () => number | Promise<number>): void {
     const gauge = new Gauge({
       name,
@@ -167,6 +191,9 @@ export class Metrics {
     this.#registry.registerMetric(histogram as unknown as Metric);
   }
 }
+
+const countReady = ({ nodes }: ZygoteTreeStats): number =>
+  nodes.filter(({ state }) => state === "ready").length;
 
 const OUTCOMES_HELP =
   "Calls by how they ended: answered by the lambda, cut short, left by their client, refused, or dropped since the client left before they began.";

@@ -4,11 +4,18 @@ import { createInterface } from "node:readline";
 
 import { type FitRecord, fitTree, parseTraceStart } from "@ol/lambda/fit";
 
-import { usageError } from "../cli/arguments.ts";
-import { CLUSTER_OPTION, type Command, type Context } from "../cli/command.ts";
+import { type Arguments, usageError } from "../cli/arguments.ts";
+import { CLUSTER_OPTION, type Command, type Context, JSON_OPTION } from "../cli/command.ts";
 import type { Output } from "../cli/output.ts";
+import { openCluster } from "../cluster/discover.ts";
+import type { ClusterPaths } from "../cluster/paths.ts";
 import { adminError } from "../errors.ts";
 import { shown } from "../text.ts";
+import { urlOfConfig } from "../worker/address.ts";
+import { ask } from "../worker/http.ts";
+import { listWorkers } from "../worker/list.ts";
+import { clusterFlag } from "./options.ts";
+import { drawTree, type ZygoteTreeLine, type ZygoteUses, zygotesIn } from "./zygote-drawing.ts";
 
 const DEFAULT_MEMORY_MB = 128;
 const MOST_MEMORY_MB = 1_048_576;
@@ -71,14 +78,71 @@ const fit = async (path: string, memoryMb: number, context: Context): Promise<nu
   return 0;
 };
 
+/** What the running workers say of their zygotes; those that do not answer are named. */
+const askAll = async (args: Arguments, context: Context): Promise<readonly Told[]> => {
+  const { paths } = await openCluster(args, context);
+  const running = listWorkers(paths).filter(({ state }) => state === "running");
+  if (running.length === 0) throw adminError("OL_ADMIN_NO_WORKER", noWorker(args, paths));
+  return Promise.all(
+    running.map(async (worker) => {
+      const url = await urlOfConfig(worker.configFile);
+      const reply = await ask(`${url}/stats`, { deadlineMs: ASK_MS, signal: context.signal });
+      return { worker: worker.name, ...zygotesIn(worker.name, JSON.parse(reply.body.toString("utf8"))) };
+    }),
+  );
+};
+
+const show = async (args: Arguments, context: Context): Promise<number> => {
+  const { output } = context;
+  const told = await askAll(args, context);
+  if (args.flag("json")) {
+    output.json(told);
+    return 0;
+  }
+  for (const { worker, uses, trees } of told) {
+    const { hit, partial, miss } = uses;
+    output.result(
+      `${worker}: of the sandboxes with packages ${hit} were forked from a zygote with all of them, ${partial} with some, ${miss} with none`,
+    );
+    for (const tree of trees) {
+      output.result("");
+      output.result(
+        `network ${tree.network}: ${Math.round(tree.usedMb)} MB of at most ${Math.round(tree.budgetMb)} MB`,
+      );
+      for (const line of drawTree(tree)) output.result(`  ${line}`);
+      const excluded = Object.entries(tree.excluded);
+      if (excluded.length > 0) output.result("  kept out of zygotes:");
+      for (const [name, reason] of excluded) output.result(`    ${name}: ${reason}`);
+    }
+  }
+  return 0;
+};
+
+interface Told {
+  readonly worker: string;
+  readonly uses: ZygoteUses;
+  readonly trees: readonly ZygoteTreeLine[];
+}
+
+const ASK_MS = 5_000;
+
+const noWorker = (args: Arguments, paths: ClusterPaths): string =>
+  `no worker runs; start one with: npx ol-admin workers ${clusterFlag(args, paths)}`;
+
 export const zygotesCommand: Command = {
   name: "zygotes",
-  about: "make a tree of zygotes from a recorded trace",
+  about: "draw the workers' zygotes, or make a tree of them from a recorded trace",
   positionals: [
-    { name: "action", about: "fit: prints the tree that would have served the trace best", required: true },
+    {
+      name: "action",
+      about:
+        "show (default): draws the zygotes that there are; fit: prints the tree that would have served a trace best",
+      required: false,
+    },
   ],
   options: {
     cluster: CLUSTER_OPTION,
+    json: JSON_OPTION,
     trace: { kind: "text", value: "FILE", about: "what a worker recorded: a JSON object on each line" },
     "memory-mb": {
       kind: "text",
@@ -87,8 +151,9 @@ export const zygotesCommand: Command = {
     },
   },
   async run(args, context) {
-    const action = args.required("action");
-    if (action !== "fit") throw usageError(`zygotes can only fit, not ${shown(action)}`);
+    const action = args.text("action") ?? "show";
+    if (action === "show") return show(args, context);
+    if (action !== "fit") throw usageError(`zygotes can show or fit, not ${shown(action)}`);
     const trace = args.text("trace");
     if (trace === undefined) throw usageError("zygotes fit needs --trace=FILE");
     return fit(trace, args.wholeNumber("memory-mb", 1, MOST_MEMORY_MB) ?? DEFAULT_MEMORY_MB, context);

@@ -29,6 +29,8 @@ export interface Origin {
   /** Undefined: the plain interpreter. */
   readonly node: NodeId | undefined;
   readonly use: ZygoteUse;
+  /** What it imported itself while it loaded its code, as it says; undefined until then. */
+  costs: ReadonlyMap<PinId, PinReport> | undefined;
 }
 
 /** One network class's zygotes, for people. */
@@ -48,8 +50,7 @@ export interface ZygoteStats {
 interface Starting {
   readonly tree: ZygoteTree;
   readonly packages: InstalledSet;
-  readonly node: NodeId | undefined;
-  costs: ReadonlyMap<PinId, PinReport> | undefined;
+  readonly origin: Origin;
 }
 
 const SAVE_MS = 60_000;
@@ -179,8 +180,9 @@ export class ZygoteKeeper {
   #began(sandbox: Sandbox, tree: ZygoteTree, packages: InstalledSet, node: NodeId | undefined): Sandbox {
     const use = node === undefined ? "miss" : tree.has(node, packages) ? "hit" : "partial";
     this.#uses[use] += 1;
-    this.#origins.set(sandbox, { node, use });
-    const starting = { tree, packages, node, costs: undefined };
+    const origin: Origin = { node, use, costs: undefined };
+    this.#origins.set(sandbox, origin);
+    const starting = { tree, packages, origin };
     // It may have loaded its code already.
     if (sandbox.state === "starting") this.#starting.set(sandbox, starting);
     else this.#started(starting);
@@ -193,7 +195,7 @@ export class ZygoteKeeper {
     const report = parseImports(body, sandbox.meta.packages ?? []);
     if (report === undefined) return;
     const ids = new Map(starting.packages.packages.map(({ directory, id }) => [directory, id]));
-    starting.costs = new Map(
+    starting.origin.costs = new Map(
       report.packages.flatMap(({ directory, ms, kb, modules }) => {
         const id = ids.get(directory);
         return id === undefined ? [] : [[id, { ms, mb: kb / 1024, modules }] as const];
@@ -208,7 +210,7 @@ export class ZygoteKeeper {
     this.#started(starting);
   }
 
-  #started({ tree, packages, node, costs }: Starting): void {
+  #started({ tree, packages, origin: { node, costs } }: Starting): void {
     if (this.#trees.get(tree.network) === tree) tree.started(packages, node, costs);
   }
 }

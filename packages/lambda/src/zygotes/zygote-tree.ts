@@ -13,6 +13,7 @@ import type {
   Saved,
   ZygotePolicy,
 } from "./policy.ts";
+import { policySet } from "./policy-set.ts";
 
 /** What a tree is made from. */
 export interface ZygoteTreeOptions {
@@ -50,7 +51,7 @@ export class ZygoteTree {
   readonly #masks = new Map<NodeId, number>();
   /** Of every pin that a set has named. */
   readonly #directories = new Map<PinId, string>();
-  readonly #sets = new WeakMap<InstalledSet, PackageSet>();
+  readonly #seen = new WeakSet<InstalledSet>();
   /** Pins whose zygote took more memory than it was given: how many times as much it is given next. */
   readonly #memoryFactors = new Map<string, number>();
   readonly #stop = new AbortController();
@@ -138,13 +139,11 @@ export class ZygoteTree {
   }
 
   #setOf(packages: InstalledSet): PackageSet {
-    let set = this.#sets.get(packages);
-    if (set === undefined) {
-      set = asPolicySees(packages);
-      this.#sets.set(packages, set);
+    if (!this.#seen.has(packages)) {
+      this.#seen.add(packages);
       for (const { id, directory } of packages.packages) this.#directories.set(id, directory);
     }
-    return set;
+    return policySet(packages);
   }
 
   #do({ evict, build }: Decision): void {
@@ -223,15 +222,3 @@ export class ZygoteTree {
     }
   }
 }
-
-const asPolicySees = ({ key, packages }: InstalledSet): PackageSet => {
-  const ids = new Map(packages.map(({ name, id }) => [name, id]));
-  return {
-    key,
-    pins: packages.map(({ id }) => id),
-    requires: new Map(
-      packages.map(({ id, requires }) => [id, requires.flatMap((name) => ids.get(name) ?? [])]),
-    ),
-    provides: new Map(packages.map(({ id, modules }) => [id, modules])),
-  };
-};
