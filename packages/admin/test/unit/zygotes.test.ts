@@ -45,7 +45,7 @@ describe("ol-admin zygotes fit", () => {
   test.each([
     [["zygotes", "fit"], 2, "zygotes fit needs --trace=FILE\n"],
     [["zygotes", "fit", "--trace=nowhere"], 2, '--trace: there is no file "nowhere"\n'],
-    [["zygotes", "grow"], 2, 'zygotes can only fit, not "grow"\n'],
+    [["zygotes", "grow"], 2, 'zygotes can show or fit, not "grow"\n'],
     [["zygotes", "fit", "--trace=empty", "--memory-mb=0"], 2, "--memory-mb must be a whole number"],
     [["zygotes", "fit", "--trace=empty"], 1, "empty has no start of a sandbox with packages in 0 lines"],
   ])("%j is refused in words", async (tokens, code, words) => {
