@@ -19,7 +19,7 @@ import typing
 
 import ol_kernel as kernel
 
-from ol_guest import hygiene, imports, messages, packages, preload, rehearsal, serve
+from ol_guest import hygiene, imports, messages, packages, preload, rehearsal, search_path, serve
 
 if typing.TYPE_CHECKING:
     from ol_guest.settings import Settings
@@ -68,7 +68,7 @@ def run(
         messages.send(channel, {"op": "failed", "error": f"{step}: {type(error).__name__}: {error}"})
         return
     channel.close()
-    packages.use(assignment["packages"])
+    search_path.use(assignment["packages"])
     _start(assignment["environment"], assignment["packages"], listener)
 
 
@@ -95,7 +95,7 @@ def _prepare(cgroup_files: "list[int]", tmp_mb: int, settings: "Settings") -> No
     _mount_memory_directories(tmp_mb)
     os.setsid()
     os.umask(0o022)
-    os.environ.clear()
+    kernel.clear_environment()
     hygiene.fresh_process()
 
 

@@ -115,7 +115,7 @@ export const describeImportCode = (mode: Mode): void => {
       ["ol_heir", /exited with code 4|its process/],
     ])("cannot confuse the broker (%s)", async (module, reason) => {
       const error = await engine.createZygote("confuser", { packages: ["hostile"], modules: [module] });
-      expect(error).toEqual({ code: FAILED, message: expect.stringMatching(reason) });
+      expect(error).toEqual({ code: FAILED, message: expect.stringMatching(reason), unfit: [] });
       await expectUnharmed(engine);
     });
 

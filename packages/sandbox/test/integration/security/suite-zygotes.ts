@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { descendantsOf, pidNumbers, statFields } from "../../support/leftovers.ts";
 import { type Engine, Host, type Mode } from "./host.ts";
-import { FAILED, attributeOf, expectUnharmed, makePlain } from "./zygote-kit.ts";
+import { attributeOf, makePlain } from "./zygote-kit.ts";
 
 const LEAVES = process.env["OL_TEST_SOAK"] === "1" ? 1000 : 40;
 const AT_ONCE = 10;
@@ -99,26 +99,6 @@ export const describeZygotes = (mode: Mode): void => {
       expect(numbers).toEqual([3, 4]);
     });
 
-    it.each([
-      ["ol_thread", /1 more thread \(a-thread-of-its-own\)/],
-      ["ol_socket", /open socket:/],
-      ["ol_file", /open \/tmp\/left-open/],
-      ["ol_child", /process sleep/],
-      ["ol_daemon", /process s(h|leep)/],
-      ["ol_exit", /exited with code 3 while it imported/],
-      ["ol_crash", /ended by SIGSEGV while it imported/],
-      ["ol_leaver", /SystemExit: it does not want to be imported/],
-      ["ol_absent", /ModuleNotFoundError: No module named 'ol_absent'/],
-      [
-        "ol_memory",
-        mode === "root" ? /more memory than its limit/ : /more memory than its limit|MemoryError/,
-      ],
-    ])("that imports %s is refused with the reason", async (module, reason) => {
-      const error = await engine.createZygote("unfit", { packages: ["unfit"], modules: [module] });
-      expect(error).toEqual({ code: FAILED, message: expect.stringMatching(reason) });
-      await expectUnharmed(engine);
-    });
-
     it("is in a control group of its own, and its init in neither that nor its parent's", async () => {
       const own = await host.engine();
       for (const [id, parent] of [["one"], ["two", "one"], ["three", "two"]] as const) {
@@ -131,14 +111,6 @@ export const describeZygotes = (mode: Mode): void => {
       const grouped = [memory, procs, cpu, pause].some((means) => means.startsWith("cgroup"));
       expect(new Set(groups).size).toBe(grouped ? 6 : 1);
       await own[Symbol.asyncDispose]();
-    });
-
-    it("may import what has ended its threads, files and children itself", async () => {
-      expect(
-        await engine.createZygote("tidy", { packages: ["unfit"], modules: ["ol_tidy"] }),
-      ).toBeUndefined();
-      await engine.killZygote("tidy");
-      expect(await engine.zygoteExit("tidy")).toEqual({ reason: "killed" });
     });
 
     it("is nested 25 deep at most", async () => {
