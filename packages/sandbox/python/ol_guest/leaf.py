@@ -51,7 +51,7 @@ def run(
     try:
         _prepare(cgroup_files, request["tmpMb"], settings)
         if not _is_awaited(channel):
-            rehearsal.rehearse()
+            rehearsal.rehearse(settings.depth > 0)
         received = messages.receive(channel)
         if received is None:
             return

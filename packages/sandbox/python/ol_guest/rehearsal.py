@@ -13,7 +13,7 @@ import sys
 
 import ol_kernel as kernel
 
-from ol_guest import messages, serve
+from ol_guest import imports, messages, serve
 
 # In the leaf's own memory, as yet without a file of anybody's.
 _DIRECTORY = "/tmp/rehearsal"
@@ -21,7 +21,8 @@ _FUNCTION = 'def f(event):\n    return "Hello, %s!" % event.get("name", "World")
 _ENVIRONMENT = {name: "/host" for name in ("HOME", "LANG", "LOGNAME", "PATH", "PYTHONDONTWRITEBYTECODE", "TMPDIR", "USER")}
 
 
-def rehearse() -> None:
+def rehearse(with_packages: bool) -> None:
+    """`with_packages`: it will probably have some, and be asked what it imported."""
     _take_assignment()
     path = os.path.join(_DIRECTORY, "f.py")
     count, search_path = len(sys.modules), list(sys.path)
@@ -30,7 +31,7 @@ def rehearse() -> None:
         with open(path, "w", encoding="ascii") as file:
             file.write(_FUNCTION)
         os.listdir(_DIRECTORY)
-        serve.rehearse(_DIRECTORY)
+        serve.rehearse(_DIRECTORY, imports.Recorder([_DIRECTORY]) if with_packages else None)
         os.unlink(path)
     finally:
         os.rmdir(_DIRECTORY)

@@ -76,7 +76,7 @@ def serve(
         leave(output, _EXIT_BROKEN)
 
 
-def rehearse(handler_dir: str) -> None:
+def rehearse(handler_dir: str, recorder: "Optional[Recorder]" = None) -> None:
     """Loads the function in a directory and answers one call of nobody: see rehearsal.py."""
     near, far = socket.socketpair()
     with near, far:
@@ -87,7 +87,10 @@ def rehearse(handler_dir: str) -> None:
         link = Connection(near)
         output = Output()
         early = link.greet(_hello())
+        if recorder is not None:
+            recorder.start()
         loaded = _load(link, output, handler_dir, early)
+        _report_imports(link, recorder)
         link.send(wire.ready(loaded.kind))
         link.take(early)
         with contextlib.suppress(BlockingIOError):

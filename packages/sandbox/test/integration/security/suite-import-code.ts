@@ -1,5 +1,7 @@
+import { execFile } from "node:child_process";
 import { readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { promisify } from "node:util";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
@@ -96,6 +98,19 @@ export const describeImportCode = (mode: Mode): void => {
       expect(await engine.createZygote(module, { packages: ["hostile"], modules: [module] })).toBeUndefined();
       await expectUnharmed(engine);
       await engine.killZygote(module);
+    });
+
+    it("cannot get at control groups, its own neither", async () => {
+      const spec = { packages: ["hostile"], modules: ["ol_cgroups"] };
+      expect(await engine.createZygote("cgroups", spec)).toBeUndefined();
+      const opened = { module: "ol_cgroups", attribute: "OPENED" };
+      expect(await attributeOf(engine, "cgroups", opened)).toEqual([]);
+      await engine.killZygote("cgroups");
+      if (mode !== "root") return;
+      // The machine's own root can.
+      const file = path.join(host.directory, "packages/hostile/ol_cgroups.py");
+      const { stdout } = await promisify(execFile)("unshare", ["--mount", "python3", "-B", file]);
+      expect(JSON.parse(stdout)).toContain("cgroup.procs");
     });
 
     it("that forks without end is ended with all its processes", async () => {
