@@ -270,6 +270,12 @@ def eventfd() -> int:
     return _check(_libc.eventfd(ctypes.c_uint(0), ctypes.c_int(os.O_CLOEXEC | os.O_NONBLOCK)), "eventfd")
 
 
+def clear_environment() -> None:
+    """Also of what C code has put there, of which os.environ knows nothing."""
+    os.environ.clear()
+    _libc.clearenv()
+
+
 def set_thread_stack(size: int) -> None:
     """What threads made from now on get, those of C libraries too, unless they ask for another size."""
     # A pthread_attr_t; 56 bytes with glibc and musl on x86_64.

@@ -46,9 +46,8 @@ export interface ZygoteSpec {
   /** What it imports, in this order. */
   readonly modules: readonly string[];
   /**
-   * For itself, not for what is forked from it; `logMb` and `scratchMb` mean nothing here. Of each sandbox that is
-   * forked from it, some 1.3 MB stay charged to it as long as that one lives: what the kernel keeps of a process, and
-   * what the process touched before it was in its own group (measured on cgroup v1, 128 sandboxes).
+   * For itself, not for what is forked from it; `logMb` and `scratchMb` mean nothing here. What the kernel charges it for
+   * sandboxes that are forked from it comes on top while these live.
    */
   readonly limits: SandboxLimits;
   /** How long importing may take, in ms; default and at most 30,000. */

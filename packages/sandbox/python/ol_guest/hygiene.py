@@ -7,6 +7,7 @@ found; hash randomisation and the address layout are those of the zygote.
 
 from __future__ import annotations
 
+import _locale
 import _signal
 import gc
 import os
@@ -15,8 +16,9 @@ import sys
 import time
 import warnings
 
-# As Python starts; taken when the first zygote imports this module, before any package could change it.
+# As Python starts; taken when the first zygote imports this module, before any package could change them.
 _WARNING_FILTERS = list(warnings.filters)
+_LOCALE = _locale.setlocale(_locale.LC_ALL)
 
 # CPython's own dispositions, for what a zygote or a package's import is known to change.
 _DISPOSITIONS = (
@@ -93,6 +95,8 @@ def _forget() -> None:
         # Makes modules forget which warnings they have shown; the C implementation looks at a counter.
         warnings.filterwarnings("default", append=True)
         warnings.filters.pop()
+    if _locale.setlocale(_locale.LC_ALL) != _LOCALE:
+        _locale.setlocale(_locale.LC_ALL, _LOCALE)
     if "asyncio.events" in sys.modules:
         _forget_event_loop()
     # The zygote's TZ may have been another.

@@ -19,7 +19,7 @@ import typing
 
 import ol_kernel as kernel
 
-from ol_guest import hygiene, imports, messages, packages, preload, rehearsal, serve
+from ol_guest import hygiene, imports, messages, packages, preload, rehearsal, search_path, serve
 from ol_guest.output import Output
 
 if typing.TYPE_CHECKING:
@@ -54,7 +54,7 @@ def run(
         output = Output()
         output.install()
         if not _is_awaited(channel):
-            rehearsal.rehearse()
+            rehearsal.rehearse(settings.depth > 0)
         received = messages.receive(channel)
         if received is None:
             return
@@ -71,7 +71,7 @@ def run(
         messages.send(channel, {"op": "failed", "error": f"{step}: {type(error).__name__}: {error}"})
         return
     channel.close()
-    packages.use(assignment["packages"])
+    search_path.use(assignment["packages"])
     _start(assignment["environment"], assignment["packages"], listener, output)
 
 
@@ -98,7 +98,7 @@ def _prepare(cgroup_files: "list[int]", tmp_mb: int, settings: "Settings") -> No
     _mount_memory_directories(tmp_mb)
     os.setsid()
     os.umask(0o022)
-    os.environ.clear()
+    kernel.clear_environment()
     hygiene.fresh_process()
 
 

@@ -9,12 +9,13 @@ import sys
 import time
 import typing
 
-from ol_guest import failure, preload
+import ol_kernel as kernel
+
+from ol_guest import failure, preload, search_path
 from ol_guest.imports import Recorder
 from ol_guest.leftovers import Leftover, Leftovers, describe
 from ol_guest.sought import Seeker
 
-_PACKAGES = "/packages"
 _MIB = 1024 * 1024
 _TEXT_BYTES = 8 * 1024
 # Numerical libraries start threads while they are imported, unless they are told not to. A leaf has a fraction of
@@ -30,9 +31,6 @@ _ENVIRONMENT = {
     },
 }
 
-# As it is without any package; taken when the root zygote imports this module.
-_BASE_PATH = tuple(sys.path)
-
 
 class CannotServe(Exception):
     """The import failed, or left something that a fork cannot share; the text is for the packages' user."""
@@ -41,11 +39,6 @@ class CannotServe(Exception):
         super().__init__(text)
         # The package directories whose code left it, as far as that is known.
         self.unfit = list(unfit)
-
-
-def use(directories: "typing.Iterable[str]") -> None:
-    """Puts package directories, relative to /packages, on sys.path, behind the standard library."""
-    sys.path[:] = [*_BASE_PATH, *(f"{_PACKAGES}/{directory}" for directory in directories)]
 
 
 def limit(data_mb: "int | None") -> None:
@@ -76,9 +69,10 @@ class Imported(typing.NamedTuple):
 
 def load(directories: "list[str]", modules: "list[str]") -> Imported:
     """Imports `modules`. Raises CannotServe."""
-    os.environ.clear()
+    kernel.clear_environment()
     os.environ.update(_ENVIRONMENT)
-    use(directories)
+    search_path.use(directories)
+    search_path.note_extended()
     before = set(sys.modules)
     seeker = Seeker()
     sys.meta_path.append(seeker)

@@ -13,7 +13,7 @@ import sys
 
 import ol_kernel as kernel
 
-from ol_guest import messages, serve
+from ol_guest import imports, messages, serve
 
 # In the leaf's own memory, as yet without a file of anybody's.
 _DIRECTORY = "/tmp/rehearsal"
@@ -22,7 +22,8 @@ _FUNCTION = 'def f(event):\n    return "Hello, %s!" % event.get("name", "World")
 _ENVIRONMENT = {name: "/host" for name in ("HOME", "LANG", "LOGNAME", "PATH", "PYTHONDONTWRITEBYTECODE", "TMPDIR", "USER")}
 
 
-def rehearse() -> None:
+def rehearse(with_packages: bool) -> None:
+    """`with_packages`: it will probably have some, and be asked what it imported."""
     _take_assignment()
     path = os.path.join(_DIRECTORY, "f.py")
     count, search_path = len(sys.modules), list(sys.path)
@@ -34,7 +35,7 @@ def rehearse() -> None:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(_SOCKET)
             listener.listen(1)
-            serve.rehearse(listener, _DIRECTORY)
+            serve.rehearse(listener, _DIRECTORY, imports.Recorder([_DIRECTORY]) if with_packages else None)
         os.unlink(_SOCKET)
         os.unlink(path)
     finally:

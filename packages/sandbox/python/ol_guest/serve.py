@@ -72,7 +72,7 @@ def serve(
         leave(output, _EXIT_BROKEN)
 
 
-def rehearse(listener: socket.socket, handler_dir: str) -> None:
+def rehearse(listener: socket.socket, handler_dir: str, recorder: "Optional[Recorder]" = None) -> None:
     """Loads the function in a directory and answers one call of nobody: see rehearsal.py."""
     with socket.socket(socket.AF_UNIX) as far:
         far.connect(listener.getsockname())
@@ -86,8 +86,11 @@ def rehearse(listener: socket.socket, handler_dir: str) -> None:
             link.socket.setblocking(False)
             output = Output()
             early = link.greet(_hello())
+            if recorder is not None:
+                recorder.start()
             loaded = _load(link, output, handler_dir, early)
             link.watch()
+            _report_imports(link, recorder)
             link.send(wire.ready(loaded.kind))
             link.take(early)
             with contextlib.suppress(BlockingIOError):

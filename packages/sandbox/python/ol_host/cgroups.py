@@ -174,6 +174,9 @@ class Group:
             self._set("cpu", "cpu.cfs_quota_us", str(quota))
         self._set("pids", "pids.max", str(procs))
 
+    def limit_memory(self, size: int) -> None:
+        self._set("memory", "memory.max" if self._version == 2 else "memory.limit_in_bytes", str(size))
+
     def _set(self, controller: str, file: str, value: str, optional: bool = False) -> None:
         directory = self._directories.get(controller)
         if directory is None or self._written.get(file) == value:

@@ -189,6 +189,7 @@ class Forest:
             undo.pop_all()
         self._numbers += 1
         self._leaves[leaf.number] = leaf
+        zygote.count_fork(1)
         if not zygote.unforked:
             zygote.silent_since = time.monotonic()
         zygote.unforked.add(leaf.number)
@@ -353,6 +354,7 @@ class Forest:
             os.close(leaf.pidfd)
         self._close_channel(leaf)
         zygote = leaf.zygote
+        zygote.count_fork(-1)
         zygote.unforked.discard(leaf.number)
         stock = zygote.stock(leaf.network)
         if leaf in stock.waiting:

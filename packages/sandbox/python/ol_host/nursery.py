@@ -20,11 +20,12 @@ from ol_host.channels import receive
 from ol_host.leaves import kill_process
 from ol_host.logtap import LogTap
 from ol_host.own_groups import OwnGroups
-from ol_host.processes import private_bytes
+from ol_host.processes import holding_of
 from ol_host.soil import Soil
 from ol_host.strays import kill_strays
 from ol_host.uids import REFUSED_UIDS, UID_BLOCK, ZYGOTE_UIDS
 from ol_host.wire import Refused
+from ol_host.zygote_groups import LeafAllowance
 from ol_host.zygotes import Violation, Zygote, import_of, number_of, text_of, unfit_of
 
 # The kernel nests 32 user namespaces, and as many PID namespaces; the broker's, a container's and a leaf's count too.
@@ -192,12 +193,14 @@ class Nursery:
             undo.pop_all()
         own = OwnGroups(soil.groups)
         zygote = self._admit(request["zygote"], request["network"], parent, base_uid, ours, log_read, own)
+        parent.count_fork(1)
         if groups is not None:
             zygote.init_group, zygote.group = groups
         # One leaf will wait from the start.
         zygote.stock(zygote.network)
         zygote.create_request = request["id"]
         zygote.packages = request["packages"]
+        zygote.memory_mb = limits["memoryMb"]
         zygote.patience_sec = request.get("importMs", _IMPORT_SEC * 1000) / 1000
         zygote.import_moment = time.monotonic()
         zygote.deadline = zygote.import_moment + zygote.patience_sec
@@ -286,7 +289,11 @@ class Nursery:
         if not zygote.is_root:
             assert zygote.pid is not None
             passed_ms = (time.monotonic() - zygote.import_moment) * 1000
-            zygote.imported = import_of(message, passed_ms, private_bytes(zygote.pid))
+            held = holding_of(zygote.pid)
+            zygote.imported = import_of(message, passed_ms, held.private_bytes)
+            if zygote.group is not None:
+                zygote.allowance = LeafAllowance(zygote.group, zygote.memory_mb, held.anonymous_bytes)
+                zygote.count_fork(0)
         zygote.ready = True
         zygote.deadline = None
         self._listener.zygote_ready(zygote)
@@ -402,7 +409,8 @@ class Nursery:
             if zygote.group.memory_event_fd >= 0 and zygote.group.memory_event_fd in self._selector.get_map():
                 self._selector.unregister(zygote.group.memory_event_fd)
             self._soil.groups.discard(zygote.group)
-        self._zygotes.pop(zygote.number, None)
+        if self._zygotes.pop(zygote.number, None) is not None and zygote.parent is not None:
+            zygote.parent.count_fork(-1)
 
 
 def _uid_map(network: str, parent_base: int, base: int) -> str:

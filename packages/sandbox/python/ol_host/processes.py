@@ -150,11 +150,21 @@ def _tmpfs_paths(leaf: Leaf) -> "list[str]":
     return [f"/proc/{leaf.pid}/root/{place}" for place in places]
 
 
-def private_bytes(pid: int) -> int:
-    """What it shares with no other process and would not be there without it; 0 if it has ended."""
+class Holding(typing.NamedTuple):
+    """What one process has in memory."""
+
+    # Shared with no other, and gone with it.
+    private_bytes: int
+    # No file's, shared or not.
+    anonymous_bytes: int
+
+
+def holding_of(pid: int) -> Holding:
+    """Nothing if it has ended."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return sum(_rolled_up(pid, ("Private_Dirty", "Swap")).values())
-    return 0
+        sizes = _rolled_up(pid, ("Private_Dirty", "Swap", "Anonymous"))
+        return Holding(sizes["Private_Dirty"] + sizes["Swap"], sizes["Anonymous"])
+    return Holding(0, 0)
 
 
 def _proportional_bytes(pid: int) -> "tuple[int, int]":

@@ -15,6 +15,7 @@ from ol_host.leaves import kill_process, signal_name
 from ol_host.logtap import LogTap
 from ol_host.own_groups import OwnGroups
 from ol_host.strays import parse_parent, pid_of
+from ol_host.zygote_groups import LeafAllowance
 
 if typing.TYPE_CHECKING:
     from ol_host.leaves import Leaf
@@ -80,6 +81,10 @@ class Zygote:
         self.groups = groups
         # Its own; None for a root, and where there are no groups.
         self.group: "Group | None" = None
+        # Where there are groups, once it is ready: what its leaves may add to its own.
+        self.allowance: "LeafAllowance | None" = None
+        # Leaves, and child zygotes, that it was asked for and that are not gone.
+        self.forks = 0
         # Its init's, for a child zygote where there are groups.
         self.init_group: "Group | None" = None
         self.pid: "int | None" = None
@@ -91,6 +96,7 @@ class Zygote:
         self.packages: "list[str]" = []
         # Of them, those whose import left what a fork cannot share, as it says.
         self.unfit: "list[str]" = []
+        self.memory_mb = 0
         # Since when it may have been importing.
         self.import_moment = 0.0
         self.imported: "Imported | None" = None
@@ -131,6 +137,11 @@ class Zygote:
     def name(self) -> str:
         """For people."""
         return f"the zygote of network {self.network}" if self.is_root else f"zygote {self.id}"
+
+    def count_fork(self, change: int) -> None:
+        self.forks += change
+        if self.allowance is not None and self.alive:
+            self.allowance.allow(self.forks)
 
     def stock(self, network: str) -> Stock:
         return self.stocks.setdefault(network, Stock())

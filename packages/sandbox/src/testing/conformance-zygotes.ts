@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 
 import type { EngineZygote, ZygoteSpec } from "../engine.ts";
+import { type ImportReport, parseImports } from "../imports.ts";
 import type { SandboxPool } from "../pool.ts";
 import type { Sandbox } from "../sandbox.ts";
 import { SANDBOX_MB, failsWith, memoryWait, resultOf, specOf } from "./conformance-kit.ts";
@@ -96,6 +97,30 @@ export const ZYGOTE_CASES: readonly ConformanceCase[] = [
       assert.ok(ms > 0 && ms < 20_000 && memoryMb > 0 && memoryMb < SANDBOX_MB, `${ms} ms, ${memoryMb} MB`);
       assert.deepEqual(sought, []);
       await failsWith(make(pool, "two", { importMs: 0 }), "OL_SANDBOX_BAD_OPTIONS");
+    },
+  },
+  {
+    title:
+      "says what a sandbox with packages imported itself, before it is ready, and nothing of one without",
+    run: async (pool) => {
+      const heard: string[] = [];
+      const reports: (ImportReport | undefined)[] = [];
+      pool.on("guest", ({ meta }, name, body) => {
+        if (name === "imports") reports.push(parseImports(body, meta.packages ?? []));
+        heard.push(name);
+      });
+      pool.on("ready", () => heard.push("ready"));
+      await make(pool, "one");
+      for (const more of [{ packages: PACKAGES }, { packages: PACKAGES, zygote: "one" }, {}])
+        await (
+          await pool.acquire({ ...specOf("importer"), ...more })
+        ).ready;
+      assert.deepEqual(heard, ["imports", "ready", "imports", "ready", "ready"]);
+      const [first] = reports[0]?.packages ?? [];
+      assert.equal(first?.directory, "conformance");
+      assert.deepEqual(first.modules, ["ol_conformance", "ol_conformance.more"]);
+      // The second has the first module from its zygote.
+      assert.deepEqual(reports[1]?.packages[0]?.modules, ["ol_conformance.more"]);
     },
   },
   {

@@ -160,7 +160,7 @@ class FakeSandbox implements EngineSandbox {
     this.#gone = gone;
     this.exited = new Promise((resolve) => (this.#settleExited = resolve));
     [this.connection, this.#guestEnd] = socketPair();
-    this.#guest = new FakeGuest(this.#guestEnd, code, spec.environment, (exit) => this.end(exit));
+    this.#guest = new FakeGuest(this.#guestEnd, code, spec, (exit) => this.end(exit));
   }
 
   async pause(): Promise<void> {

@@ -2,10 +2,11 @@ import type { Duplex } from "node:stream";
 
 import { messageOf } from "@ol/common";
 
-import type { SandboxExit } from "../engine.ts";
+import type { SandboxExit, SandboxSpec } from "../engine.ts";
 import type { CodeKind } from "../frames/call.ts";
 import { DEFAULT_WINDOW, EMPTY, END, FRAME, RESET_CODE, decodeMeta, writeFrame } from "../frames/codec.ts";
 import { type FrameHandler, FrameReader } from "../frames/reader.ts";
+import type { ImportReport } from "../imports.ts";
 import { FakeAppReply, FakeCall, type FakeReply, type FakeRequest } from "./fake-call.ts";
 
 /** What a fake lambda sees besides its event. */
@@ -42,6 +43,8 @@ export type FakeApp = (request: FakeRequest, reply: FakeReply, context: FakeCont
 interface FakeLoad {
   /** Runs before `ready`; what it throws is the import error. */
   readonly load?: (context: Pick<FakeContext, "environment" | "exit" | "connection">) => unknown;
+  /** What it says to have imported, in a sandbox that has packages; default: nothing. */
+  readonly imports?: (spec: SandboxSpec) => ImportReport;
 }
 
 /** Code for fake sandboxes. */
@@ -66,7 +69,7 @@ const kindOf = (error: unknown): string => {
 export class FakeGuest implements FrameHandler {
   readonly #connection: Duplex;
   readonly #code: FakeCode;
-  readonly #environment: Readonly<Record<string, string>>;
+  readonly #spec: SandboxSpec;
   readonly #exit: (exit: SandboxExit) => void;
   readonly #reader: FrameReader = new FrameReader(this);
   readonly #state: Record<string, unknown> = {};
@@ -79,15 +82,10 @@ export class FakeGuest implements FrameHandler {
   /** What it wrote while it was frozen; undefined while it is not. */
   #unwritten: (() => void)[] | undefined;
 
-  constructor(
-    connection: Duplex,
-    code: FakeCode,
-    environment: Readonly<Record<string, string>>,
-    exit: (exit: SandboxExit) => void,
-  ) {
+  constructor(connection: Duplex, code: FakeCode, spec: SandboxSpec, exit: (exit: SandboxExit) => void) {
     this.#connection = connection;
     this.#code = code;
-    this.#environment = environment;
+    this.#spec = spec;
     this.#exit = exit;
     connection.on("data", (chunk: Buffer) => this.#reader.push(chunk));
     connection.on("error", () => undefined);
@@ -172,13 +170,17 @@ export class FakeGuest implements FrameHandler {
 
   async #load(): Promise<void> {
     try {
-      const context = { environment: this.#environment, exit: this.#exit, connection: this.#connection };
+      const context = { environment: this.#spec.environment, exit: this.#exit, connection: this.#connection };
       await this.#code.load?.(context);
     } catch (error) {
       this.#write(FRAME.event, 0, 0, ":event\0import-error", Buffer.from(messageOf(error)));
       return;
     }
     this.#loaded = true;
+    if ((this.#spec.packages ?? []).length > 0) {
+      const report = this.#code.imports?.(this.#spec) ?? { packages: [] };
+      this.#write(FRAME.event, 0, 0, ":event\0imports", Buffer.from(JSON.stringify(report)));
+    }
     this.#write(FRAME.event, 0, 0, `:event\0ready\0:kind\0${this.#kind}`);
     this.#runNext();
   }
@@ -241,7 +243,7 @@ export class FakeGuest implements FrameHandler {
       invocationId: call.field(":id"),
       timeoutMs: Number(call.field(":timeout")),
       fields: call.fields,
-      environment: this.#environment,
+      environment: this.#spec.environment,
       state: this.#state,
       signal: call.signal,
       exit: this.#exit,

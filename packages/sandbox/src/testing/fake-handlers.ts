@@ -46,6 +46,13 @@ export const FAKE_HANDLERS: Readonly<Record<string, FakeCode>> = {
   environment: { call: (event, { environment }) => environment[String(parse(event))] ?? null },
   make: { call: (event) => Buffer.from(`"${"x".repeat(Number(parse(event)))}"`) },
   length: { call: (event) => String(parse(event)).length },
+  importer: {
+    call: () => true,
+    imports: ({ packages: [directory = ""] = [], zygote }) => {
+      const modules = [...(zygote === undefined ? ["ol_conformance"] : []), "ol_conformance.more"];
+      return { packages: [{ directory, ms: 1, kb: 100, modules }] };
+    },
+  },
   "not-json": {
     call: () => {
       throw new FakeBadOutput("the result is not JSON-able");

@@ -14,7 +14,13 @@ const TIMERS = {
 };
 const POOL_MB = 4096;
 
-const failure = (error) => ({ error: { code: error.code ?? "?", message: String(error.message) } });
+const failure = (error) => ({
+  error: {
+    code: error.code ?? "?",
+    message: String(error.message),
+    ...(error.details?.unfit && { unfit: error.details.unfit }),
+  },
+});
 
 /** Engines and sandboxes by number, behind methods whose arguments and results are JSON. */
 export const createDriver = ({ SockEngine, SandboxPool }) => {
@@ -55,12 +61,13 @@ export const createDriver = ({ SockEngine, SandboxPool }) => {
       return { sandbox: number, id: sandbox.id };
     },
 
-    /** `{}` or, if it could not be made, `{error}` with why. */
+    /** `{import}` or, if it could not be made, `{error}` with why. */
     async createZygote({ engine, id, limits, ...spec }) {
       const { pool, zygotes } = engines.get(engine);
       try {
-        zygotes.set(id, await pool.createZygote(id, { ...spec, limits: { ...LIMITS, ...limits } }));
-        return {};
+        const zygote = await pool.createZygote(id, { ...spec, limits: { ...LIMITS, ...limits } });
+        zygotes.set(id, zygote);
+        return { import: zygote.import };
       } catch (error) {
         return failure(error);
       }

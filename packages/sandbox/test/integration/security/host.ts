@@ -14,6 +14,7 @@ import {
   type SandboxExit,
   SandboxPool,
   SockEngine,
+  type ZygoteImport,
   type ZygoteSpec,
 } from "../../../src/index.ts";
 import { SLOWNESS } from "../../support/scale.ts";
@@ -54,6 +55,7 @@ export class Engine implements AsyncDisposable {
   readonly logDir: string;
   readonly #driver: Driver;
   readonly #number: number;
+  readonly #imports = new Map<string, ZygoteImport>();
 
   constructor(driver: Driver, opened: OpenedEngine, workDir: string, logDir: string) {
     this.#driver = driver;
@@ -86,12 +88,19 @@ export class Engine implements AsyncDisposable {
   async createZygote(
     id: string,
     spec: Partial<ZygoteSpec> & { readonly modules: readonly string[] },
-  ): Promise<{ code: string; message: string } | undefined> {
+  ): Promise<{ code: string; message: string; unfit?: readonly string[] } | undefined> {
     const wanted = { network: "none", packages: [], ...spec, engine: this.#number, id };
-    const { error } = (await this.#driver.request("createZygote", wanted)) as {
-      error?: { code: string; message: string };
+    const made = (await this.#driver.request("createZygote", wanted)) as {
+      error?: { code: string; message: string; unfit?: readonly string[] };
+      import?: ZygoteImport;
     };
-    return error;
+    if (made.import !== undefined) this.#imports.set(id, made.import);
+    return made.error;
+  }
+
+  /** How the import of the zygote went that was made last by that name. */
+  importOf(id: string): ZygoteImport | undefined {
+    return this.#imports.get(id);
   }
 
   async killZygote(id: string): Promise<void> {

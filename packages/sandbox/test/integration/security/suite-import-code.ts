@@ -1,5 +1,7 @@
+import { execFile } from "node:child_process";
 import { readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { promisify } from "node:util";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
@@ -98,6 +100,19 @@ export const describeImportCode = (mode: Mode): void => {
       await engine.killZygote(module);
     });
 
+    it("cannot get at control groups, its own neither", async () => {
+      const spec = { packages: ["hostile"], modules: ["ol_cgroups"] };
+      expect(await engine.createZygote("cgroups", spec)).toBeUndefined();
+      const opened = { module: "ol_cgroups", attribute: "OPENED" };
+      expect(await attributeOf(engine, "cgroups", opened)).toEqual([]);
+      await engine.killZygote("cgroups");
+      if (mode !== "root") return;
+      // The machine's own root can.
+      const file = path.join(host.directory, "packages/hostile/ol_cgroups.py");
+      const { stdout } = await promisify(execFile)("unshare", ["--mount", "python3", "-B", file]);
+      expect(JSON.parse(stdout)).toContain("cgroup.procs");
+    });
+
     it("that forks without end is ended with all its processes", async () => {
       const limits = { memoryMb: 64, swappiness: 0, procs: 10, cpuPercent: 200, logMb: 1, scratchMb: 4 };
       const spec = { packages: ["hostile"], modules: ["ol_bomb"], limits };
@@ -115,7 +130,7 @@ export const describeImportCode = (mode: Mode): void => {
       ["ol_heir", /exited with code 4|its process/],
     ])("cannot confuse the broker (%s)", async (module, reason) => {
       const error = await engine.createZygote("confuser", { packages: ["hostile"], modules: [module] });
-      expect(error).toEqual({ code: FAILED, message: expect.stringMatching(reason) });
+      expect(error).toEqual({ code: FAILED, message: expect.stringMatching(reason), unfit: [] });
       await expectUnharmed(engine);
     });
 
