@@ -285,7 +285,8 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     const version = state.kind === "good" || state.kind === "broken" ? state.version : undefined;
     return {
       name: this.name,
-      code: this.keeper.installing === undefined ? state.kind : "installing",
+      code: state.kind,
+      installing: this.keeper.installing !== undefined,
       kind: version?.kind,
       digest: version?.code.digest,
       fault: fault?.causedBy === "user" ? fault.message : fault?.code,

@@ -40,8 +40,9 @@ export interface HistogramStats {
 
 export interface FunctionStats {
   readonly name: string;
-  /** `installing`: the packages of the newest code are being installed; older code may be running meanwhile. */
-  readonly code: CodeState["kind"] | "installing";
+  readonly code: CodeState["kind"];
+  /** Whether packages of newer code than that are being installed. */
+  readonly installing: boolean;
   /** What the code is; undefined before a sandbox has loaded it. */
   readonly kind: CodeKind | undefined;
   readonly digest: string | undefined;

@@ -5,6 +5,7 @@ import type { SandboxExit } from "@ol/sandbox";
 import { checkInvariants } from "./invariants.ts";
 import { type Deed, KINDS } from "./lambdas.ts";
 import type { Manner } from "./model-call.ts";
+import { INSTALLING } from "./packages.ts";
 import type { Draft } from "./registry.ts";
 import { NO_TROUBLE } from "./trouble.ts";
 import type { Settings, World } from "./world.ts";
@@ -121,13 +122,20 @@ const config = fc.record(
   { requiredKeys: [] },
 );
 
-const draft: fc.Arbitrary<Draft> = fc.record({
-  kind: fc.constantFrom(...KINDS, "asgi"),
-  load: fc.constantFrom("quick", "quick", "quick", "quick", "slow", "slow", "raises", "exits"),
-  config,
-});
+const draft: fc.Arbitrary<Draft> = fc
+  .record({
+    kind: fc.constantFrom(...KINDS, "asgi"),
+    load: fc.constantFrom("quick", "quick", "quick", "quick", "slow", "slow", "raises", "exits"),
+    config,
+    packages: fc.oneof(
+      { weight: 4, arbitrary: fc.constant(undefined) },
+      { weight: 2, arbitrary: fc.constantFrom(...INSTALLING) },
+    ),
+  })
+  .map(({ packages, ...rest }): Draft => (packages === undefined ? rest : { ...rest, packages }));
 
-const draftText = ({ kind, load, config }: Draft): string => `${kind}, ${load}, ${JSON.stringify(config)}`;
+const draftText = ({ kind, load, config, packages = "no packages" }: Draft): string =>
+  `${kind}, ${load}, ${packages}, ${JSON.stringify(config)}`;
 
 const deploy = fc
   .record({ name, draft })

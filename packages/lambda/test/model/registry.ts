@@ -4,12 +4,15 @@ import type { CodeKind } from "@ol/sandbox";
 
 import { type CodeSource, type LambdaCode, lambdaError } from "../../src/index.ts";
 import { codeDir, type Load, VERSION } from "./lambdas.ts";
+import { type Installing, REQUIREMENTS } from "./packages.ts";
 
 /** Code as somebody writes it. */
 export interface Draft {
   readonly kind: CodeKind;
   readonly load: Load;
   readonly config: Partial<LambdaConfig>;
+  /** How installing its packages goes; undefined if it has none. */
+  readonly packages?: Installing;
 }
 
 /** Code that was deployed. */
@@ -93,7 +96,7 @@ export class Registry implements CodeSource {
     await this.#answers();
     const { code, stamp } = this.#find(name);
     this.held.set(code.digest, (this.held.get(code.digest) ?? 0) + 1);
-    const { digest, kind, load, config } = code;
+    const { digest, kind, load, config, packages } = code;
     const environment = { [VERSION]: digest };
     return {
       name,
@@ -101,6 +104,7 @@ export class Registry implements CodeSource {
       dir: codeDir(kind, load),
       stamp,
       config: { limits: {}, ...config, environment },
+      ...(packages !== undefined && { requirements: REQUIREMENTS }),
     };
   }
 

@@ -7,6 +7,7 @@ import { VirtualClock } from "./clock.ts";
 import { type Deed, makeLambdas } from "./lambdas.ts";
 import { checkAdmission, queueRoom } from "./admission.ts";
 import { type Manner, ModelCall } from "./model-call.ts";
+import { Index } from "./packages.ts";
 import { Registry, type Version } from "./registry.ts";
 import { NO_TROUBLE, troubled, type Trouble } from "./trouble.ts";
 import { type Watched, WatchedSandboxes } from "./watched-sandboxes.ts";
@@ -25,6 +26,7 @@ export interface Settings {
 export const MEMORY_MB = 50;
 export const RUNTIME_SEC = 3;
 export const QUEUE_TIMEOUT_MS = 2_000;
+export const INSTALL_WAIT_MS = 4_000;
 /** Shorter than calls run: memory does not always come back in time. */
 const RESUME_MS = 700;
 /** So often within that time nobody asks for a sandbox, or for a slot, but in a circle. */
@@ -81,6 +83,8 @@ export class World {
       ...settings,
       pool: this.pool,
       source: this.registry,
+      packages: new Index(this.registry),
+      installWaitMs: INSTALL_WAIT_MS,
       limits: { ...LIMITS, memoryMb: MEMORY_MB, runtimeSec: RUNTIME_SEC },
       network: "none",
       cpus: 2,
