@@ -1,4 +1,5 @@
 import type { Command } from "../cli/command.ts";
+import { appCommand } from "./app.ts";
 import { configCommand } from "./config.ts";
 import { doctorCommand } from "./doctor.ts";
 import { gcCommand } from "./gc.ts";
@@ -23,6 +24,7 @@ export const COMMANDS: readonly Command[] = [
   statusCommand,
   killCommand,
   invokeCommand,
+  appCommand,
   logsCommand,
   listCommand,
   removeCommand,
@@ -36,7 +38,6 @@ export const LATER_COMMANDS: readonly string[] = [
   "upload",
   "load-balancer",
   "load-balancer-exec",
-  "app",
   "up",
   "down",
 ];
