@@ -16,10 +16,8 @@ free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1
 
 answers() { [ "$(REDISCLI_AUTH=$password redis-cli -h 127.0.0.1 -p "$port" ping 2>&1)" = PONG ]; }
 
+# With a port and a password that are in redis.env; fails if somebody else has the port.
 start_redis() {
-  port=$(free_port)
-  # Whoever is on this machine reaches the port; only who has the password gets in.
-  password=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
   cat >"$OL_STATE/redis.conf" <<END
 bind 127.0.0.1
 port $port
@@ -29,25 +27,34 @@ appendonly no
 maxmemory 64mb
 user default on >$password ~* &* +@all -@dangerous
 END
-  printf 'port=%s\npassword=%s\n' "$port" "$password" >"$OL_STATE/redis.env"
   redis-server "$OL_STATE/redis.conf" &
   redis=$!
   tries=0
   until answers; do
     tries=$((tries + 1))
     if [ "$tries" -gt 100 ] || ! kill -0 "$redis" 2>/dev/null; then
-      echo "redis-server did not start"
-      exit 1
+      echo "redis-server did not start on port $port"
+      return 1
     fi
     sleep 0.1
   done
 }
 
-# The chat goes on when the application is set up again.
-if [ -e "$OL_STATE/redis.env" ] && . "$OL_STATE/redis.env" && answers; then
-  echo "Redis runs already"
-else
+start_new_redis() {
+  port=$(free_port)
+  # Whoever is on this machine reaches the port; only who has the password gets in.
+  password=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
+  printf 'port=%s\npassword=%s\n' "$port" "$password" >"$OL_STATE/redis.env"
   start_redis
+}
+
+if [ ! -e "$OL_STATE/redis.env" ]; then
+  start_new_redis
+else
+  # The chat goes on when the application is set up again. If Redis is gone, another one in its place is what the lambdas
+  # that run know already.
+  . "$OL_STATE/redis.env"
+  answers || start_redis || start_new_redis
 fi
 
 for handler in "$OL_HANDLERS"/*/; do

@@ -23,7 +23,7 @@ const bringIn = async (args: Arguments, context: Context, { paths }: Cluster): P
       `${url}/run/${lambda}${page !== undefined && lambda === lambdaOf(name, STATIC) ? "/" : ""}`,
     );
   context.output.message(
-    `take it out again with: npx ol-admin app ${args.required("directory")} --down ${clusterFlag(args, paths)}`,
+    `workers that know older code of it see this one within registry_cache_ms; take it out again with: npx ol-admin app ${args.required("directory")} --down ${clusterFlag(args, paths)}`,
   );
 };
 

@@ -17,7 +17,12 @@ MOST_MESSAGES = 200
 LARGEST_BODY = 10_000
 TS = re.compile(r"\d{1,20}(-\d{1,20})?", re.ASCII)
 
-store = redis.asyncio.Redis.from_url(os.environ["REDIS_URL"], decode_responses=True)
+# Whoever waits has a connection: as many as `concurrency` in ol.yaml.
+MOST_WAITING = 200
+
+store = redis.asyncio.Redis.from_url(
+    os.environ["REDIS_URL"], decode_responses=True, max_connections=MOST_WAITING, socket_timeout=WAIT_MS / 1000 + 5
+)
 
 
 async def app(scope, receive, send):
