@@ -1,7 +1,7 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 
 import { identityOf, isAlive } from "../../src/process/identity.ts";
 import { freePort } from "../../src/process/port.ts";
@@ -185,8 +185,9 @@ describe("kill", () => {
     for (const { processes } of record.services) for (const process of processes) process.startTime = "1";
     const service = servicePid();
     writeFileSync(file, JSON.stringify(record));
+    // Nothing else ends it now.
+    onTestFinished(() => void process.kill(service, "SIGKILL"));
     expect(await act("kill")).toMatchObject({ code: 0 });
     expect(identityOf(service)).not.toBeUndefined();
-    process.kill(service, "SIGKILL");
   });
 });
