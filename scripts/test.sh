@@ -62,6 +62,9 @@ if [ "$(id -u)" = 0 ]; then
   need ip iproute2
   need nft nftables
 fi
+# The examples' tests: a store for pychat, and somebody to look at its page.
+need redis-server redis-server
+need chromium chromium
 python_is_complete || missing+=(python3)
 
 if [ "${#missing[@]}" -gt 0 ]; then
@@ -72,8 +75,21 @@ if [ "${#missing[@]}" -gt 0 ]; then
   else finish_early "run as root: apt-get install ${missing[*]}"; fi
   echo "test.sh: ${as_root[*]:+${as_root[*]} }apt-get install ${missing[*]}"
   "${as_root[@]}" apt-get update -qq || finish_early "apt-get update failed"
+  # What is installed for tests does not become a service of this machine, neither now nor after a reboot.
+  policy=/usr/sbin/policy-rc.d
+  if [ -e "$policy" ]; then policy=
+  else
+    trap '"${as_root[@]}" rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" install -m 755 /dev/stdin "$policy"
+  fi
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-upgrade --no-install-recommends "${missing[@]}" ||
     finish_early "apt-get install failed"
+  case " ${missing[*]} " in *" redis-server "*)
+    "${as_root[@]}" update-rc.d redis-server disable || finish_early "the service redis-server cannot be disabled"
+    ;;
+  esac
+  # After exec nobody would.
+  [ -z "$policy" ] || "${as_root[@]}" rm -f "$policy"
   python_is_complete || finish_early "python3 is older than 3.9, or parts of its standard library are missing"
 fi
 

@@ -15,9 +15,10 @@ describe("README.md from a fresh clone", () => {
     ]);
   });
 
-  it("works for whoever runs this, word for word", async () => {
-    const { script, byHand } = followTheReadme(await whoRunsThis());
+  it("works for whoever runs this, word for word", { timeout: 480_000 }, async () => {
+    const { script, example, byHand } = followTheReadme(await whoRunsThis());
     expect(script).toMatch(/"Hello, Alice!"[^]*exit 0$/);
+    expect(example).toMatch(/^requests +\d+ ms +\d+ ms$[^]*Stopping everything[^]*exit 0$/mu);
     expect(byHand).toMatch(
       /http:\/\/localhost:8080\/status => ready \[200 OK\][^]*"Hello, Alice!"[^]*exit 0$/,
     );

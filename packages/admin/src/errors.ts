@@ -66,6 +66,18 @@ export const ADMIN_ERRORS = {
     status: 502,
     about: "The lambda was called and the worker answered with an error, which the message shows.",
   },
+  OL_ADMIN_BAD_APP: {
+    causedBy: "user",
+    status: 400,
+    about:
+      "What `app` was given is no application, or clashes with something in the cluster; the message says what is wrong. An application is a directory with handlers/NAME, and perhaps setup.sh and static.",
+  },
+  OL_ADMIN_SETUP_FAILED: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "An application's setup.sh failed or did not end in time; the message is its last word, the whole output is in logs/app-NAME.out. What it had started is ended again.",
+  },
   OL_ADMIN_HOST_WORK: {
     causedBy: "system",
     status: 500,

@@ -21,9 +21,9 @@ interface Newcomer {
 
 /** Settings without which npm does not get through a company's network. Not: whose cache and prefix it uses. */
 const NPM_SETTINGS = ["registry", "cafile", "proxy", "https-proxy", "noproxy", "strict-ssl"];
-const NETWORK_VARIABLE = /^((https?|all|no)_proxy|node_extra_ca_certs|ssl_cert_(file|dir))$/i;
+const NETWORK_VARIABLE = /^((https?|all|no)_proxy|node_extra_ca_certs|ssl_cert_(file|dir)|(pip|uv)_\w+)$/i;
 
-/** The way to the package registry: a newcomer has nothing of this machine's configuration but that. */
+/** The way to the package registries: a newcomer has nothing of this machine's configuration but that. */
 const wayToTheRegistry = (): Record<string, string> => {
   const inherited = Object.entries(process.env).filter(([name]) => NETWORK_VARIABLE.test(name));
   const npm = spawnSync("npm", ["config", "list", "--json"], { encoding: "utf8" });
@@ -42,7 +42,7 @@ const run = (newcomer: Newcomer, cwd: string, command: readonly string[]): Spawn
   return spawnSync(program, args, {
     cwd,
     encoding: "utf8",
-    timeout: 150_000,
+    timeout: 240_000,
     env: {
       ...newcomer.network,
       HOME: newcomer.home,
@@ -93,13 +93,15 @@ const inOwnNetwork = (command: string, newcomer: Newcomer): string[] => {
   return [...unshare, "sh", "-c", script, "sh", ...newcomer.prefix, "sh", "-ec", command];
 };
 
-/** What the two ways of the README printed, stdout and stderr together, with the exit codes. */
+/** What the ways of the README printed, stdout and stderr together, with the exit codes. */
 export interface Transcript {
   readonly script: string;
+  /** The example `requests`. */
+  readonly example: string;
   readonly byHand: string;
 }
 
-/** Clones the repository and does what README.md says, first by the script and then by hand. */
+/** Clones the repository and does what README.md says: by the script, an example with packages, and by hand. */
 export const followTheReadme = (newcomer: Newcomer): Transcript => {
   const clone = path.join(newcomer.home, "openlambda");
   must(spawnSync("git", ["clone", "--quiet", "--no-hardlinks", ROOT, clone], { encoding: "utf8" }));
@@ -112,8 +114,9 @@ export const followTheReadme = (newcomer: Newcomer): Transcript => {
   must(run(newcomer, clone, ["npx", "ol-admin", "kill", "--cluster=my-cluster"]));
   must(run(newcomer, clone, ["rm", "-r", "my-cluster"]));
 
+  const example = run(newcomer, clone, ["sh", "./quickstart/examples.sh", "requests"]);
   const byHand = run({ ...newcomer, prefix: [] }, clone, inOwnNetwork(sequence().join("\n"), newcomer));
-  return { script: text(script), byHand: text(byHand) };
+  return { script: text(script), example: text(example), byHand: text(byHand) };
 };
 
 const text = ({ stdout, stderr, status }: SpawnSyncReturns<string>): string =>

@@ -9,6 +9,8 @@ export interface ClusterPaths {
   readonly logs: string;
   readonly lambdaLogs: string;
   readonly workers: string;
+  /** What is known of applications, and their own state: NAME/app.json, NAME/state. */
+  readonly apps: string;
   workerConfig(index: number): string;
   pidFile(index: number): string;
   outFile(index: number): string;
@@ -27,6 +29,7 @@ export const clusterPaths = (root: string): ClusterPaths => {
     logs,
     lambdaLogs: join(logs, "lambdas"),
     workers: join(root, "workers"),
+    apps: join(root, "apps"),
     workerConfig: (index) => join(config, `worker-${index}.json`),
     pidFile: (index) => join(logs, `worker-${index}.pid`),
     outFile: (index) => join(logs, `worker-${index}.out`),

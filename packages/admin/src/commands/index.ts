@@ -1,4 +1,5 @@
 import type { Command } from "../cli/command.ts";
+import { appCommand } from "./app.ts";
 import { configCommand } from "./config.ts";
 import { doctorCommand } from "./doctor.ts";
 import { gcCommand } from "./gc.ts";
@@ -24,6 +25,7 @@ export const COMMANDS: readonly Command[] = [
   statusCommand,
   killCommand,
   invokeCommand,
+  appCommand,
   logsCommand,
   listCommand,
   removeCommand,
@@ -38,7 +40,6 @@ export const LATER_COMMANDS: readonly string[] = [
   "upload",
   "load-balancer",
   "load-balancer-exec",
-  "app",
   "up",
   "down",
 ];

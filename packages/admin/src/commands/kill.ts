@@ -1,8 +1,11 @@
 import { messageOf } from "@ol/common";
 
+import { stopServices } from "../app/deployment.ts";
+import { type AppRecord, listRecords } from "../app/record.ts";
 import { CLUSTER_OPTION, type Command, type Context } from "../cli/command.ts";
 import { withProgress } from "../cli/progress.ts";
 import { openCluster } from "../cluster/discover.ts";
+import type { ClusterPaths } from "../cluster/paths.ts";
 import { removePidFile } from "../process/pid-file.ts";
 import { escapeControls } from "../text.ts";
 import { hostWork } from "../worker/host-work.ts";
@@ -24,6 +27,29 @@ const killWorker = async (worker: Worker, graceMs: number | undefined, context: 
   if (worker.configured) await hostWork(context, "sweep", worker.configFile);
   removePidFile(worker.pidFile);
   return worker.state === "dead" ? "was dead; what it left is removed" : WORDS[outcome];
+};
+
+/** Ends what applications started; settles with whether all of it is ended. */
+const stopApplications = async (
+  paths: ClusterPaths,
+  records: readonly AppRecord[],
+  context: Context,
+): Promise<boolean> => {
+  let good = true;
+  for (const record of records) {
+    try {
+      const count = await stopServices(paths, record, context.signal);
+      if (count > 0)
+        context.output.message(
+          `${record.name}: what its setup.sh started is stopped; ol-admin app starts it again`,
+        );
+    } catch (error) {
+      if (context.signal.aborted) throw error;
+      context.output.message(`${record.name}: ${escapeControls(messageOf(error))}`);
+      good = false;
+    }
+  }
+  return good;
 };
 
 export const killCommand: Command = {
@@ -55,6 +81,10 @@ export const killCommand: Command = {
         code = 1;
       }
     }
+    // Not before the last call is done: it may need them.
+    const records = await listRecords(cluster.paths);
+    const services = stopApplications(cluster.paths, records, context);
+    if (!(await withProgress(context.output, "stopping applications", services))) code = 1;
     if (workers.length === 0) context.output.message("nothing of this cluster was running");
     return code;
   },

@@ -1,21 +1,11 @@
-import { execFile } from "node:child_process";
-import { randomBytes } from "node:crypto";
-import { lstatSync, renameSync } from "node:fs";
-import { join } from "node:path";
-import { promisify } from "node:util";
-
 import { checkLambdaName } from "@ol/bundle";
-import { systemReason } from "@ol/common";
 
 import { CLUSTER_OPTION, type Command } from "../cli/command.ts";
 import { withProgress } from "../cli/progress.ts";
 import { openCluster } from "../cluster/discover.ts";
-import { registryDirectory } from "../cluster/registry.ts";
+import { LocalRegistry } from "../cluster/local-registry.ts";
 import { adminError } from "../errors.ts";
 import { clusterFlag, lockFor } from "./options.ts";
-
-const run = promisify(execFile);
-const DEADLINE_MS = 120_000;
 
 export const removeCommand: Command = {
   name: "remove",
@@ -26,28 +16,13 @@ export const removeCommand: Command = {
     const name = checkLambdaName(args.required("name"));
     const cluster = await openCluster(args, context);
     await using _lock = await lockFor(cluster, "remove", context);
-    const registry = await registryDirectory(cluster.paths);
-    const path = join(registry, name);
-    if (lstatSync(path, { throwIfNoEntry: false }) === undefined)
+    const registry = await LocalRegistry.of(cluster.paths);
+    if (!registry.has(name))
       throw adminError(
         "OL_ADMIN_NO_LAMBDA",
-        `there is no lambda ${name} in ${registry}; see: npx ol-admin list ${clusterFlag(args, cluster.paths)}`,
+        `there is no lambda ${name} in ${registry.place}; see: npx ol-admin list ${clusterFlag(args, cluster.paths)}`,
       );
-    // Renamed first: it is gone at once and as a whole. No lambda's name begins with a dot.
-    const trash = join(registry, `.removed-${randomBytes(6).toString("hex")}`);
-    try {
-      renameSync(path, trash);
-      // rm and not fs.rm: it manages whatever depth, and follows no links.
-      const removal = run("rm", ["-rf", "--one-file-system", "--", trash], {
-        timeout: DEADLINE_MS,
-        signal: context.signal,
-      });
-      await withProgress(context.output, `deleting ${name}`, removal);
-    } catch (error) {
-      throw adminError("OL_ADMIN_FILE", `cannot delete ${path}: ${systemReason(error)}`, {
-        cause: error,
-      });
-    }
+    await withProgress(context.output, `deleting ${name}`, registry.remove(name, context.signal));
     context.output.message(`${name} is deleted; workers forget it within registry_cache_ms`);
     return 0;
   },

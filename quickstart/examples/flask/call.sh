@@ -1,0 +1,1 @@
+curl -sS "$OL_URL/run/flask/hello/Alice"
