@@ -85,7 +85,8 @@ class Recorder:
         # By package directory; "" where no package's code ran.
         self.left: "dict[str, list[Any]]" = {}
         self._frames = _thread._local()
-        self._lock = _thread.allocate_lock()
+        # Taken again by an import in the middle of our own work: a finaliser's, which runs when it likes.
+        self._lock = _thread.RLock()
         self._active: "set[str]" = set()
         self._places = 0
         # Top-level modules that lie in one directory, unlike namespace packages.

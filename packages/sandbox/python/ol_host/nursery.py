@@ -289,7 +289,10 @@ class Nursery:
         if not zygote.is_root:
             assert zygote.pid is not None
             passed_ms = (time.monotonic() - zygote.import_moment) * 1000
-            held = holding_of(zygote.pid)
+            try:
+                held = holding_of(zygote.pid)
+            except PermissionError as error:
+                raise Violation("it does not let itself be looked at") from error
             zygote.imported = import_of(message, passed_ms, held.private_bytes)
             if zygote.group is not None:
                 zygote.allowance = LeafAllowance(zygote.group, zygote.memory_mb, held.anonymous_bytes)

@@ -160,7 +160,7 @@ class Holding(typing.NamedTuple):
 
 
 def holding_of(pid: int) -> Holding:
-    """Nothing if it has ended."""
+    """Nothing if it has ended. PermissionError if it forbids to look (PR_SET_DUMPABLE) and we are not the machine's root."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         sizes = _rolled_up(pid, ("Private_Dirty", "Swap", "Anonymous"))
         return Holding(sizes["Private_Dirty"] + sizes["Swap"], sizes["Anonymous"])

@@ -237,6 +237,19 @@ class Costs(ImportCase):
         self.assertGreater(times["common-1"], 49)
         self.assertLess(times["common-1"], 240)
 
+    def test_an_import_in_the_middle_of_its_own_work_as_a_finaliser_s(self):
+        code = """
+            directory_of = recorder._directory_of
+            def interrupted(*arguments):
+                import b
+                return directory_of(*arguments)
+            recorder._directory_of = interrupted
+            import a
+            print(json.dumps(asked()))
+            """
+        files = {"a-1/a.py": "", "b-1/b.py": ""}
+        self.assertEqual(self.run_with(files, code), {"a-1": ["a"], "b-1": ["b"]})
+
     def test_nothing_is_recorded_after_the_end_or_seen_of_it(self):
         files = {
             "a-1/a.py": "import b\n",
