@@ -41,11 +41,12 @@ const readiness = async (child: ChildProcess, log: () => string): Promise<string
 
 /**
  * Starts a worker on a free port in a directory of its own, or in that of one that has ended. `config` goes over the
- * defaults of tests.
+ * defaults of tests, `environment` over that of the tests; undefined takes a variable away.
  */
 export const startWorkerProcess = async (
   config: Readonly<Record<string, unknown>> = {},
   before?: WorkerProcess,
+  environment: Readonly<Record<string, string | undefined>> = {},
 ): Promise<WorkerProcess> => {
   const directory = before?.directory ?? (await mkdtemp(join(tmpdir(), "ol-worker-")));
   const registryDir = join(directory, "registry");
@@ -55,7 +56,7 @@ export const startWorkerProcess = async (
   await writeFile(file, JSON.stringify(all));
   const child = spawn(process.execPath, [BIN, "--config", file], {
     stdio: ["ignore", "pipe", "pipe", "pipe"],
-    env: { ...process.env, OL_READY_FD: "3" },
+    env: { ...process.env, OL_READY_FD: "3", ...environment },
   });
   const parts: string[] = [];
   const log = (): string => parts.join("");
