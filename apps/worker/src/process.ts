@@ -7,14 +7,14 @@ import {
   type WorkerIdentity,
 } from "@ol/config";
 import { CleanupStack, type Logger } from "@ol/common";
-import { Installer, LambdaManager, PackageStore } from "@ol/lambda";
+import { Installer, type InstallerTools, LambdaManager, PackageStore } from "@ol/lambda";
 import { EVICTION_POLICIES, SandboxPool, SockEngine } from "@ol/sandbox";
 import { LocalCodeSource, LocalLockStore, Worker } from "@ol/worker";
 import { existsSync } from "node:fs";
 import { machine } from "node:os";
 import { join } from "node:path";
 
-import { findPackageTools, type PackageTools } from "./package-tools.ts";
+import { findPackageTools } from "./package-tools.ts";
 import { giveUpRoot } from "./privileges.ts";
 import { VERSION } from "./version.ts";
 
@@ -80,7 +80,7 @@ const makePackageStore = (
   config: WorkerConfig,
   engine: SockEngine,
   pool: SandboxPool,
-  tools: PackageTools,
+  tools: InstallerTools,
   logger: Logger,
 ): PackageStore =>
   new PackageStore({
@@ -92,9 +92,7 @@ const makePackageStore = (
       codeDir: codeDirOf(config),
       limits: config.installerLimits,
       network: "host",
-      environment: tools.environment,
-      settings: tools.settings,
-      ...(tools.uv !== undefined && { uv: tools.uv }),
+      tools,
       source: config.sourcePackages,
       logger,
     }),
@@ -115,7 +113,7 @@ const assemble = async (
   undo.add(() => front?.close());
   const identity = await identityToBecome(config);
   // As whoever starts it has them: they may be where only root can read.
-  const tools = await findPackageTools(process.env, config.pipMirror, logger);
+  const tools = await findPackageTools(process.env, config, logger);
   undo.add(() => tools.uv?.close());
   const engine = await makeEngine(config, identity, logger);
   undo.add(() => engine.close());
@@ -140,6 +138,7 @@ const assemble = async (
   });
   undo.add(() => pool.close());
   const packages = makePackageStore(config, engine, pool, tools, logger);
+  undo.add(() => packages[Symbol.asyncDispose]());
   const manager = makeManager(config, pool, source, packages, logger);
   undo.add(() => manager.close());
   front = await Worker.start({

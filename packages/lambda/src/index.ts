@@ -3,7 +3,12 @@ export * from "./errors.ts";
 export type { InstanceState } from "./instance.ts";
 export * from "./manager.ts";
 export type { LambdaManagerOptions } from "./options.ts";
-export * from "./packages/installer.ts";
+export {
+  Installer,
+  type InstallerLimits,
+  type InstallerOptions,
+  type InstallerTools,
+} from "./packages/installer.ts";
 export type * from "./packages/lock-store.ts";
 export * from "./packages/package-source.ts";
 export * from "./packages/package-store.ts";

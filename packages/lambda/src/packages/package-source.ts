@@ -2,12 +2,18 @@ import type { Pin, Requirement } from "@ol/bundle";
 
 import { lambdaError } from "../errors.ts";
 
-/** One package, installed for sandboxes to import from. */
-export interface InstalledPackage extends Pin {
+/** One package that a lock names, and where it is or will be. */
+export interface LockedPackage extends Pin {
   /** Names the very files: `name==version` and a hash of what they may be. */
   readonly id: string;
   /** Relative to the engine's `packagesDir`. */
   readonly directory: string;
+}
+
+/** One package, installed for sandboxes to import from. */
+export interface InstalledPackage extends LockedPackage {
+  /** The top-level names that can be imported from it, sorted. */
+  readonly modules: readonly string[];
 }
 
 /** All packages of one version of a lambda's code: what it names, and what those need. */

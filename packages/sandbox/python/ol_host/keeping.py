@@ -3,9 +3,13 @@
 What a sandbox made is anybody's making. Before a directory goes where others see it, all of it becomes plain: regular
 files and directories only, of the packages' owner, that nobody else can write to. Links and devices are refused. That is done by
 a child process, since a package may have tens of thousands of files, and the broker must not wait.
+
+A package that is there is believed for ever, so it is on the disk before it has its name: after a power cut, files could
+otherwise be empty that a directory names.
 """
 
 import errno
+import fcntl
 import json
 import os
 import selectors
@@ -23,7 +27,10 @@ _NICE = 5
 _MOST_FILES = 500_000
 _MOST_DEEP = 60
 _PLACES = 4
-_TEXT = 2_000
+# Begins the name of what is no package (any more).
+_UNFINISHED = "."
+# An answer of the broker's has room for as many as are asked for at once.
+_TEXT = 200
 
 
 class Order(typing.NamedTuple):
@@ -33,6 +40,11 @@ class Order(typing.NamedTuple):
     source: str
     target: str
     merge: bool
+
+
+# What became of an order: {"kind": "kept"}, "exists" if the target was there already, or with a "reason" "refused" (there
+# is something that may not be kept) or "failed".
+Outcome = typing.Dict[str, str]
 
 
 class NotPlain(Exception):
@@ -45,12 +57,13 @@ class Keeper:
         self._selector = selector
         # Children at work.
         self.busy = 0
+        if self._packages_fd is not None:
+            remove_unfinished(self._packages_fd)
 
     def keep(
-        self, scratch_fd: int, orders: "list[Order]", done: "typing.Callable[[list[str | None]], None]"
+        self, scratch_fd: int, orders: "list[Order]", done: "typing.Callable[[list[Outcome]], None]"
     ) -> None:
-        """Calls `done` with one text for each order, why it could not be kept: None if it was, "exists" if the target
-        was there already. Raises OSError where no child can be made."""
+        """Calls `done` with one outcome for each order. Raises OSError where no child can be made."""
         if self._packages_fd is None:
             raise OSError(errno.ENOENT, "this engine has no directory for packages")
         reading, writing = os.pipe()
@@ -81,12 +94,16 @@ class Keeper:
         self._selector.register(reading, selectors.EVENT_READ, on_news)
 
 
-def _outcomes(told: bytes, count: int) -> "list[str | None]":
+def failed(reason: str) -> Outcome:
+    return {"kind": "failed", "reason": reason[:_TEXT]}
+
+
+def _outcomes(told: bytes, count: int) -> "list[Outcome]":
     try:
         outcomes = json.loads(told)
     except ValueError:
-        return ["the process that keeps it was ended"] * count
-    return typing.cast("list[str | None]", outcomes)
+        return [failed("the process that keeps it was ended")] * count
+    return typing.cast("list[Outcome]", outcomes)
 
 
 def _work(broker: int, writing: int, packages_fd: int, scratch_fd: int, orders: "list[Order]") -> typing.NoReturn:
@@ -97,7 +114,7 @@ def _work(broker: int, writing: int, packages_fd: int, scratch_fd: int, orders: 
             # It died before its death could be a signal to us.
             os._exit(0)
         os.nice(_NICE)
-        outcomes = json.dumps([_outcome(packages_fd, scratch_fd, order) for order in orders]).encode()
+        outcomes = json.dumps(keep_all(packages_fd, scratch_fd, orders)).encode()
         while outcomes:
             outcomes = outcomes[os.write(writing, outcomes) :]
     finally:
@@ -105,23 +122,41 @@ def _work(broker: int, writing: int, packages_fd: int, scratch_fd: int, orders: 
         os._exit(0)
 
 
-def _outcome(packages_fd: int, scratch_fd: int, order: Order) -> "str | None":
-    try:
-        return "exists" if not keep(packages_fd, scratch_fd, order) else None
-    except NotPlain as error:
-        return str(error)[:_TEXT]
-    except OSError as error:
-        return f"{error.strerror}: {order.target}"
-    except Exception as error:  # noqa: BLE001 - whatever it is, whoever asked must be told
-        return f"{type(error).__name__}: {error}"[:_TEXT]
-
-
-def keep(packages_fd: int, scratch_fd: int, order: Order) -> bool:
-    """Whether it was kept: False if the target was there already. Raises NotPlain and OSError."""
+def keep_all(packages_fd: int, scratch_fd: int, orders: "list[Order]") -> "list[Outcome]":
+    """One outcome for each order, in their order."""
     owner = os.fstat(packages_fd)
+    prepared = [_tried(_prepare, scratch_fd, order, owner) for order in orders]
+    # Once for all of them: it takes as long as the disk needs for what is new on it.
+    synced = _tried(kernel.syncfs, scratch_fd)
+    return [
+        outcome or synced or _tried(_keep, packages_fd, scratch_fd, order, owner) or {"kind": "kept"}
+        for order, outcome in zip(orders, prepared)
+    ]
+
+
+def _tried(step: "typing.Callable[..., Outcome | None]", *arguments: object) -> "Outcome | None":
+    """What became of it, if that was not to be expected."""
+    try:
+        return step(*arguments)
+    except NotPlain as error:
+        return {"kind": "refused", "reason": str(error)[:_TEXT]}
+    except OSError as error:
+        return failed(str(error.strerror))
+    except Exception as error:  # noqa: BLE001 - whatever it is, whoever asked must be told
+        return failed(f"{type(error).__name__}: {error}")
+
+
+def _prepare(scratch_fd: int, order: Order, owner: os.stat_result) -> None:
     source = kernel.openat2(scratch_fd, order.source, _DIRECTORY)
     try:
         make_plain(source, owner.st_uid, owner.st_gid)
+    finally:
+        os.close(source)
+
+
+def _keep(packages_fd: int, scratch_fd: int, order: Order, owner: os.stat_result) -> "Outcome | None":
+    source = kernel.openat2(scratch_fd, order.source, _DIRECTORY)
+    try:
         parent_path, _slash, name = order.target.rpartition("/")
         parent = _open_parent(packages_fd, parent_path, owner)
         try:
@@ -131,8 +166,8 @@ def keep(packages_fd: int, scratch_fd: int, order: Order) -> bool:
                     _merge(source, target)
                 finally:
                     os.close(target)
-                return True
-            return _move(scratch_fd, order.source, source, parent, name)
+                return None
+            return None if _move(scratch_fd, order.source, source, parent, name) else {"kind": "exists"}
         finally:
             os.close(parent)
     finally:
@@ -222,9 +257,15 @@ def _move(scratch_fd: int, path: str, source_fd: int, parent_fd: int, name: str)
 
 def _copy(source_fd: int, parent_fd: int, name: str) -> bool:
     """To another file system. Under a name that no package has, so that it is seen in full or not at all."""
-    unfinished = f".{name}.{os.urandom(6).hex()}"
+    unfinished = f"{_UNFINISHED}{name}.{os.urandom(6).hex()}"
+    os.mkdir(unfinished, 0o755, dir_fd=parent_fd)
+    directory = os.open(unfinished, _DIRECTORY, dir_fd=parent_fd)
     try:
-        shutil.copytree(f"/proc/self/fd/{source_fd}", f"/proc/self/fd/{parent_fd}/{unfinished}", symlinks=True)
+        # Whoever removes what is unfinished sees by it that somebody is at work.
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        shutil.copytree(f"/proc/self/fd/{source_fd}", f"/proc/self/fd/{directory}", symlinks=True, dirs_exist_ok=True)
+        _own_all(directory, os.fstat(source_fd))
+        kernel.syncfs(directory)
         os.rename(unfinished, name, src_dir_fd=parent_fd, dst_dir_fd=parent_fd)
     except BaseException as error:
         shutil.rmtree(f"/proc/self/fd/{parent_fd}/{unfinished}", ignore_errors=True)
@@ -234,7 +275,48 @@ def _copy(source_fd: int, parent_fd: int, name: str) -> bool:
         if isinstance(error, OSError) and error.errno in (errno.EEXIST, errno.ENOTEMPTY):
             return False
         raise
+    finally:
+        os.close(directory)
     return True
+
+
+def _own_all(directory_fd: int, owner: os.stat_result) -> None:
+    """What was copied is the copier's."""
+    for _where, _names, files, below in os.fwalk(".", dir_fd=directory_fd):
+        os.fchown(below, owner.st_uid, owner.st_gid)
+        for name in files:
+            os.chown(name, owner.st_uid, owner.st_gid, dir_fd=below, follow_symlinks=False)
+
+
+def remove_unfinished(packages_fd: int) -> None:
+    """What somebody was copying, or removing, who was ended. Others may be doing that in this very moment."""
+    for python in os.listdir(packages_fd):
+        try:
+            directory = kernel.openat2(packages_fd, python, _DIRECTORY)
+        except OSError:
+            # None of ours: a file, a link, or not for us.
+            continue
+        try:
+            for name in os.listdir(directory):
+                if name.startswith(_UNFINISHED):
+                    _remove_if_unused(directory, name)
+        finally:
+            os.close(directory)
+
+
+def _remove_if_unused(parent_fd: int, name: str) -> None:
+    try:
+        directory = os.open(name, _DIRECTORY, dir_fd=parent_fd)
+    except FileNotFoundError:
+        # Finished meanwhile.
+        return
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    finally:
+        os.close(directory)
+    shutil.rmtree(f"/proc/self/fd/{parent_fd}/{name}", ignore_errors=True)
 
 
 def _merge(source_fd: int, target_fd: int) -> None:
@@ -285,6 +367,7 @@ def _copy_file(source_fd: int, target_fd: int, name: str) -> None:
                 # A compiled file names the moment at which its source was changed, not its own; yet what is moved keeps it.
                 found = os.fstat(source.fileno())
                 os.utime(target.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
+                os.fsync(target.fileno())
             os.rename(unfinished, name, src_dir_fd=target_fd, dst_dir_fd=target_fd)
         except BaseException:
             os.unlink(unfinished, dir_fd=target_fd)

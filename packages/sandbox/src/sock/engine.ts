@@ -226,7 +226,7 @@ export class SockEngine implements SandboxEngine {
   async #keep(id: string, orders: readonly KeepOrder[]): Promise<readonly KeepOutcome[]> {
     const fields = orders.map(({ source, target, merge = false }) => ({ source, target, merge }));
     const { outcomes } = await this.#broker.request("keep", { sandbox: id, orders: fields });
-    return (outcomes as (string | null)[]).map(keepOutcome);
+    return outcomes as KeepOutcome[];
   }
 
   async #kill(id: string): Promise<void> {
@@ -266,11 +266,6 @@ export class SockEngine implements SandboxEngine {
     });
   }
 }
-
-const keepOutcome = (told: string | null): KeepOutcome => {
-  if (told === null) return { kind: "kept" };
-  return told === "exists" ? { kind: "exists" } : { kind: "refused", reason: told };
-};
 
 const makeDirectory = async (directory: string): Promise<void> => {
   try {

@@ -18,9 +18,9 @@ const DATE = 0x21;
 const MADE_BY_UNIX = (3 << 8) | 20;
 
 const fields = (sizes: string, ...values: readonly number[]): Buffer => {
-  const buffer = Buffer.alloc([...sizes].reduce((sum, size) => sum + Number(size), 0));
+  const buffer = Buffer.alloc(sizes.split("").reduce((sum, size) => sum + Number(size), 0));
   let at = 0;
-  for (const [index, size] of [...sizes].entries())
+  for (const [index, size] of sizes.split("").entries())
     at = buffer.writeUIntLE((values[index] ?? 0) >>> 0, at, Number(size));
   return buffer;
 };

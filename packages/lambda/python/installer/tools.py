@@ -1,0 +1,67 @@
+"""Which of uv and pip does the work, and how it is run."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+from pip_tool import Pip, is_new_enough
+from reasons import FAILED, NO_TOOL, Failure, kind_of, shortened
+from settings import Settings
+from uv_tool import Uv
+
+# The worker's own, if it found one.
+_GIVEN_UV = "/handler/uv"
+
+
+class Runner:
+    """Runs programs with the worker's settings, and says in words that hold none of their secrets why one failed."""
+
+    def __init__(self, settings):
+        self.environment = settings.environment
+        self._secrets = settings.secrets
+
+    def with_variables(self, variables):
+        self.environment.update(variables)
+        return self
+
+    def run(self, command, given=None):
+        """What it prints."""
+        ended = subprocess.run(
+            command,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            cwd="/tmp",
+            input=given,
+            stdin=None if given is not None else subprocess.DEVNULL,
+        )
+        if ended.returncode == 0:
+            return ended.stdout
+        text = self._secrets.hidden(ended.stderr or ended.stdout)
+        if ended.returncode < 0:
+            raise Failure(FAILED, f"{shortened(text)}\nit was ended by signal {-ended.returncode}".strip())
+        raise Failure(kind_of(text), shortened(text))
+
+    def succeeds(self, command):
+        """What it prints; None if it fails or there is none."""
+        try:
+            return self.run(command)
+        except (Failure, OSError):
+            return None
+
+
+def find(event):
+    wanted = event["tool"]
+    runner = Runner(Settings(event["settings"], event.get("onlyIndex")))
+    if wanted != "pip":
+        for program in (_GIVEN_UV, shutil.which("uv", path=runner.environment["PATH"])):
+            # One of the machine's may not run in another base.
+            if program and os.path.exists(program) and runner.succeeds([program, "--version"]) is not None:
+                return Uv(program, runner)
+    if wanted != "uv":
+        version = runner.succeeds([sys.executable, "-m", "pip", "--version"])
+        if version is not None and is_new_enough(version):
+            return Pip(runner)
+    raise Failure(NO_TOOL, "there is neither uv nor a pip that is new enough")
