@@ -7,6 +7,8 @@ import sys
 from pins import CACHE, check_hashes, hash_options, normal, write_requirements
 
 _REPORT = "/tmp/report.json"
+# It goes on without such a page, and says in the end only that there is no such version.
+_NOT_FETCHED = "Could not fetch URL"
 _VERSION = re.compile(r"pip (\d+)\.(\d+)")
 # The first with --report.
 _OLDEST = (22, 2)
@@ -46,11 +48,12 @@ class Pip:
     at_once = 2
 
     def __init__(self, runner):
-        self._command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+        self._command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
         self._runner = runner.with_variables(
             {
                 "PIP_CACHE_DIR": CACHE,
                 "PIP_NO_COLOR": "1",
+                "PIP_PROGRESS_BAR": "off",
                 "PIP_ROOT_USER_ACTION": "ignore",
                 # What it installs to is no part of the machine's Python, whoever manages that.
                 "PIP_BREAK_SYSTEM_PACKAGES": "1",
@@ -60,7 +63,7 @@ class Pip:
     def resolve(self, lines, source):
         requirements = write_requirements("requirements", lines)
         options = ["--dry-run", "--ignore-installed", "--report", _REPORT, *_wheels(source)]
-        self._runner.run([*self._command, *options, "-r", requirements])
+        self._run(*options, "-r", requirements)
         with open(_REPORT, encoding="utf-8") as file:
             entries = json.load(file)["install"]
         pins = [_pin(entry) for entry in entries]
@@ -83,7 +86,10 @@ class Pip:
     def install(self, pin, target, source):
         requirements = write_requirements(pin["directory"], [f"{pin['name']}=={pin['version']} {hash_options(pin)}"])
         options = ["--target", target, "--no-deps", "--no-compile", "--require-hashes", *_wheels(source)]
-        self._runner.run([*self._command, *options, "-r", requirements])
+        self._run(*options, "-r", requirements)
+
+    def _run(self, *options):
+        self._runner.run([*self._command, *options], telling=_NOT_FETCHED)
 
 
 def _wheels(source):
@@ -100,6 +106,6 @@ def _pin(entry):
 
 
 def is_new_enough(text):
-    """`text` is what `pip --version` prints."""
+    """`text` is such as `pip 23.2.1`."""
     found = _VERSION.match(text)
     return found is not None and (int(found[1]), int(found[2])) >= _OLDEST

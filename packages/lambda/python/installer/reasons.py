@@ -64,7 +64,17 @@ _PATTERNS = (
 )
 
 
-def shortened(text):
-    """Its end, which is where tools say what went wrong."""
-    plain = text.strip()
+def readable(text):
+    """Without what tools say on the way to what went wrong, which comes last: attempts, and tracebacks, which name paths."""
+    lines = []
+    inside = False
+    for line in text.splitlines():
+        if line.startswith("Traceback (most recent call last)"):
+            inside = True
+        elif inside and (line.startswith(" ") or not line or line.startswith("During handling")):
+            continue
+        elif not line.startswith("WARNING: Retrying") and line != "ERROR: Exception:":
+            inside = False
+            lines.append(line)
+    plain = "\n".join(lines).strip()
     return plain if len(plain) <= _REASON_CHARACTERS else f"[...]{plain[-_REASON_CHARACTERS:]}"

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from pip_tool import Pip, is_new_enough
-from reasons import FAILED, NO_TOOL, Failure, kind_of, shortened
+from reasons import FAILED, NO_TOOL, Failure, kind_of, readable
 from settings import Settings
 from uv_tool import Uv
 
@@ -25,8 +25,8 @@ class Runner:
         self.environment.update(variables)
         return self
 
-    def run(self, command, given=None):
-        """What it prints."""
+    def run(self, command, given=None, telling=None):
+        """What it prints. `telling`: lines of that which say what went wrong begin so; standard error does anyway."""
         ended = subprocess.run(
             command,
             env=self.environment,
@@ -34,15 +34,15 @@ class Runner:
             text=True,
             errors="replace",
             cwd="/tmp",
-            input=given,
-            stdin=None if given is not None else subprocess.DEVNULL,
+            **({"stdin": subprocess.DEVNULL} if given is None else {"input": given}),
         )
         if ended.returncode == 0:
             return ended.stdout
-        text = self._secrets.hidden(ended.stderr or ended.stdout)
+        told = [] if telling is None else [line for line in ended.stdout.splitlines() if line.startswith(telling)]
+        text = self._secrets.hidden("\n".join([*told, ended.stderr]))
         if ended.returncode < 0:
-            raise Failure(FAILED, f"{shortened(text)}\nit was ended by signal {-ended.returncode}".strip())
-        raise Failure(kind_of(text), shortened(text))
+            raise Failure(FAILED, f"{readable(text)}\nit was ended by signal {-ended.returncode}".strip())
+        raise Failure(kind_of(text), readable(text))
 
     def succeeds(self, command):
         """What it prints; None if it fails or there is none."""
@@ -61,7 +61,8 @@ def find(event):
             if program and os.path.exists(program) and runner.succeeds([program, "--version"]) is not None:
                 return Uv(program, runner)
     if wanted != "uv":
-        version = runner.succeeds([sys.executable, "-m", "pip", "--version"])
+        # Asking pip itself takes ten times as long.
+        version = runner.succeeds([sys.executable, "-c", "import importlib.metadata as m; print('pip', m.version('pip'))"])
         if version is not None and is_new_enough(version):
             return Pip(runner)
     raise Failure(NO_TOOL, "there is neither uv nor a pip that is new enough")

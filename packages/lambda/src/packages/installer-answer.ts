@@ -108,17 +108,14 @@ export const installerError = (kind: InstallerFault, reason: string, what?: stri
   switch (kind) {
     case "unreachable":
       return unavailable(`the package index cannot be reached: ${text}`);
+    case "mismatch":
+      return unavailable(`the package index gives another file than it says: ${text}`);
     case "no-space":
       return unavailable(
         `there is no room for the packages: ${text}; free some on the worker's disk, or raise installer_limits.scratch_mb`,
       );
     case "no-tool":
       return unavailable(NO_TOOL);
-    case "mismatch":
-      // Where it was resolved the author named the hash; after that the index has changed its mind.
-      return what === undefined
-        ? badPackages(text)
-        : unavailable(`the package index gives another file than before: ${text}`);
     default:
       return badPackages(text);
   }

@@ -1,10 +1,11 @@
-import type { Pin } from "@ol/bundle";
+import { lineOf, type Pin, type Requirement } from "@ol/bundle";
 import { type Logger, messageOf } from "@ol/common";
 import type { KeepOutcome, Sandbox } from "@ol/sandbox";
 
 import {
   AnswerError,
   badPackages,
+  type InstallerFault,
   type InstallOutcome,
   installerError,
   parseAnswer,
@@ -52,9 +53,12 @@ export class InstallerSession implements AsyncDisposable {
     void sandbox.exited.then(options.ended);
   }
 
-  /** What requirement lines come to. Fails with OL_LAMBDA_BAD_PACKAGES or OL_LAMBDA_PACKAGES_UNAVAILABLE. */
-  resolve(lines: readonly string[]): Promise<readonly Pin[]> {
-    return this.#call("resolve", { lines, source: this.#options.source }, parsePins);
+  /** What requirements come to. Fails with OL_LAMBDA_BAD_PACKAGES or OL_LAMBDA_PACKAGES_UNAVAILABLE. */
+  async resolve(requirements: readonly Requirement[]): Promise<readonly Pin[]> {
+    const fields = { lines: requirements.map(lineOf), source: this.#options.source };
+    // Without a hash of the author's, a file that is not what it should be is the index's.
+    const mismatch = requirements.some(({ hashes }) => hashes.length > 0) ? "failed" : "mismatch";
+    return withHashes(await this.#call("resolve", fields, parsePins, mismatch), requirements);
   }
 
   /**
@@ -95,6 +99,7 @@ export class InstallerSession implements AsyncDisposable {
     op: string,
     fields: Readonly<Record<string, unknown>>,
     parse: (answer: Readonly<Record<string, unknown>>) => Result,
+    mismatch: InstallerFault = "mismatch",
   ): Promise<Result> {
     const { tools, logger } = this.#options;
     const event = {
@@ -109,7 +114,7 @@ export class InstallerSession implements AsyncDisposable {
       const answer = parseAnswer(body);
       if (answer["ok"] === true) return parse(answer);
       const { kind, reason } = answer as Extract<InstallOutcome, { ok: false }>;
-      throw installerError(kind, reason);
+      throw installerError(kind === "mismatch" ? mismatch : kind, reason);
     } catch (error) {
       if (!(error instanceof AnswerError)) throw error;
       logger.warn("the installer's answer makes no sense", { op, error: error.message });
@@ -137,3 +142,15 @@ export class InstallerSession implements AsyncDisposable {
     throw sandboxEnded(error);
   }
 }
+
+/** uv does not look at them when it resolves. Fails with OL_LAMBDA_BAD_PACKAGES. */
+const withHashes = (pins: readonly Pin[], requirements: readonly Requirement[]): readonly Pin[] => {
+  const named = new Map(requirements.map(({ name, hashes }) => [name, hashes]));
+  return pins.map((pin) => {
+    const wanted = named.get(pin.name) ?? [];
+    if (wanted.length === 0) return pin;
+    const hashes = pin.hashes.filter((hash) => wanted.includes(hash));
+    if (hashes.length > 0) return { ...pin, hashes };
+    throw badPackages(`hash mismatch: no file of ${pin.name}==${pin.version} has a hash that is named for it`);
+  });
+};

@@ -57,7 +57,7 @@ export class PackageInstalls {
       // Whoever of the others has begun may be waiting for the place of a session.
       if (mine.length === 0) await opened.close();
       else this.#begin(mine, opened);
-      await Promise.all(missing.map(({ directory }) => this.#going.get(directory)));
+      await Promise.all(missing.flatMap(({ directory }) => this.#going.get(directory) ?? []));
     }
     throw lambdaError("OL_LAMBDA_PACKAGES_UNAVAILABLE", "packages that were installed are gone at once");
   }

@@ -1,4 +1,4 @@
-import { packageDirectory, type Pin } from "@ol/bundle";
+import { packageDirectory, type Pin, type Requirement } from "@ol/bundle";
 import { type Logger, messageOf } from "@ol/common";
 
 import { Compiler } from "./compiler.ts";
@@ -94,10 +94,10 @@ export class PackageStore implements PackageSource, AsyncDisposable {
     return providing;
   }
 
-  /** Installs what these lines come to, for no lambda. Settles when it is compiled too. */
-  async install(lines: readonly string[]): Promise<InstalledSet> {
+  /** Installs what these come to, for no lambda. Settles when it is compiled too. Fails as `provide`. */
+  async install(requirements: readonly Requirement[]): Promise<InstalledSet> {
     await using opened = new OpenedSession(this.#options.installer);
-    const packages = this.#locked(await this.#resolver.resolve(lines, opened));
+    const packages = this.#locked(await this.#resolver.resolve(requirements, opened));
     await this.#have(packages, opened);
     await this.#compiler.compile([]);
     return installedSet(packages, this.#options.packagesDir);

@@ -1,4 +1,4 @@
-import { lineOf, type Lock, type Pin, requirementsDigest } from "@ol/bundle";
+import { type Lock, type Pin, type Requirement, requirementsDigest } from "@ol/bundle";
 import { type Logger, messageOf } from "@ol/common";
 
 import type { Installer } from "./installer.ts";
@@ -17,7 +17,7 @@ export interface ResolverOptions {
 /** Finds out what requirements come to: once for each version of a lambda's code, and once for all who ask the same at once. */
 export class Resolver {
   readonly #options: ResolverOptions;
-  /** By requirement lines. */
+  /** By the requirements' digest. */
   readonly #going = new Map<string, Promise<readonly Pin[]>>();
   #resolved = 0;
 
@@ -43,7 +43,7 @@ export class Resolver {
         error: messageOf(error),
       });
     }
-    const pins = await this.resolve(requirements.map(lineOf), opened);
+    const pins = await this.resolve(requirements, opened);
     const lock = { python, machine, requirements: wanted, pins };
     try {
       return await locks.write(key, lock);
@@ -54,10 +54,10 @@ export class Resolver {
     }
   }
 
-  /** What the lines come to now. */
-  async resolve(lines: readonly string[], opened: OpenedSession): Promise<readonly Pin[]> {
-    const key = [...lines].sort().join("\n");
-    const going = this.#going.get(key) ?? this.#resolve(lines, opened);
+  /** What they come to now. */
+  async resolve(requirements: readonly Requirement[], opened: OpenedSession): Promise<readonly Pin[]> {
+    const key = requirementsDigest(requirements);
+    const going = this.#going.get(key) ?? this.#resolve(requirements, opened);
     if (!this.#going.has(key)) {
       this.#going.set(key, going);
       const over = (): boolean => this.#going.delete(key);
@@ -66,9 +66,9 @@ export class Resolver {
     return going;
   }
 
-  async #resolve(lines: readonly string[], opened: OpenedSession): Promise<readonly Pin[]> {
+  async #resolve(requirements: readonly Requirement[], opened: OpenedSession): Promise<readonly Pin[]> {
     const session = await opened.get();
-    const pins = await session.resolve(lines);
+    const pins = await session.resolve(requirements);
     this.#resolved += 1;
     // What was built to read what it needs may have left anything behind for those that are installed here.
     if (this.#options.installer.source) await opened.close();

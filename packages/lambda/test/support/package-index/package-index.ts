@@ -23,7 +23,7 @@ export class PackageIndex implements AsyncDisposable {
   #trouble: IndexTrouble | undefined;
   #pages = 0;
 
-  /** With `credentials`, `USER:PASSWORD`, it answers nobody who has not got them. */
+  /** With `credentials`, `USER:PASSWORD` as in a URL, it answers nobody who has not got them. */
   static async start(
     distributions: readonly Distribution[] = [],
     credentials?: string,
@@ -94,7 +94,7 @@ export class PackageIndex implements AsyncDisposable {
   #answer(request: IncomingMessage, response: ServerResponse): void {
     if (this.#trouble === "reset") return void request.socket.resetAndDestroy();
     if (this.#trouble === "error") return this.#send(response, 500, "text/plain", "broken");
-    const basic = Buffer.from(this.#credentials ?? "").toString("base64");
+    const basic = Buffer.from(decodeURIComponent(this.#credentials ?? "")).toString("base64");
     if (this.#credentials !== undefined && request.headers.authorization !== `Basic ${basic}`) {
       response.setHeader("WWW-Authenticate", 'Basic realm="packages"');
       return this.#send(response, 401, "text/plain", "who are you?");
