@@ -165,6 +165,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
       calls: this.counter.snapshot(),
       functions: functions.map((fn) => fn.stats()),
       sandboxes: functions.flatMap((fn) => sandboxesOf(fn, performance.now())),
+      packages: this.options.packages.stats?.(),
     };
   }
 

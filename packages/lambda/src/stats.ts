@@ -2,6 +2,7 @@ import type { CodeKind } from "@ol/sandbox";
 
 import type { CodeState } from "./code-keeper.ts";
 import type { InstanceState } from "./instance.ts";
+import type { PackageStats } from "./packages/package-source.ts";
 import type { CallPhases, PendingCall } from "./pending-call.ts";
 
 /** Calls since the function was loaded (or the manager made), by how they ended. */
@@ -75,6 +76,8 @@ export interface LambdaStats {
   readonly calls: CallCounts;
   readonly functions: readonly FunctionStats[];
   readonly sandboxes: readonly SandboxStats[];
+  /** Undefined where nothing is installed. */
+  readonly packages: PackageStats | undefined;
 }
 
 /** CallCounts while they are being counted. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { onTestFinished } from "vitest";
 
 import { PackageIndex } from "../../../packages/lambda/test/support/package-index/package-index.ts";
+import type { PackageStats } from "../../../packages/lambda/src/index.ts";
 import type { Distribution } from "../../../packages/lambda/test/support/package-index/wheel.ts";
 import { type Client, type TestReply, agentClient } from "../../../packages/worker/test/http/clients.ts";
 import { startWorkerProcess, type WorkerProcess } from "../../../packages/worker/test/http/worker-process.ts";
@@ -82,6 +83,11 @@ export class PackageRig {
   async page<Value>(path: string): Promise<Value> {
     const { body } = await this.#client.send(this.worker.port, { method: "GET", path });
     return JSON.parse(body.toString()) as Value;
+  }
+
+  /** What the worker says of its packages. */
+  async stats(): Promise<PackageStats> {
+    return (await this.page<{ readonly packages: PackageStats }>("/stats")).packages;
   }
 
   get packagesDir(): string {

@@ -151,6 +151,8 @@ const withHashes = (pins: readonly Pin[], requirements: readonly Requirement[]):
     if (wanted.length === 0) return pin;
     const hashes = pin.hashes.filter((hash) => wanted.includes(hash));
     if (hashes.length > 0) return { ...pin, hashes };
-    throw badPackages(`hash mismatch: no file of ${pin.name}==${pin.version} has a hash that is named for it`);
+    throw badPackages(
+      `hash mismatch: no file of ${pin.name}==${pin.version} has a hash that is named for it`,
+    );
   });
 };

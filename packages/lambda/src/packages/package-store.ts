@@ -9,7 +9,13 @@ import type { LockStore } from "./lock-store.ts";
 import { OpenedSession } from "./opened-session.ts";
 import { PackageInstalls } from "./package-installs.ts";
 import { NOTE_USE_MS, PackageShelf } from "./package-shelf.ts";
-import type { InstalledSet, LockedPackage, PackageRequest, PackageSource } from "./package-source.ts";
+import type {
+  InstalledSet,
+  LockedPackage,
+  PackageRequest,
+  PackageSource,
+  PackageStats,
+} from "./package-source.ts";
 import { Resolver } from "./resolver.ts";
 
 /** What a store is made from. */
@@ -27,20 +33,6 @@ export interface PackageStoreOptions {
   /** Longest wait for somebody else who installs the same, in ms. */
   readonly waitMs: number;
   readonly logger: Logger;
-}
-
-/** What a store has done since it was made. */
-export interface PackageStoreStats {
-  /** Sets of packages that somebody waits for. */
-  readonly providing: number;
-  /** Sets of requirements that the index was asked about. */
-  readonly resolved: number;
-  /** Packages. */
-  readonly installed: number;
-  readonly installedBytes: number;
-  readonly compiled: number;
-  /** Sets that could not be provided. */
-  readonly failed: number;
 }
 
 /**
@@ -103,7 +95,7 @@ export class PackageStore implements PackageSource, AsyncDisposable {
     return installedSet(packages, this.#options.packagesDir);
   }
 
-  stats(): PackageStoreStats {
+  stats(): PackageStats {
     return {
       providing: this.#providing.size,
       resolved: this.#resolver.resolved,
