@@ -21,7 +21,7 @@ def f(event):
     except Failure as failure:
         return failure.answer()
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         return Failure(NO_SPACE, "no space left on device").answer()
 

@@ -7,7 +7,7 @@ import sys
 from pins import CACHE, check_hashes, hash_options, normal, write_requirements
 
 _REPORT = "/tmp/report.json"
-# It goes on without such a page, and says in the end only that there is no such version.
+# It goes on without such a page, says so only if it says much (-vv), and in the end that there is no such version.
 _NOT_FETCHED = "Could not fetch URL"
 _VERSION = re.compile(r"pip (\d+)\.(\d+)")
 # The first with --report.
@@ -48,7 +48,7 @@ class Pip:
     at_once = 2
 
     def __init__(self, runner):
-        self._command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+        self._command = [sys.executable, "-m", "pip", "install", "-vv", "--disable-pip-version-check", "--no-input"]
         self._runner = runner.with_variables(
             {
                 "PIP_CACHE_DIR": CACHE,

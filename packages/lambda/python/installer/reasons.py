@@ -17,7 +17,7 @@ FAILED = "failed"
 _REASON_CHARACTERS = 4_000
 
 _MISMATCH = re.compile(r"hash mismatch|do not match the hashes|hashes are required|no known hash", re.IGNORECASE)
-_NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+_NO_SPACE = re.compile(r"no space left on device|disk quota exceeded|file too large", re.IGNORECASE)
 # Phrases that hold no name of a package: one may be called timeout.
 _UNREACHABLE = re.compile(
     r"operation timed out|read timed out|(read|connect)timeout|error sending request|connection (refused|reset|broken|error)"

@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
 from pip_tool import Pip, is_new_enough
-from reasons import FAILED, NO_TOOL, Failure, kind_of, readable
+from reasons import FAILED, NO_SPACE, NO_TOOL, Failure, kind_of, readable
 from settings import Settings
 from uv_tool import Uv
 
@@ -38,8 +39,11 @@ class Runner:
         )
         if ended.returncode == 0:
             return ended.stdout
-        told = [] if telling is None else [line for line in ended.stdout.splitlines() if line.startswith(telling)]
+        said = [line.strip() for line in ended.stdout.splitlines()]
+        told = [] if telling is None else [line for line in said if line.startswith(telling)]
         text = self._secrets.hidden("\n".join([*told, ended.stderr]))
+        if ended.returncode == -signal.SIGXFSZ:
+            raise Failure(NO_SPACE, "a file is larger than the sandbox may write")
         if ended.returncode < 0:
             raise Failure(FAILED, f"{readable(text)}\nit was ended by signal {-ended.returncode}".strip())
         raise Failure(kind_of(text), readable(text))

@@ -70,9 +70,7 @@ export class PackageInstalls {
   #begin(packages: readonly LockedPackage[], opened: OpenedSession): void {
     const work = this.#installUnclaimed(packages, opened);
     for (const { directory } of packages) {
-      const one = work.then((faults) => {
-        if (faults.has(directory)) throw faults.get(directory);
-      });
+      const one = outcomeOf(directory, work);
       this.#going.set(directory, one);
       const over = (): boolean => this.#going.delete(directory);
       one.then(over, over);
@@ -223,6 +221,11 @@ export class PackageInstalls {
     this.#options.made(made);
   }
 }
+
+const outcomeOf = async (directory: string, work: Promise<Faults>): Promise<void> => {
+  const faults = await work;
+  if (faults.has(directory)) throw faults.get(directory);
+};
 
 const nameOf = (directory: string): string => directory.slice(directory.lastIndexOf("/") + 1);
 

@@ -126,8 +126,7 @@ export class PackageIndex implements AsyncDisposable {
   #file(request: IncomingMessage, response: ServerResponse, { project, data }: Distribution): void {
     this.#downloads.set(project, this.downloadsOf(project) + 1);
     const send = (): void => {
-      const sent = Buffer.from(data);
-      if (this.#trouble === "swap") sent[sent.length - 1] = (sent.at(-1) ?? 0) ^ 1;
+      const sent = this.#trouble === "swap" ? commented(data) : data;
       this.#send(response, 200, "application/octet-stream", sent);
     };
     if (this.#trouble === "cut") {
@@ -145,3 +144,10 @@ export class PackageIndex implements AsyncDisposable {
     response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(body) }).end(body);
   }
 }
+
+/** Another archive with the same files: it ends in a comment of one byte. */
+const commented = (archive: Buffer): Buffer => {
+  const other = Buffer.concat([archive, Buffer.from("!")]);
+  other.writeUInt16LE(1, archive.length - 2);
+  return other;
+};
