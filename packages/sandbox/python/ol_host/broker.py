@@ -170,7 +170,7 @@ class Broker:
         in_memory = request["scratchInMemory"]
         soil = taken.soil
         self._places = Places(taken.files, taken.first_uid, in_memory, self._selector, self.log)
-        self._keeper = Keeper(request.get("packagesDir"), self._selector)
+        self._keeper = Keeper(request.get("packagesDir"), soil.rootless, self._selector)
         self._forest = Forest(soil, self._selector, self)
         self._report = WaitingReport(self._forest, self._wire.send)
         self._desk = ZygoteDesk(self._wire, self._forest.nursery)
