@@ -97,7 +97,6 @@ const makePackageStore = (
       logger,
     }),
     locks: new LocalLockStore(config.registryDir),
-    lockPrefix: `ol-${config.clusterId}-pkg`,
     waitMs: config.installerLimits.runtimeSec * 1_000,
     logger,
   });

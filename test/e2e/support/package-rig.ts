@@ -22,6 +22,7 @@ export interface PackageRigOptions {
   readonly credentials?: string;
   readonly config?: Readonly<Record<string, unknown>>;
   readonly environment?: Readonly<Record<string, string | undefined>>;
+  readonly wrapper?: readonly string[];
 }
 
 /** A worker process whose packages come from an index of the test's, and an everyday client. */
@@ -113,12 +114,12 @@ export class PackageRig {
 
 const launch = (
   { url, port }: PackageIndex,
-  { credentials, config, environment }: PackageRigOptions,
+  { credentials, config, environment, wrapper = [] }: PackageRigOptions,
   before?: WorkerProcess,
 ): Promise<WorkerProcess> => {
   const mirror = credentials === undefined ? url : `http://${credentials}@127.0.0.1:${port}/simple/`;
   return startWorkerProcess({ pip_mirror: mirror, registry_cache_ms: 300, ...config }, before, {
-    ...NO_TOOLS_OF_THE_MACHINE,
-    ...environment,
+    environment: { ...NO_TOOLS_OF_THE_MACHINE, ...environment },
+    wrapper,
   });
 };

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { Stats } from "node:fs";
 import { stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,8 +9,6 @@ import { type HeldLock, type Logger, lockFree, messageOf, tryLock } from "@ol/co
 export interface PackageShelfOptions {
   /** The sandbox engine's `packagesDir`. */
   readonly packagesDir: string;
-  /** Packages are installed under kernel locks of names that begin so: one for all who share the directory. */
-  readonly lockPrefix: string;
   readonly logger: Logger;
 }
 
@@ -22,11 +21,15 @@ export const NOTE_USE_MS: number = 6 * 3_600_000;
 export class PackageShelf {
   readonly packagesDir: string;
   readonly #options: PackageShelfOptions;
+  /** Packages are installed under kernel locks of names that begin so: the same for all who share the directory. */
+  readonly #lockPrefix: string;
   #warned = false;
 
   constructor(options: PackageShelfOptions) {
     this.packagesDir = options.packagesDir;
     this.#options = options;
+    const place = createHash("sha256").update(options.packagesDir).digest("hex");
+    this.#lockPrefix = `ol-pkg-${place.slice(0, 16)}`;
   }
 
   pathOf(directory: string): string {
@@ -85,7 +88,7 @@ export class PackageShelf {
   #lockName(directory: string): string {
     // The hash alone, since a kernel lock's name has 107 bytes: of all that names a package it is what differs.
     const [python = ""] = directory.split("/");
-    return `${this.#options.lockPrefix}-${python}-${directory.slice(-HASH_LENGTH)}`;
+    return `${this.#lockPrefix}-${python}-${directory.slice(-HASH_LENGTH)}`;
   }
 }
 

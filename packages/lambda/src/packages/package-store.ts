@@ -28,8 +28,6 @@ export interface PackageStoreOptions {
   readonly machine: string;
   readonly installer: Installer;
   readonly locks: LockStore;
-  /** Packages are installed under kernel locks of names that begin so: one for all who share the directory. */
-  readonly lockPrefix: string;
   /** Longest wait for somebody else who installs the same, in ms. */
   readonly waitMs: number;
   readonly logger: Logger;
