@@ -24,7 +24,8 @@ describe("packages that many want at once", () => {
       distributions: DISTRIBUTIONS,
       config: { limits: { mem_mb: 30 }, install_wait_ms: 120_000, queue_timeout_ms: 120_000 },
     });
-    for (let at = 0; at < LAMBDAS; at += 1) rig.imports(`lambda-${at}`, "ol-all\n", "ol_one.VERSION", "ol_one, ol_all");
+    for (let at = 0; at < LAMBDAS; at += 1)
+      rig.imports(`lambda-${at}`, "ol-all\n", "ol_one.VERSION", "ol_one, ol_all");
     const answers = await atOnce(LAMBDAS, (at) => rig.ask(`lambda-${at}`));
     expect(answers.filter(([status, text]) => status !== 200 || text !== '"1.0"')).toEqual([]);
     expect(["ol-all", "ol-one", "ol-two"].map((name) => rig.index.downloadsOf(name))).toEqual([1, 1, 1]);
@@ -43,7 +44,10 @@ describe("packages that many want at once", () => {
     for (const name of ["a", "b"]) {
       mkdirSync(join(shared, "registry", name), { recursive: true });
       writeFileSync(join(shared, "registry", name, "requirements.txt"), "ol-all\n");
-      writeFileSync(join(shared, "registry", name, "f.py"), "import ol_one\ndef f(event):\n    return ol_one.VERSION\n");
+      writeFileSync(
+        join(shared, "registry", name, "f.py"),
+        "import ol_one\ndef f(event):\n    return ol_one.VERSION\n",
+      );
     }
     first.index.trouble = "hold";
     const one = first.ask("a");

@@ -5,11 +5,9 @@ import { describe, expect, it } from "vitest";
 import type { IndexTrouble } from "../../packages/lambda/test/support/package-index/package-index.ts";
 import { wheel } from "../../packages/lambda/test/support/package-index/wheel.ts";
 import { descendantsOf, treesOf } from "../../packages/sandbox/test/support/leftovers.ts";
-import { PackageRig, type PackageRigOptions } from "./support/package-rig.ts";
+import { IMPATIENT, PackageRig, type PackageRigOptions } from "./support/package-rig.ts";
 
 const DISTRIBUTIONS = [wheel({ name: "ol_plain" }), wheel({ name: "ol_needs", requires: ["ol-plain"] })];
-/** The tools' own patience with an index is not what is tested. */
-const IMPATIENT = { UV_HTTP_RETRIES: "0", PIP_RETRIES: "0" };
 const PATIENCE_MS = 60_000;
 
 const start = (options: PackageRigOptions = {}): Promise<PackageRig> =>

@@ -7,13 +7,12 @@ import {
   type WorkerIdentity,
 } from "@ol/config";
 import { CleanupStack, type Logger } from "@ol/common";
-import { Installer, type InstallerTools, LambdaManager, PackageStore } from "@ol/lambda";
+import { LambdaManager, type PackageStore } from "@ol/lambda";
 import { EVICTION_POLICIES, SandboxPool, SockEngine } from "@ol/sandbox";
-import { LocalCodeSource, LocalLockStore, Worker } from "@ol/worker";
+import { LocalCodeSource, Worker } from "@ol/worker";
 import { existsSync } from "node:fs";
-import { machine } from "node:os";
-import { join } from "node:path";
 
+import { codeDirOf, makePackageStore } from "./package-parts.ts";
 import { findPackageTools } from "./package-tools.ts";
 import { giveUpRoot } from "./privileges.ts";
 import { VERSION } from "./version.ts";
@@ -30,9 +29,6 @@ export interface RunningWorker {
   /** Lets calls finish, then ends everything. Idempotent. */
   close(): Promise<void>;
 }
-
-/** Bytes of code live here, in the worker's own directory. */
-export const codeDirOf = ({ workerDir }: WorkerConfig): string => join(workerDir, "code");
 
 const makeEngine = (
   config: WorkerConfig,
@@ -73,31 +69,6 @@ const makeManager = (
     queueTimeoutMs: config.queueTimeoutMs,
     registryCacheMs: config.registryCacheMs,
     pauseLingerMs: config.pauseLingerMs,
-    logger,
-  });
-
-const makePackageStore = (
-  config: WorkerConfig,
-  engine: SockEngine,
-  pool: SandboxPool,
-  tools: InstallerTools,
-  logger: Logger,
-): PackageStore =>
-  new PackageStore({
-    packagesDir: config.pkgsDir,
-    python: engine.python.split(".").slice(0, 2).join("."),
-    machine: machine(),
-    installer: new Installer({
-      pool,
-      codeDir: codeDirOf(config),
-      limits: config.installerLimits,
-      network: "host",
-      tools,
-      source: config.sourcePackages,
-      logger,
-    }),
-    locks: new LocalLockStore(config.registryDir),
-    waitMs: config.installerLimits.runtimeSec * 1_000,
     logger,
   });
 

@@ -10,6 +10,8 @@ export {
   type InstallerTools,
 } from "./packages/installer.ts";
 export type * from "./packages/lock-store.ts";
+export * from "./packages/package-garbage.ts";
+export { PackageShelf } from "./packages/package-shelf.ts";
 export * from "./packages/package-source.ts";
 export * from "./packages/package-store.ts";
 export type { CallPhases, Invocation, LambdaRequest } from "./pending-call.ts";

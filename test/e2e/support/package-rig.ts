@@ -16,6 +16,9 @@ const NO_TOOLS_OF_THE_MACHINE: Readonly<Record<string, string | undefined>> = Ob
     .map((name) => [name, undefined]),
 );
 
+/** Where the tools' own patience with an index is not what is tested. */
+export const IMPATIENT = { UV_HTTP_RETRIES: "0", PIP_RETRIES: "0" };
+
 export interface PackageRigOptions {
   readonly distributions?: readonly Distribution[];
   /** `USER:PASSWORD` that the index wants; the worker has them in `pip_mirror`, unless the configuration says otherwise. */
@@ -71,8 +74,9 @@ export class PackageRig {
     this.lambda(name, requirements, `import ${modules}\ndef f(event):\n    return ${expression}\n`);
   }
 
-  call(name: string): Promise<TestReply> {
-    return this.#client.send(this.worker.port, { method: "POST", path: `/run/${name}`, body: "{}" });
+  call(name: string, event: unknown = {}): Promise<TestReply> {
+    const body = JSON.stringify(event);
+    return this.#client.send(this.worker.port, { method: "POST", path: `/run/${name}`, body });
   }
 
   /** Status and text. */
@@ -82,8 +86,12 @@ export class PackageRig {
   }
 
   async page<Value>(path: string): Promise<Value> {
+    return JSON.parse(await this.text(path)) as Value;
+  }
+
+  async text(path: string): Promise<string> {
     const { body } = await this.#client.send(this.worker.port, { method: "GET", path });
-    return JSON.parse(body.toString()) as Value;
+    return body.toString();
   }
 
   /** What the worker says of its packages. */

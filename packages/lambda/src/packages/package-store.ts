@@ -1,4 +1,4 @@
-import { packageDirectory, type Pin, type Requirement } from "@ol/bundle";
+import { packageDirectory, parseRequirements, type Pin } from "@ol/bundle";
 import { type Logger, messageOf } from "@ol/common";
 
 import { Compiler } from "./compiler.ts";
@@ -84,8 +84,12 @@ export class PackageStore implements PackageSource, AsyncDisposable {
     return providing;
   }
 
-  /** Installs what these come to, for no lambda. Settles when it is compiled too. Fails as `provide`. */
-  async install(requirements: readonly Requirement[]): Promise<InstalledSet> {
+  /**
+   * Installs what requirement lines come to, for no lambda. Settles when it is compiled too. Fails as `provide`, and with
+   * OL_BUNDLE_BAD_REQUIREMENTS.
+   */
+  async install(lines: readonly string[]): Promise<InstalledSet> {
+    const requirements = lines.flatMap((line) => parseRequirements(line, JSON.stringify(line)));
     await using opened = new OpenedSession(this.#options.installer);
     const packages = this.#locked(await this.#resolver.resolve(requirements, opened));
     await this.#have(packages, opened);

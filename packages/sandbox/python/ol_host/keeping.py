@@ -245,8 +245,15 @@ def _open_parent(packages_fd: int, path: str, owner: Owner) -> int:
 
 def _make_directory(name: str, parent_fd: int, owner: Owner) -> None:
     os.mkdir(name, 0o755, dir_fd=parent_fd)
-    if owner is not None:
-        os.chown(name, *owner, dir_fd=parent_fd, follow_symlinks=False)
+    if owner is None:
+        return
+    # By descriptor: whoever owns the parent could have put something else in its place.
+    directory = os.open(name, _DIRECTORY, dir_fd=parent_fd)
+    try:
+        if os.fstat(directory).st_uid == os.geteuid():
+            os.fchown(directory, *owner)
+    finally:
+        os.close(directory)
 
 
 def _move(scratch_fd: int, path: str, source_fd: int, parent_fd: int, name: str, owner: Owner) -> bool:
@@ -295,13 +302,13 @@ def _copy(source_fd: int, parent_fd: int, name: str, owner: Owner) -> bool:
 
 
 def _give_all(directory_fd: int, owner: Owner) -> None:
-    """What was copied is the copier's."""
+    """What was copied is the copier's. From the inside out: nobody gets a directory in which there is something to give."""
     if owner is None:
         return
-    for _where, _names, files, below in os.fwalk(".", dir_fd=directory_fd):
-        os.fchown(below, *owner)
+    for _where, _names, files, below in os.fwalk(".", topdown=False, dir_fd=directory_fd):
         for name in files:
             os.chown(name, *owner, dir_fd=below, follow_symlinks=False)
+        os.fchown(below, *owner)
 
 
 def remove_unfinished(packages_fd: int) -> None:
