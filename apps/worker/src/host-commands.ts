@@ -5,7 +5,7 @@ import { isOlError } from "@ol/common";
 import { loadWorkerConfig, type WorkerConfig, type WorkerIdentity, workerIdentity } from "@ol/config";
 import { type HostCheck, type HostReport, inspectHost, sweepSock } from "@ol/sandbox";
 
-import { codeDirOf } from "./process.ts";
+import { codeDirOf } from "./package-parts.ts";
 
 // Where the system's own programs are, whatever a worker's PATH says.
 const SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin";

@@ -3,6 +3,7 @@ import { isOlError, messageOf } from "@ol/common";
 import { readCommandLine, type Request, USAGE } from "./command-line.ts";
 import { doctor, type Outcome, sweep } from "./host-commands.ts";
 import { HANDOVER_VARIABLE, HandOver, LISTEN_VARIABLE } from "./hand-over.ts";
+import { packageWork } from "./package-commands.ts";
 import { Readiness, READY_VARIABLE } from "./readiness.ts";
 import { runWorker, type Supervisor } from "./run.ts";
 import { GO_VARIABLE, Standby } from "./standby.ts";
@@ -25,6 +26,8 @@ const execute = async (request: Request, supervisor: Supervisor): Promise<number
       return show(await sweep(request.config, request.json, process.env));
     case "doctor":
       return show(await doctor(request.config, request.json, process.env));
+    case "packages":
+      return show(await packageWork(request.config, request.work, request.json, process.env));
     case "help":
       return show({ text: USAGE, exitCode: 0 });
     case "version":

@@ -5,17 +5,10 @@ import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 
 import { type Logger, messageOf } from "@ol/common";
+import type { WorkerConfig } from "@ol/config";
+import type { InstallerTools } from "@ol/lambda";
 
 type Environment = Readonly<Record<string, string | undefined>>;
-
-/** How pip and uv are to be used, as whoever starts the worker has set them up. */
-export interface PackageTools {
-  /** The program itself, open; undefined if there is none. */
-  readonly uv: FileHandle | undefined;
-  readonly environment: Readonly<Record<string, string>>;
-  /** Configuration files by the names that the installer knows them by. */
-  readonly settings: Readonly<Record<string, string>>;
-}
 
 /** About indexes, and how to reach them; nothing about where to install, or from which cache. */
 const VARIABLES =
@@ -25,29 +18,28 @@ const MOST_BYTES = 1024 * 1024;
 const PROBE_MS = 20_000;
 const ELF = "\u007fELF";
 
-/** Looks both up, with the rights of whoever starts the worker: it may give them up right afterwards. */
+/** Looks up what the installer needs, with the rights of whoever starts the worker: it may give them up right afterwards. */
 export const findPackageTools = async (
   environment: Environment,
-  mirror: string | undefined,
+  { pipMirror, packageTool }: Pick<WorkerConfig, "pipMirror" | "packageTool">,
   logger: Logger,
-): Promise<PackageTools> => {
-  const variables = Object.fromEntries(
+): Promise<InstallerTools> => {
+  const uv = packageTool === "pip" ? undefined : await findUv(environment);
+  return {
+    ...(uv !== undefined && { uv }),
+    tool: packageTool,
+    environment: variablesOf(environment),
+    settings: await readSettings(environment, logger),
+    ...(pipMirror !== undefined && { onlyIndex: pipMirror }),
+  };
+};
+
+const variablesOf = (environment: Environment): Record<string, string> =>
+  Object.fromEntries(
     Object.entries(environment).flatMap(([name, value]) =>
       value !== undefined && VARIABLES.test(name) ? [[name, value]] : [],
     ),
   );
-  return {
-    uv: await findUv(environment),
-    environment: mirror === undefined ? variables : withMirror(variables, mirror),
-    settings: await readSettings(environment, logger),
-  };
-};
-
-/** The mirror is the only index, whatever else says. */
-const withMirror = (variables: Record<string, string>, mirror: string): Record<string, string> => {
-  const others = Object.entries(variables).filter(([name]) => !/INDEX/iu.test(name));
-  return { ...Object.fromEntries(others), PIP_INDEX_URL: mirror, UV_DEFAULT_INDEX: mirror };
-};
 
 const readSettings = async (environment: Environment, logger: Logger): Promise<Record<string, string>> => {
   const home = environment["HOME"] ?? homedir();

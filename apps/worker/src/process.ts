@@ -7,14 +7,13 @@ import {
   type WorkerIdentity,
 } from "@ol/config";
 import { CleanupStack, type Logger } from "@ol/common";
-import { Installer, LambdaManager, type LambdaManagerOptions, PackageStore, TraceWriter } from "@ol/lambda";
+import { LambdaManager, type LambdaManagerOptions, type PackageStore, TraceWriter } from "@ol/lambda";
 import { EVICTION_POLICIES, SandboxPool, SockEngine } from "@ol/sandbox";
-import { LocalCodeSource, LocalLockStore, Worker } from "@ol/worker";
+import { LocalCodeSource, Worker } from "@ol/worker";
 import { existsSync } from "node:fs";
-import { machine } from "node:os";
-import { join } from "node:path";
 
-import { findPackageTools, type PackageTools } from "./package-tools.ts";
+import { codeDirOf, makePackageStore } from "./package-parts.ts";
+import { findPackageTools } from "./package-tools.ts";
 import { giveUpRoot } from "./privileges.ts";
 import { VERSION } from "./version.ts";
 import { makeZygotes } from "./zygotes.ts";
@@ -31,9 +30,6 @@ export interface RunningWorker {
   /** Lets calls finish, then ends everything. Idempotent. */
   close(): Promise<void>;
 }
-
-/** Bytes of code live here, in the worker's own directory. */
-export const codeDirOf = ({ workerDir }: WorkerConfig): string => join(workerDir, "code");
 
 const makeEngine = (
   config: WorkerConfig,
@@ -73,34 +69,6 @@ const makeManager = (
     logger,
   });
 
-const makePackageStore = (
-  config: WorkerConfig,
-  engine: SockEngine,
-  pool: SandboxPool,
-  tools: PackageTools,
-  logger: Logger,
-): PackageStore =>
-  new PackageStore({
-    packagesDir: config.pkgsDir,
-    python: engine.python.split(".").slice(0, 2).join("."),
-    machine: machine(),
-    installer: new Installer({
-      pool,
-      codeDir: codeDirOf(config),
-      limits: config.installerLimits,
-      network: "host",
-      environment: tools.environment,
-      settings: tools.settings,
-      ...(tools.uv !== undefined && { uv: tools.uv }),
-      source: config.sourcePackages,
-      logger,
-    }),
-    locks: new LocalLockStore(config.registryDir),
-    lockPrefix: `ol-${config.clusterId}-pkg`,
-    waitMs: config.installerLimits.runtimeSec * 1_000,
-    logger,
-  });
-
 const assemble = async (
   config: WorkerConfig,
   logger: OpenLogger,
@@ -112,7 +80,7 @@ const assemble = async (
   undo.add(() => front?.close());
   const identity = await identityToBecome(config);
   // As whoever starts it has them: they may be where only root can read.
-  const tools = await findPackageTools(process.env, config.pipMirror, logger);
+  const tools = await findPackageTools(process.env, config, logger);
   undo.add(() => tools.uv?.close());
   const engine = await makeEngine(config, identity, logger);
   undo.add(() => engine.close());
@@ -137,6 +105,7 @@ const assemble = async (
   });
   undo.add(() => pool.close());
   const packages = makePackageStore(config, engine, pool, tools, logger);
+  undo.add(() => packages[Symbol.asyncDispose]());
   const zygotes = await makeZygotes(config, pool, logger);
   undo.add(() => zygotes.close());
   const trace =

@@ -81,7 +81,13 @@ export const ADMIN_ERRORS = {
   OL_ADMIN_HOST_WORK: {
     causedBy: "system",
     status: 500,
-    about: "`ol-worker doctor` or `ol-worker sweep` failed; the message is its own.",
+    about: "`ol-worker doctor`, `sweep` or `packages` failed; the message is its own.",
+  },
+  OL_ADMIN_PACKAGES: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "Packages could not be installed; the message is the reason that pip or uv gives, or names what is wrong with the line.",
   },
   OL_ADMIN_FILE: {
     causedBy: "system",

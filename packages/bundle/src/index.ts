@@ -3,7 +3,7 @@ export * from "./fingerprint.ts";
 export * from "./lambda-config.ts";
 export * from "./lambda-config-file.ts";
 export * from "./limits.ts";
-export { closure, type Lock, MAX_LOCK_BYTES, type Pin } from "./lock.ts";
+export { closure, type Lock, MAX_LOCK_BYTES, type Pin, pinFault, pinsFault } from "./lock.ts";
 export * from "./lock-file.ts";
 export * from "./package-directory.ts";
 export * from "./package-name.ts";

@@ -179,6 +179,13 @@ export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
       "The index that packages come from, with a user and password in it if it wants some; no lambda ever sees them. Also what pip and uv find in their own configuration files and in PIP_ and UV_ variables of the worker's environment is honoured.",
     defaultText: "what pip and uv go by",
   },
+  package_tool: {
+    type: "string",
+    enum: ["auto", "uv", "pip"],
+    expects: '"auto", "uv" or "pip"',
+    description: "What installs packages. `auto`: uv where it is to be had, else pip.",
+    default: "auto",
+  },
   install_wait_ms: {
     ...whole(0, HOUR_MS),
     description:

@@ -19,6 +19,7 @@ export interface WorkerTemplate {
   readonly limits?: Readonly<Record<string, number>>;
   readonly pkgs_dir?: string;
   readonly pip_mirror?: string;
+  readonly package_tool?: "auto" | "uv" | "pip";
   readonly install_wait_ms?: number;
   readonly installer_limits?: {
     readonly procs?: number;

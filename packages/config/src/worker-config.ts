@@ -51,6 +51,7 @@ export interface WorkerConfig {
   readonly limits: LambdaLimits;
   readonly pkgsDir: string;
   readonly pipMirror?: string;
+  readonly packageTool: "auto" | "uv" | "pip";
   readonly installWaitMs: number;
   readonly installerLimits: {
     readonly procs: number;
@@ -146,6 +147,7 @@ const packagesOf = (
 ): Pick<
   WorkerConfig,
   | "pipMirror"
+  | "packageTool"
   | "installWaitMs"
   | "installerLimits"
   | "sourcePackages"
@@ -156,6 +158,7 @@ const packagesOf = (
   const { pip_mirror: mirror, import_cache_tree: tree, installer_limits: limits = {} } = template;
   return {
     ...(mirror === undefined ? {} : { pipMirror: mirror }),
+    packageTool: template.package_tool ?? "auto",
     installWaitMs: template.install_wait_ms ?? 30_000,
     installerLimits: {
       procs: limits.procs ?? 256,

@@ -81,6 +81,8 @@ export class CodeKeeper {
   #holding = false;
   /** Newer code than all else whose packages are being installed. */
   #installing: LambdaCode | undefined;
+  /** The digest of the newest code that was told of in the log. */
+  #found: string | undefined;
 
   constructor(options: CodeKeeperOptions) {
     this.#options = options;
@@ -250,7 +252,9 @@ export class CodeKeeper {
       if (known !== this.candidate) this.#become(good(known));
       return;
     }
-    this.#say("info", "new code was found", { digest: code.digest });
+    // Of code whose packages cannot be had at the moment the digest was said before.
+    if (code.digest !== this.#found) this.#say("info", "new code was found", { digest: code.digest });
+    this.#found = code.digest;
     if (code.requirements === undefined || code.requirements.length === 0)
       return this.#ready({ code, users: 0, kind: undefined, packages: NO_PACKAGES });
     this.#installing = code;
@@ -278,21 +282,11 @@ export class CodeKeeper {
   /** Until the next check, which tries again. */
   #notInstalled(error: Error, stamp: string): void {
     if (isOlError(error) && error.causedBy === "user") return this.#unreadable(error, stamp);
-    this.#say("warn", "could not install a lambda's packages", { error: error.message });
-    if (this.#versions().length > 0) return;
-    this.#become(
-      broken(
-        isOlError(error)
-          ? error
-          : lambdaError(
-              "OL_LAMBDA_LOAD_FAILED",
-              `the packages of ${this.#options.name} could not be installed`,
-              {
-                cause: error,
-              },
-            ),
-      ),
-    );
+    const failure = isOlError(error) ? error : notInstalled(this.#options.name, error);
+    if (this.current?.kind !== undefined) return this.#reject(failure, undefined);
+    if (this.fault?.message !== failure.message)
+      this.#say("warn", "could not install a lambda's packages", { error: error.message });
+    if (this.#versions().length === 0 || this.state.kind === "broken") this.#become(broken(failure));
   }
 
   #dropInstalling(): void {
@@ -385,6 +379,9 @@ export class CodeKeeper {
 
 const isGone = (error: unknown): error is OlError =>
   isOlError(error) && error.causedBy === "user" && error.status < 500;
+
+const notInstalled = (name: string, cause: Error): OlError =>
+  lambdaError("OL_LAMBDA_LOAD_FAILED", `the packages of ${name} could not be installed`, { cause });
 
 const asError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)));
 

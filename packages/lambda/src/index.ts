@@ -3,8 +3,15 @@ export * from "./errors.ts";
 export type { InstanceState } from "./instance.ts";
 export * from "./manager.ts";
 export type { LambdaManagerOptions } from "./options.ts";
-export * from "./packages/installer.ts";
+export {
+  Installer,
+  type InstallerLimits,
+  type InstallerOptions,
+  type InstallerTools,
+} from "./packages/installer.ts";
 export type * from "./packages/lock-store.ts";
+export * from "./packages/package-garbage.ts";
+export { PackageShelf } from "./packages/package-shelf.ts";
 export * from "./packages/package-source.ts";
 export * from "./packages/package-store.ts";
 export type { CallPhases, Invocation, LambdaRequest } from "./pending-call.ts";

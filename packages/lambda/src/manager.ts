@@ -177,6 +177,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
       functions: functions.map((fn) => fn.stats()),
       sandboxes: functions.flatMap((fn) => sandboxesOf(fn, performance.now())),
       zygotes: this.options.zygotes?.stats(),
+      packages: this.options.packages.stats?.(),
     };
   }
 

@@ -2,6 +2,7 @@ import type { CodeKind } from "@ol/sandbox";
 
 import type { CodeState } from "./code-keeper.ts";
 import type { InstanceState } from "./instance.ts";
+import type { PackageStats } from "./packages/package-source.ts";
 import type { CallPhases, PendingCall } from "./pending-call.ts";
 import type { ZygoteStats } from "./zygotes/zygote-keeper.ts";
 
@@ -81,6 +82,8 @@ export interface LambdaStats {
   readonly sandboxes: readonly SandboxStats[];
   /** Undefined where sandboxes are forked from no zygotes with packages. */
   readonly zygotes: ZygoteStats | undefined;
+  /** Undefined where nothing is installed. */
+  readonly packages: PackageStats | undefined;
 }
 
 /** CallCounts while they are being counted. */

@@ -249,6 +249,11 @@ def sethostname(name: str) -> None:
     _check(_libc.sethostname(name.encode(), ctypes.c_size_t(len(name))), "sethostname")
 
 
+def syncfs(fd: int) -> None:
+    """Settles when all that was written to the file system of `fd` is on its disk."""
+    _check(_libc.syncfs(ctypes.c_int(fd)), "syncfs")
+
+
 def exit_status(pidfd: int) -> "int | None":
     """How a process ended, as waitpid gives it, also of one that is not our child; None if its parent has not asked for
     it yet, or the kernel keeps no account of it (before Linux 6.15)."""

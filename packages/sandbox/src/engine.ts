@@ -30,11 +30,15 @@ export interface KeepOrder {
   readonly merge?: boolean;
 }
 
-/** What became of it. `exists`: the target was there already, and is as it was. */
+/**
+ * What became of it. `exists`: the target was there already, and is as it was. `refused`: there is something in it that may
+ * not be kept. `failed`: the disk is full, or something else of the system's.
+ */
 export type KeepOutcome =
   | { readonly kind: "kept" }
   | { readonly kind: "exists" }
-  | { readonly kind: "refused"; readonly reason: string };
+  | { readonly kind: "refused"; readonly reason: string }
+  | { readonly kind: "failed"; readonly reason: string };
 
 /** A zygote that has imported packages. Whoever forks from it starts with all that its parent and it imported. */
 export interface ZygoteSpec {

@@ -1,9 +1,10 @@
+import { existsSync } from "node:fs";
 import { link, mkdir, open, readdir, readFile, rm, stat } from "node:fs/promises";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 
 import { formatLock, type Lock, parseLock } from "@ol/bundle";
-import type { LockKey, LockStore } from "@ol/lambda";
+import type { FiledLock, LockKey, LockStore } from "@ol/lambda";
 
 /** No lambda can have that name. */
 const LOCKS = ".locks";
@@ -12,9 +13,11 @@ const KEPT = 20;
 
 /** Locks beside the code of a local registry: REGISTRY/.locks/NAME/DIGEST-PYTHON-MACHINE.txt. */
 export class LocalLockStore implements LockStore {
+  readonly #registryDir: string;
   readonly #directory: string;
 
   constructor(registryDir: string) {
+    this.#registryDir = registryDir;
     this.#directory = join(registryDir, LOCKS);
   }
 
@@ -55,6 +58,31 @@ export class LocalLockStore implements LockStore {
     return lock;
   }
 
+  /**
+   * Every lock of every lambda that is still in the registry; those of others are removed unless `dryRun`. What cannot be read
+   * is told to `unreadable`, and counts for nothing.
+   */
+  async all(
+    dryRun: boolean,
+    unreadable: (file: string, error: unknown) => void,
+  ): Promise<readonly FiledLock[]> {
+    const found: FiledLock[] = [];
+    for (const lambda of await namesIn(this.#directory)) {
+      const directory = join(this.#directory, lambda);
+      if (!existsSync(join(this.#registryDir, lambda))) {
+        if (!dryRun) await rm(directory, { recursive: true, force: true });
+        continue;
+      }
+      for (const name of (await namesIn(directory)).filter((name) => !name.startsWith(".")))
+        try {
+          found.push({ lambda, lock: parseLock(await readFile(join(directory, name), "utf8"), name) });
+        } catch (error) {
+          unreadable(`${lambda}/${name}`, error);
+        }
+    }
+    return found;
+  }
+
   async #readable(key: LockKey): Promise<Lock | undefined> {
     try {
       return await this.read(key);
@@ -78,6 +106,15 @@ export class LocalLockStore implements LockStore {
     return join(this.#directory, key.lambda, fileName(key));
   }
 }
+
+const namesIn = async (directory: string): Promise<readonly string[]> => {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+};
 
 const fileName = ({ digest, python, machine }: LockKey): string =>
   `${digest.replaceAll(/[^A-Za-z0-9]/gu, "-")}-${python}-${machine}.txt`;

@@ -1,4 +1,11 @@
-import type { FunctionStats, HistogramStats, LambdaManager, ZygoteStats, ZygoteTreeStats } from "@ol/lambda";
+import type {
+  FunctionStats,
+  HistogramStats,
+  LambdaManager,
+  PackageStats,
+  ZygoteStats,
+  ZygoteTreeStats,
+} from "@ol/lambda";
 import type { SandboxPool } from "@ol/sandbox";
 import { Counter, Gauge, type Metric, Registry } from "prom-client";
 
@@ -12,6 +19,7 @@ export class Metrics {
   constructor(manager: LambdaManager, pool: SandboxPool) {
     this.#worker(manager);
     this.#pool(pool);
+    this.#packages(() => manager.stats().packages);
     this.#lambdas(() => manager.stats().functions);
     this.#zygotes(() => manager.stats().zygotes);
   }
@@ -62,6 +70,21 @@ export class Metrics {
       "Sandboxes destroyed because their memory was needed.",
       () => pool.stats().evicted,
     );
+  }
+
+  #packages(stats: () => PackageStats | undefined): void {
+    const total = (name: string, help: string, key: keyof PackageStats): void =>
+      this.#counter(`ol_worker_packages_${name}`, help, [], () => [[{}, stats()?.[key] ?? 0]]);
+    this.#gauge(
+      "ol_worker_packages_providing",
+      "Sets of packages being provided: somebody waits for them.",
+      () => stats()?.providing ?? 0,
+    );
+    total("resolved_total", "Sets of requirements that the index was asked about.", "resolved");
+    total("installed_total", "Packages installed.", "installed");
+    total("installed_bytes_total", "Bytes of the packages installed.", "installedBytes");
+    total("compiled_total", "Packages compiled.", "compiled");
+    total("failed_total", "Sets of packages that could not be provided.", "failed");
   }
 
   #lambdas(functions: () => readonly FunctionStats[]): void {

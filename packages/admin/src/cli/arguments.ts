@@ -6,6 +6,9 @@ import type { Command, OptionSpec } from "./command.ts";
 
 export const usageError = (message: string): Error => adminError("OL_ADMIN_USAGE", message);
 
+/** No argument has it. */
+const BETWEEN = "\0";
+
 /** What was typed after a command's name, by option and positional name. */
 export class Arguments {
   readonly #values: ReadonlyMap<string, string | boolean>;
@@ -28,6 +31,11 @@ export class Arguments {
     const value = this.text(name);
     if (value === undefined) throw usageError(`${name} is missing`);
     return value;
+  }
+
+  /** Of a positional of which there may be many. */
+  list(name: string): readonly string[] {
+    return this.text(name)?.split(BETWEEN) ?? [];
   }
 
   wholeNumber(name: string, minimum: number, maximum: number): number | undefined {
@@ -97,6 +105,9 @@ export const normalize = (tokens: readonly string[], command: Command): string[]
     }
   }
   const expected = command.positionals ?? [];
+  const last = expected.at(-1);
+  if (last?.many === true && positionals.length > expected.length)
+    positionals.push(positionals.splice(expected.length - 1).join(BETWEEN));
   const superfluous = positionals[expected.length];
   if (superfluous !== undefined) throw superfluousError(superfluous, command);
   const missing = expected.slice(positionals.length).find(({ required }) => required);

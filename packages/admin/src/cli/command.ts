@@ -35,6 +35,8 @@ export interface PositionalSpec {
   readonly name: string;
   readonly about: string;
   readonly required: boolean;
+  /** Of the last one only: any number may follow it, which are its value too, see Arguments.list. */
+  readonly many?: boolean;
 }
 
 /** A command as data; `run.ts` turns it into yargs, errors into messages, and results into exit codes. */

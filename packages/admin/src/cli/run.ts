@@ -29,7 +29,10 @@ type Purpose = "help" | "values";
 const signatureOf = (command: Command): string =>
   [
     command.name,
-    ...(command.positionals ?? []).map(({ name, required }) => (required ? `<${name}>` : `[${name}]`)),
+    ...(command.positionals ?? []).map(({ name, required, many }) => {
+      const words = many === true ? `${name}..` : name;
+      return required ? `<${words}>` : `[${words}]`;
+    }),
   ].join(" ");
 
 const addOptions = (parser: Argv, command: Command, purpose: Purpose): Argv => {

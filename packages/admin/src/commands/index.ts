@@ -8,6 +8,7 @@ import { killCommand } from "./kill.ts";
 import { listCommand } from "./list.ts";
 import { logsCommand } from "./logs.ts";
 import { newCommand } from "./new.ts";
+import { packagesCommand } from "./packages.ts";
 import { removeCommand } from "./remove.ts";
 import { setconfCommand } from "./setconf.ts";
 import { statusCommand } from "./status.ts";
@@ -29,6 +30,7 @@ export const COMMANDS: readonly Command[] = [
   logsCommand,
   listCommand,
   removeCommand,
+  packagesCommand,
   doctorCommand,
   gcCommand,
   zygotesCommand,

@@ -33,13 +33,22 @@ interface FaultLine {
   readonly fault: string;
 }
 
+/** A lambda whose packages a worker is installing. */
+interface InstallingLine {
+  readonly worker: string;
+  readonly lambda: string;
+  /** Calls that wait for it. */
+  readonly waiting: number;
+}
+
 /** What a worker's /stats tells. */
 interface Told {
   readonly sandboxes: readonly SandboxLine[];
   readonly faults: readonly FaultLine[];
+  readonly installing: readonly InstallingLine[];
 }
 
-const NOTHING: Told = { sandboxes: [], faults: [] };
+const NOTHING: Told = { sandboxes: [], faults: [], installing: [] };
 
 interface Ping extends Told {
   readonly worker: string;
@@ -83,6 +92,12 @@ export const faultsIn = (worker: string, stats: unknown): readonly FaultLine[] =
     return [{ worker, lambda: text(name), serving, fault: text(lastLine(fault)) }];
   });
 
+/** The lambdas whose packages a worker is installing. */
+export const installingIn = (worker: string, stats: unknown): readonly InstallingLine[] =>
+  listOf(fieldsOf(stats)["functions"]).flatMap(({ name, code, queued }) =>
+    code === "installing" ? [{ worker, lambda: text(name), waiting: number(queued) }] : [],
+  );
+
 const failureOf = (worker: Worker, error: unknown): string => {
   if (worker.state === "dead") return "dead [not running; npx ol-admin workers starts it again]";
   const cause = error instanceof AggregateError ? error.errors[0] : error;
@@ -95,7 +110,11 @@ const toldBy = async ({ name }: Worker, url: string, context: Context): Promise<
   const reply = await ask(`${url}/stats`, { deadlineMs: PING_MS, signal: context.signal });
   if (reply.status !== 200) return NOTHING;
   const stats: unknown = JSON.parse(reply.body.toString("utf8"));
-  return { sandboxes: sandboxesIn(name, stats), faults: faultsIn(name, stats) };
+  return {
+    sandboxes: sandboxesIn(name, stats),
+    faults: faultsIn(name, stats),
+    installing: installingIn(name, stats),
+  };
 };
 
 const ping = async (worker: Worker, context: Context): Promise<Ping> => {
@@ -149,6 +168,14 @@ const printFaults = ({ output }: Context, faults: readonly FaultLine[]): void =>
   for (const line of table(rows)) output.result(`  ${line}`);
 };
 
+const printInstalling = ({ output }: Context, installing: readonly InstallingLine[]): void => {
+  if (installing.length === 0) return;
+  output.result("");
+  output.result("Lambdas whose packages are being installed:");
+  const rows = installing.map(({ worker, lambda, waiting }) => [worker, lambda, `${waiting} calls wait`]);
+  for (const line of table(rows)) output.result(`  ${line}`);
+};
+
 export const statusCommand: Command = {
   name: "status",
   about:
@@ -165,13 +192,15 @@ export const statusCommand: Command = {
     );
     const sandboxes = pings.flatMap((one) => one.sandboxes);
     const faults = pings.flatMap((one) => one.faults);
+    const installing = pings.flatMap((one) => one.installing);
     if (args.flag("json")) {
       const workers = pings.map(({ worker, url, ok, answer }) => ({ worker, url, ok, answer }));
-      output.json({ workers, sandboxes, faults });
+      output.json({ workers, sandboxes, faults, installing });
     } else {
       output.result("Worker Pings:");
       for (const { url, answer } of pings) output.result(`  ${url} => ${answer}`);
       printContainers(context, sandboxes);
+      printInstalling(context, installing);
       printFaults(context, faults);
     }
     if (pings.length === 0)

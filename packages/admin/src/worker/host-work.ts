@@ -7,6 +7,8 @@ import { type Scope, findScope } from "./scope.ts";
 
 /** A worker's leftovers can be hundreds of thousands of files. */
 const DEADLINE_MS = 300_000;
+/** Resolving, installing and compiling may each take what installer_limits allow. */
+const INSTALL_MS = 3_600_000;
 const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
 
 const lastLine = (text: string): string =>
@@ -19,33 +21,38 @@ const lastLine = (text: string): string =>
 
 type HostContext = Pick<Context, "workerCommand" | "environment" | "signal">;
 
-/** Runs `ol-worker VERB --json ...`, which alone knows the host, and returns what it prints. */
+type Verb = "doctor" | "sweep" | "packages";
+
+/** Runs `ol-worker VERB --json ...`, which alone knows the host, and returns what it prints. `more`: further arguments. */
 export const hostWork = async (
   context: HostContext,
-  verb: "doctor" | "sweep",
+  verb: Verb,
   configFile?: string,
+  more: readonly string[] = [],
 ): Promise<unknown> => {
   const { environment, signal } = context;
-  // doctor tells what a worker would have, so it runs as one is started.
+  // doctor tells what a worker would have, and packages are installed with its limits: both run as one is started.
   const scope =
-    verb === "doctor" ? await findScope("ol-doctor", environment, signal) : { words: [], environment };
-  return runHostWork(context, scope, verb, configFile);
+    verb === "sweep" ? { words: [], environment } : await findScope(`ol-${verb}`, environment, signal);
+  return runHostWork(context, scope, verb, configFile, more);
 };
 
 const runHostWork = (
   context: HostContext,
   scope: Scope,
-  verb: "doctor" | "sweep",
-  configFile?: string,
+  verb: Verb,
+  configFile: string | undefined,
+  more: readonly string[],
 ): Promise<unknown> =>
   new Promise((resolve, reject) => {
     const [program = process.execPath, ...first] = [...scope.words, ...context.workerCommand()];
-    const args = [...first, verb, ...(configFile === undefined ? [] : ["--config", configFile]), "--json"];
+    const config = configFile === undefined ? [] : ["--config", configFile];
+    const args = [...first, verb, ...config, "--json", ...more];
     const fail = (why: string, cause?: unknown): void =>
       reject(adminError("OL_ADMIN_HOST_WORK", `ol-worker ${verb} failed: ${why}`, { cause }));
     const options = {
       env: { ...scope.environment },
-      timeout: DEADLINE_MS,
+      timeout: verb === "packages" ? INSTALL_MS : DEADLINE_MS,
       killSignal: "SIGKILL" as const,
       maxBuffer: MAX_OUTPUT_BYTES,
       signal: context.signal,
@@ -59,7 +66,7 @@ const runHostWork = (
         fail(words === "" ? (errnoOf(error) ?? error?.message ?? "it printed no JSON") : words, error);
         return;
       }
-      // doctor exits 1 when something is wrong with the machine, and prints what.
+      // doctor, and packages, exit 1 when something is wrong, and print what.
       if (error !== null && verb === "sweep")
         fail(lastLine(stderr) === "" ? error.message : lastLine(stderr), error);
       else resolve(value);

@@ -7,12 +7,13 @@ import type { Installer } from "./installer.ts";
  * that nobody waits for it, and what one package can do to the compiler is done to that package only.
  */
 export class Compiler {
-  /** A package that has this was compiled. */
-  static readonly MARK = ".compiled";
   readonly #installer: Installer;
   readonly #logger: Logger;
   readonly #waiting = new Set<string>();
+  /** Tried in vain: what works uncompiled is not tried for ever. */
+  readonly #given = new Set<string>();
   #working: Promise<void> | undefined;
+  #closed = false;
   #compiled = 0;
 
   constructor(installer: Installer, logger: Logger) {
@@ -26,7 +27,7 @@ export class Compiler {
 
   /** Compiles these when there is time. */
   add(directories: readonly string[]): void {
-    for (const directory of directories) this.#waiting.add(directory);
+    for (const directory of directories) if (!this.#given.has(directory)) this.#waiting.add(directory);
     if (this.#waiting.size > 0) this.#working ??= this.#work();
   }
 
@@ -36,19 +37,34 @@ export class Compiler {
     await this.#working;
   }
 
+  /** Begins no more. */
+  close(): void {
+    this.#closed = true;
+    this.#waiting.clear();
+  }
+
   async #work(): Promise<void> {
     for (const directory of this.#waiting) {
-      try {
-        await using session = await this.#installer.open();
-        await session.compile(directory);
-        await session.keep([{ target: directory, merge: true }]);
-        this.#compiled += 1;
-      } catch (error) {
-        // It works uncompiled, only slower; the next worker that uses it tries again.
-        this.#logger.warn("a package could not be compiled", { package: directory, error: messageOf(error) });
-      }
+      await this.#compileOne(directory);
       this.#waiting.delete(directory);
     }
     this.#working = undefined;
+  }
+
+  async #compileOne(directory: string): Promise<void> {
+    try {
+      await using session = await this.#installer.open();
+      await session.compile(directory);
+      const [outcome] = await session.keep([{ target: directory }]);
+      if (outcome?.kind !== "kept") throw new Error(outcome?.kind === "exists" ? "exists" : outcome?.reason);
+      this.#compiled += 1;
+    } catch (error) {
+      if (this.#closed) return;
+      this.#given.add(directory);
+      this.#logger.warn("a package could not be compiled; it works, only slower", {
+        package: directory,
+        error: messageOf(error),
+      });
+    }
   }
 }

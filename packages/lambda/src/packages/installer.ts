@@ -1,12 +1,28 @@
-import { type FileHandle, copyFile, chmod, mkdir, writeFile } from "node:fs/promises";
+import { chmod, type FileHandle, mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import type { Pin } from "@ol/bundle";
-import { isOlError, type Logger, type NetworkClass, type OlError, type SandboxLimits } from "@ol/common";
-import type { KeepOutcome, Sandbox, SandboxPool, SandboxSpec } from "@ol/sandbox";
+import { type Logger, messageOf, type NetworkClass, type SandboxLimits } from "@ol/common";
+import type { SandboxPool, SandboxSpec } from "@ol/sandbox";
 
 import { lambdaError } from "../errors.ts";
+import { sandboxEnded } from "./installer-answer.ts";
+import { InstallerSession } from "./installer-session.ts";
+import { type Turn, Turns } from "./turns.ts";
+
+/** How pip and uv are used. */
+export interface InstallerTools {
+  /** The program uv, open; undefined if there is none. Stays open. */
+  readonly uv?: FileHandle;
+  /** `auto` is uv where it is to be had, else pip. */
+  readonly tool: "auto" | "uv" | "pip";
+  /** Variables for pip and uv, such as PIP_EXTRA_INDEX_URL. No lambda ever sees them. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Configuration files of pip and uv: pip.conf, uv.toml, netrc, ca.pem. No lambda ever sees them. */
+  readonly settings: Readonly<Record<string, string>>;
+  /** The one index there is, whatever the settings say of others. */
+  readonly onlyIndex?: string;
+}
 
 /** What an installer is made from. */
 export interface InstallerOptions {
@@ -16,13 +32,8 @@ export interface InstallerOptions {
   readonly limits: InstallerLimits;
   /** Of the sandboxes that install: where the index is to be reached. */
   readonly network: NetworkClass;
-  /** Variables for pip and uv, such as PIP_INDEX_URL. No lambda ever sees them. */
-  readonly environment: Readonly<Record<string, string>>;
-  /** Configuration files of pip and uv: pip.conf, uv.toml, netrc, ca.pem. No lambda ever sees them. */
-  readonly settings: Readonly<Record<string, string>>;
-  /** The program uv, open; undefined if there is none: pip does its work. Stays open. */
-  readonly uv?: FileHandle;
-  /** Whether packages are built from source where there is no wheel. */
+  readonly tools: InstallerTools;
+  /** Whether packages are built from source where there is no wheel. Default: no. */
   readonly source?: boolean;
   readonly logger: Logger;
 }
@@ -34,37 +45,35 @@ export interface InstallerLimits {
   readonly scratchMb: number;
 }
 
-/** What the installer says of one package. */
-export type InstallOutcome =
-  | { readonly ok: true; readonly bytes: number; readonly modules: readonly string[] }
-  | { readonly ok: false; readonly kind: InstallerFault; readonly reason: string };
-
-/** See python/installer/f.py. */
-export type InstallerFault = "unsatisfiable" | "mismatch" | "unreachable" | "failed" | "no-tool";
-
-type Answer<Result> =
-  | ({ readonly ok: true } & Result)
-  | { readonly ok: false; readonly kind: InstallerFault; readonly reason: string };
-
 /** No lambda's directory: those are NAME@DIGEST. */
 const CODE = ".installer";
 /** Scratch and logs are filed under it. */
 const NAME = "ol-installer";
-const PROGRAM = fileURLToPath(new URL("../../python/installer/f.py", import.meta.url));
+const PROGRAM = fileURLToPath(new URL("../../python/installer", import.meta.url));
 const ACQUIRE_MS = 60_000;
+const TURN_MS = 600_000;
+/** Of the pool's memory they take no more than half, unless one alone needs more. */
+const MOST_AT_ONCE = 4;
 const LOG_MB = 8;
 const CPU_PERCENT = 400;
 
 /**
- * Resolves, installs and compiles packages, each in a sandbox of its own: nothing of an index or a package is trusted with
- * more than the directory that it makes.
+ * Makes the sandboxes in which packages are resolved, installed and compiled: nothing of an index or a package is trusted
+ * with more than the directory that it makes.
  */
 export class Installer {
   readonly #options: InstallerOptions;
+  readonly #turns: Turns;
+  readonly #memoryMb: number;
   #prepared: Promise<void> | undefined;
 
   constructor(options: InstallerOptions) {
     this.#options = options;
+    const { pool, limits } = options;
+    const poolMb = Math.floor(pool.stats().memoryMb);
+    this.#memoryMb = Math.min(limits.memoryMb, poolMb);
+    const fitting = Math.floor(poolMb / 2 / this.#memoryMb);
+    this.#turns = new Turns(Math.max(1, Math.min(MOST_AT_ONCE, fitting)));
   }
 
   /** Whether packages may be built from source. */
@@ -72,40 +81,74 @@ export class Installer {
     return this.#options.source ?? false;
   }
 
-  /** A sandbox for one piece of work; its cache ends with it. Fails with OL_LAMBDA_PACKAGES_UNAVAILABLE. */
+  /**
+   * A sandbox for one piece of work; its cache ends with it. Whoever has one must not wait for somebody who needs one. Fails
+   * with OL_LAMBDA_PACKAGES_UNAVAILABLE.
+   */
   async open(): Promise<InstallerSession> {
-    this.#prepared ??= this.#prepare();
+    await this.#prepare();
+    const turn = await this.#turn();
     try {
-      await this.#prepared;
       const sandbox = await this.#options.pool.acquire(this.#spec(), { deadlineMs: ACQUIRE_MS });
-      return new InstallerSession(sandbox, this.#options, this.source);
+      return new InstallerSession(sandbox, { ...this.#options, source: this.source, ended: turn.end });
     } catch (error) {
-      this.#prepared = undefined;
-      throw unavailable("no sandbox could be had to install packages in", error);
+      turn.end();
+      this.#options.logger.warn("no sandbox could be had to install packages in", {
+        error: messageOf(error),
+      });
+      throw sandboxEnded(error);
     }
   }
 
+  async #turn(): Promise<Turn> {
+    try {
+      return await this.#turns.take(AbortSignal.timeout(TURN_MS));
+    } catch (error) {
+      throw lambdaError(
+        "OL_LAMBDA_PACKAGES_UNAVAILABLE",
+        "too many packages of other lambdas are being installed",
+        { cause: error },
+      );
+    }
+  }
+
+  /** Once; the next one tries again if it fails. */
   async #prepare(): Promise<void> {
-    const { codeDir, uv } = this.#options;
+    this.#prepared ??= this.#copyProgram();
+    try {
+      await this.#prepared;
+    } catch (error) {
+      this.#prepared = undefined;
+      this.#options.logger.error("the installer's program could not be copied", { error: messageOf(error) });
+      throw lambdaError("OL_LAMBDA_PACKAGES_UNAVAILABLE", "the installer could not be set up", {
+        cause: error,
+      });
+    }
+  }
+
+  async #copyProgram(): Promise<void> {
+    const { codeDir, tools } = this.#options;
     const directory = join(codeDir, CODE);
     await mkdir(directory, { recursive: true, mode: 0o755 });
-    await copyFile(PROGRAM, join(directory, "f.py"));
-    if (uv === undefined) return;
-    const program = join(directory, "uv");
-    await writeFile(program, uv.createReadStream({ start: 0, autoClose: false }));
-    await chmod(program, 0o755);
+    for (const file of await readdir(PROGRAM))
+      if (file.endsWith(".py")) await writeFile(join(directory, file), await readFile(join(PROGRAM, file)));
+    if (tools.uv === undefined) return;
+    const fresh = join(directory, "uv.new");
+    await writeFile(fresh, tools.uv.createReadStream({ start: 0, autoClose: false }));
+    await chmod(fresh, 0o755);
+    await rename(fresh, join(directory, "uv"));
   }
 
   #spec(): SandboxSpec {
-    const { limits, network, environment, pool } = this.#options;
+    const { limits, network, tools } = this.#options;
     return {
       name: NAME,
       code: CODE,
       network,
-      environment,
+      environment: tools.environment,
       scratchOnDisk: true,
       limits: {
-        memoryMb: Math.min(limits.memoryMb, Math.floor(pool.stats().memoryMb)),
+        memoryMb: this.#memoryMb,
         procs: limits.procs,
         scratchMb: limits.scratchMb,
         swappiness: 0,
@@ -115,98 +158,3 @@ export class Installer {
     };
   }
 }
-
-/** One sandbox of the installer's. What uv or pip download is kept for as long as it lives. */
-export class InstallerSession implements AsyncDisposable {
-  readonly #sandbox: Sandbox;
-  readonly #options: InstallerOptions;
-  readonly #source: boolean;
-  readonly #endMs: number;
-
-  constructor(sandbox: Sandbox, options: InstallerOptions, source: boolean) {
-    this.#sandbox = sandbox;
-    this.#options = options;
-    this.#source = source;
-    this.#endMs = performance.now() + options.limits.runtimeSec * 1_000;
-  }
-
-  /** What requirement lines come to. Fails with OL_LAMBDA_BAD_PACKAGES or OL_LAMBDA_PACKAGES_UNAVAILABLE. */
-  async resolve(lines: readonly string[]): Promise<readonly Pin[]> {
-    const { pins } = await this.#call<{ readonly pins: readonly Pin[] }>("resolve", { lines });
-    return pins;
-  }
-
-  /** Downloads and unpacks; each pin into its directory, which `keep` then puts in its place. */
-  async install(
-    pins: readonly (Pick<Pin, "name" | "version" | "hashes"> & { readonly directory: string })[],
-  ): Promise<readonly InstallOutcome[]> {
-    const { results } = await this.#call<{ readonly results: readonly InstallOutcome[] }>("install", {
-      pins,
-    });
-    return results;
-  }
-
-  /** Compiles an installed package's modules. */
-  async compile(directory: string): Promise<void> {
-    await this.#call("compile", { directory });
-  }
-
-  /** Ends it, and puts directories that it made among the packages. */
-  keep(
-    orders: readonly { readonly source?: string; readonly target: string; readonly merge?: boolean }[],
-  ): Promise<readonly KeepOutcome[]> {
-    return this.#sandbox.keep(
-      orders.map(({ source, target, merge = false }) => ({
-        source: source === undefined ? OUT : `${OUT}/${source}`,
-        target,
-        merge,
-      })),
-    );
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#sandbox.destroy();
-  }
-
-  async #call<Result>(op: string, fields: Readonly<Record<string, unknown>>): Promise<Result> {
-    const answer = await this.#answer<Result>(op, fields);
-    if (answer.ok) return answer;
-    throw installerError(answer.kind, answer.reason);
-  }
-
-  async #answer<Result>(op: string, fields: Readonly<Record<string, unknown>>): Promise<Answer<Result>> {
-    const { settings, logger } = this.#options;
-    const event = { op, settings, source: this.#source, ...fields };
-    const timeoutMs = Math.max(1, Math.ceil(this.#endMs - performance.now()));
-    try {
-      const { failure, body } = await this.#sandbox.call({
-        invocationId: `${NAME}-${op}`,
-        timeoutMs,
-        body: Buffer.from(JSON.stringify(event)),
-      });
-      if (failure === undefined) return JSON.parse(body.toString("utf8")) as Answer<Result>;
-      logger.error("the installer failed", { op, error: body.toString("utf8").slice(0, 2_000) });
-      return { ok: false, kind: "failed", reason: "the installer itself failed; the worker's log says how" };
-    } catch (error) {
-      throw unavailable(`the installer ended in the middle of "${op}"`, error);
-    }
-  }
-}
-
-const OUT = "out";
-
-/** What an installer's fault is to whoever calls the lambda. */
-export const installerError = (kind: InstallerFault, reason: string): OlError => {
-  if (kind === "unreachable")
-    return lambdaError("OL_LAMBDA_PACKAGES_UNAVAILABLE", `the package index cannot be reached: ${reason}`);
-  if (kind === "no-tool") return lambdaError("OL_LAMBDA_PACKAGES_UNAVAILABLE", NO_TOOL);
-  return lambdaError("OL_LAMBDA_BAD_PACKAGES", reason);
-};
-
-const NO_TOOL =
-  "packages cannot be installed on this worker: it has neither uv nor pip; install one (Debian: apt-get install python3-pip)";
-
-const unavailable = (what: string, cause: unknown): OlError => {
-  const reason = isOlError(cause) ? `: ${cause.message}` : "";
-  return lambdaError("OL_LAMBDA_PACKAGES_UNAVAILABLE", `${what}${reason}`, { cause });
-};

@@ -11,6 +11,12 @@ export interface LockKey {
   readonly machine: string;
 }
 
+/** A lock, and the lambda that it is filed under. */
+export interface FiledLock {
+  readonly lambda: string;
+  readonly lock: Lock;
+}
+
 /** Keeps locks where every worker that runs the same code finds them. The first one written counts. */
 export interface LockStore {
   /** Undefined if there is none. Fails with a system's error, and OL_BUNDLE_BAD_LOCK for one that cannot be read. */

@@ -40,6 +40,22 @@ export interface PackageSource {
    * which the author hears, or OL_LAMBDA_PACKAGES_UNAVAILABLE, which may be over in a moment.
    */
   provide(request: PackageRequest): Promise<InstalledSet>;
+  /** What it has done so far, where it counts that. */
+  stats?(): PackageStats;
+}
+
+/** What a source of packages has done since it was made. */
+export interface PackageStats {
+  /** Sets of packages that somebody waits for. */
+  readonly providing: number;
+  /** Sets of requirements that the index was asked about. */
+  readonly resolved: number;
+  /** Packages. */
+  readonly installed: number;
+  readonly installedBytes: number;
+  readonly compiled: number;
+  /** Sets that could not be provided. */
+  readonly failed: number;
 }
 
 /** Of a manager that installs nothing. */

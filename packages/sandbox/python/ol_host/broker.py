@@ -19,7 +19,7 @@ from ol_host import ground, limits, processes
 from ol_host.desk import ZygoteDesk
 from ol_host.files import Scratch
 from ol_host.forest import Forest
-from ol_host.keeping import Keeper, Order
+from ol_host.keeping import Keeper, Order, Outcome, failed
 from ol_host.leaves import Leaf
 from ol_host.meter import ScratchMeter
 from ol_host.obstacles import explain
@@ -170,7 +170,7 @@ class Broker:
         in_memory = request["scratchInMemory"]
         soil = taken.soil
         self._places = Places(taken.files, taken.first_uid, in_memory, self._selector, self.log)
-        self._keeper = Keeper(request.get("packagesDir"), self._selector)
+        self._keeper = Keeper(request.get("packagesDir"), soil.rootless, self._selector)
         self._forest = Forest(soil, self._selector, self)
         self._report = WaitingReport(self._forest, self._wire.send)
         self._desk = ZygoteDesk(self._wire, self._forest.nursery)
@@ -359,14 +359,14 @@ class Broker:
             self._answer_later(number)
 
     def _keep_of(self, leaf: Leaf, scratch: Scratch, number: int, orders: "list[Order]") -> None:
-        def done(outcomes: "list[str | None]") -> None:
+        def done(outcomes: "list[Outcome]") -> None:
             self._wire.send({"v": 1, "id": number, "ok": {"outcomes": outcomes}})
             self._leave(leaf)
 
         try:
             self._keeper.keep(scratch.directory_fd, orders, done)
         except OSError as error:
-            done([str(error.strerror)] * len(orders))
+            done([failed(str(error.strerror))] * len(orders))
 
     def _on_outbound_lost(self, reason: str) -> None:
         self.log("error", f"{reason}; its sandboxes are ended, and the next one gets new rules")

@@ -1,4 +1,4 @@
-import { mkdir, open, type FileHandle } from "node:fs/promises";
+import { chown, mkdir, open, type FileHandle } from "node:fs/promises";
 import { constants } from "node:fs";
 import type { Socket } from "node:net";
 import path from "node:path";
@@ -81,9 +81,9 @@ export class SockEngine implements SandboxEngine {
       options.workDir,
       options.codeDir,
       ...(options.logDir === undefined ? [] : [options.logDir]),
-      ...(options.packagesDir === undefined ? [] : [options.packagesDir]),
     ];
     for (const directory of directories) await makeDirectory(directory);
+    if (options.packagesDir !== undefined) await makeDirectory(options.packagesDir, options.worker);
     const exits = new Map<string, (exit: SandboxExit) => void>();
     const lost = deferred<string>();
     const zygotes = new SockZygotes();
@@ -228,7 +228,7 @@ export class SockEngine implements SandboxEngine {
   async #keep(id: string, orders: readonly KeepOrder[]): Promise<readonly KeepOutcome[]> {
     const fields = orders.map(({ source, target, merge = false }) => ({ source, target, merge }));
     const { outcomes } = await this.#broker.request("keep", { sandbox: id, orders: fields });
-    return (outcomes as (string | null)[]).map(keepOutcome);
+    return outcomes as KeepOutcome[];
   }
 
   async #kill(id: string): Promise<void> {
@@ -269,14 +269,11 @@ export class SockEngine implements SandboxEngine {
   }
 }
 
-const keepOutcome = (told: string | null): KeepOutcome => {
-  if (told === null) return { kind: "kept" };
-  return told === "exists" ? { kind: "exists" } : { kind: "refused", reason: told };
-};
-
-const makeDirectory = async (directory: string): Promise<void> => {
+/** One that had to be made belongs to `owner`, if there is one. */
+const makeDirectory = async (directory: string, owner?: SockEngineOptions["worker"]): Promise<void> => {
   try {
-    await mkdir(directory, { recursive: true });
+    const made = await mkdir(directory, { recursive: true });
+    if (made !== undefined && owner !== undefined) await chown(directory, owner.uid, owner.gid);
   } catch (error) {
     throw sandboxError("OL_SANDBOX_HOST_UNFIT", `a directory cannot be made: ${messageOf(error)}`, {
       cause: error,

@@ -35,7 +35,10 @@ export interface SockEngineOptions {
   readonly logDir?: string;
   /** Command or path of the Python to use; default `python3`. */
   readonly python?: string;
-  /** Directory with installed packages, read-only in every sandbox as /packages. Made if it is not there; default: none. */
+  /**
+   * Directory with installed packages, read-only in every sandbox as /packages. Made if it is not there, and then `worker`'s;
+   * default: none.
+   */
   readonly packagesDir?: string;
   /**
    * Directory with the root file system that sandboxes see, read-only, instead of this machine's /usr, and whose own Python

@@ -26,11 +26,12 @@ try {
 }
 const pool = SandboxPool.create({ engine, memoryMb: options.memoryMb, createMs: options.createMs ?? 10_000 });
 
-const specOf = ({ handler, network = "none", environment = {}, limits = {} }) => ({
+const specOf = ({ handler, network = "none", environment = {}, limits = {}, scratchOnDisk = false }) => ({
   name: handler,
   code: handler,
   network,
   environment,
+  scratchOnDisk,
   limits: {
     memoryMb: 50,
     swappiness: 0,
@@ -108,6 +109,12 @@ const verbs = {
     return sandbox.id;
   },
   callHeld: (request) => callIn(held.get(request.sandbox), request),
+  /** Ends it; says what became of the directories that were to be kept. */
+  keepHeld: async (request) => {
+    const outcomes = await held.get(request.sandbox).keep(request.orders);
+    held.delete(request.sandbox);
+    return outcomes;
+  },
   /** True if it is paused now. */
   pauseHeld: (request) => held.get(request.sandbox).pause(),
   destroyHeld: async (request) => {

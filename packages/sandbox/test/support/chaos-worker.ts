@@ -46,6 +46,7 @@ export interface Work {
   readonly environment?: Readonly<Record<string, string>>;
   readonly timeoutMs?: number;
   readonly deadlineMs?: number;
+  readonly scratchOnDisk?: boolean;
 }
 
 interface Waiting {

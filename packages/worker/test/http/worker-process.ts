@@ -21,6 +21,13 @@ export interface WorkerProcess {
   close(): Promise<void>;
 }
 
+export interface LaunchOptions {
+  /** Over that of the tests; undefined takes a variable away. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** A program and its first arguments, which starts the worker. */
+  readonly wrapper?: readonly string[];
+}
+
 const BIN = fileURLToPath(new URL("../../../../apps/worker/bin/ol-worker.js", import.meta.url));
 const START_MS = 20_000;
 
@@ -46,6 +53,7 @@ const readiness = async (child: ChildProcess, log: () => string): Promise<string
 export const startWorkerProcess = async (
   config: Readonly<Record<string, unknown>> = {},
   before?: WorkerProcess,
+  { environment = {}, wrapper = [] }: LaunchOptions = {},
 ): Promise<WorkerProcess> => {
   const directory = before?.directory ?? (await mkdtemp(join(tmpdir(), "ol-worker-")));
   const registryDir = join(directory, "registry");
@@ -53,9 +61,10 @@ export const startWorkerProcess = async (
   const file = join(directory, "worker-0.json");
   const all = { worker_port: 0, worker_dir: "work", registry_dir: "registry", mem_pool_mb: 2000, ...config };
   await writeFile(file, JSON.stringify(all));
-  const child = spawn(process.execPath, [BIN, "--config", file], {
+  const [program = process.execPath, ...first] = [...wrapper, process.execPath];
+  const child = spawn(program, [...first, BIN, "--config", file], {
     stdio: ["ignore", "pipe", "pipe", "pipe"],
-    env: { ...process.env, OL_READY_FD: "3" },
+    env: { ...process.env, OL_READY_FD: "3", ...environment },
   });
   const parts: string[] = [];
   const log = (): string => parts.join("");
