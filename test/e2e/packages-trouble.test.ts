@@ -60,7 +60,7 @@ describe("installing packages", () => {
     await rig.index.holds(2);
     expect(await rig.stats()).toMatchObject({ providing: 1, installed: 0 });
     const { functions } = await rig.page<{ functions: { code: string }[] }>("/stats");
-    expect(functions).toMatchObject([{ code: "installing" }]);
+    expect(functions).toMatchObject([{ code: "loading", installing: true }]);
     rig.index.trouble = undefined;
     expect(await untilServed(rig, "needs")).toEqual([200, '"1.0"']);
     expect(rig.index.downloadsOf("ol-needs")).toBe(1);

@@ -94,8 +94,8 @@ export const faultsIn = (worker: string, stats: unknown): readonly FaultLine[] =
 
 /** The lambdas whose packages a worker is installing. */
 export const installingIn = (worker: string, stats: unknown): readonly InstallingLine[] =>
-  listOf(fieldsOf(stats)["functions"]).flatMap(({ name, code, queued }) =>
-    code === "installing" ? [{ worker, lambda: text(name), waiting: number(queued) }] : [],
+  listOf(fieldsOf(stats)["functions"]).flatMap(({ name, installing, queued }) =>
+    installing === true ? [{ worker, lambda: text(name), waiting: number(queued) }] : [],
   );
 
 const failureOf = (worker: Worker, error: unknown): string => {
