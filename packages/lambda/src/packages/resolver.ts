@@ -14,11 +14,21 @@ export interface ResolverOptions {
   readonly logger: Logger;
 }
 
-/** Finds out what requirements come to: once for each version of a lambda's code, and once for all who ask the same at once. */
+/**
+ * For so long the same requirements come to the same packages: lambdas that are deployed together share them then, and their
+ * zygotes, whatever is published meanwhile.
+ */
+const KNOWN_MS = 60_000;
+
+/**
+ * Finds out what requirements come to: once for each version of a lambda's code, and once for all who ask the same within a
+ * minute.
+ */
 export class Resolver {
   readonly #options: ResolverOptions;
   /** By the requirements' digest. */
   readonly #going = new Map<string, Promise<readonly Pin[]>>();
+  readonly #known = new Map<string, { readonly pins: readonly Pin[]; readonly untilMs: number }>();
   #resolved = 0;
 
   constructor(options: ResolverOptions) {
@@ -57,13 +67,21 @@ export class Resolver {
   /** What they come to now. */
   async resolve(requirements: readonly Requirement[], opened: OpenedSession): Promise<readonly Pin[]> {
     const key = requirementsDigest(requirements);
+    const known = this.#known.get(key);
+    if (known !== undefined && performance.now() < known.untilMs) return known.pins;
     const going = this.#going.get(key) ?? this.#resolve(requirements, opened);
     if (!this.#going.has(key)) {
       this.#going.set(key, going);
       const over = (): boolean => this.#going.delete(key);
-      going.then(over, over);
+      going.then((pins) => over() && this.#remember(key, pins), over);
     }
     return going;
+  }
+
+  #remember(key: string, pins: readonly Pin[]): void {
+    const nowMs = performance.now();
+    for (const [other, { untilMs }] of this.#known) if (untilMs <= nowMs) this.#known.delete(other);
+    this.#known.set(key, { pins, untilMs: nowMs + KNOWN_MS });
   }
 
   async #resolve(requirements: readonly Requirement[], opened: OpenedSession): Promise<readonly Pin[]> {
