@@ -116,9 +116,7 @@ export class Instance implements CallRunner {
   runningMs(nowMs: number): number {
     const call = this.#calls[0];
     const loadedMs = this.#loadedMs;
-    return call === undefined || loadedMs === undefined
-      ? 0
-      : nowMs - Math.max(call.runningSinceMs, loadedMs);
+    return call === undefined || loadedMs === undefined ? 0 : nowMs - Math.max(call.runningSinceMs, loadedMs);
   }
 
   /** Asks for a sandbox; the owner hears how it went. Only when empty. */

@@ -66,7 +66,19 @@ const parseFlags = (args: readonly string[]): Flags => {
 /** The results as people read them. */
 export const formatMixed = (results: MixedResults): string => {
   const { seed, lambdas, calls, budgetMb, perSec, figures, aims, notes } = results;
-  const head = ["start, ms", "mean", "p50", "p99", "over HTTP", "hit", "part", "miss", "built", "MB", "quarters"];
+  const head = [
+    "start, ms",
+    "mean",
+    "p50",
+    "p99",
+    "over HTTP",
+    "hit",
+    "part",
+    "miss",
+    "built",
+    "MB",
+    "quarters",
+  ];
   const body = figures.map((row) => [
     row.policy,
     row.meanMs.toFixed(1),

@@ -257,9 +257,7 @@ const compare = async (
   const names = new Set(workload.lambdas.map(({ name }) => name));
   const figures: MixedFigures[] = [];
   for (const [place, contender] of contenders.entries())
-    figures.push(
-      figuresOf(contender, stats[place] as WorkerStats, await readStarts(contender.trace, names)),
-    );
+    figures.push(figuresOf(contender, stats[place] as WorkerStats, await readStarts(contender.trace, names)));
   return { figures, perSec: rate };
 };
 

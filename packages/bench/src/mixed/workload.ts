@@ -70,9 +70,7 @@ export const generateMixed = (
   const names = Object.keys(lines);
   const drawn = new Set<string>();
   while (drawn.size < count) {
-    const asked = new Set(
-      Array.from({ length: 1 + random.below(MOST_ASKED_FOR) }, () => random.pick(names)),
-    );
+    const asked = new Set(Array.from({ length: 1 + random.below(MOST_ASKED_FOR) }, () => random.pick(names)));
     drawn.add([...asked].sort().join(" "));
   }
   const lambdas = [...drawn].map((key, place) => {
