@@ -1,3 +1,4 @@
+import type { Stats } from "node:fs";
 import { stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -310,10 +311,18 @@ export class PackageStore implements PackageSource {
   }
 
   async #exists(directory: string): Promise<boolean> {
+    return (await this.#statOf(directory))?.isDirectory() ?? false;
+  }
+
+  async #isCompiled(directory: string): Promise<boolean> {
+    return (await this.#statOf(`${directory}/${Compiler.MARK}`)) !== undefined;
+  }
+
+  async #statOf(path: string): Promise<Stats | undefined> {
     try {
-      return (await stat(join(this.#options.packagesDir, directory))).isDirectory();
+      return await stat(join(this.#options.packagesDir, path));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
       throw error;
     }
   }
@@ -331,7 +340,7 @@ export class PackageStore implements PackageSource {
         // Not ours: then whoever owns them decides how long they stay.
         if ((error as NodeJS.ErrnoException).code !== "EPERM") throw error;
       }
-      if (!(await this.#exists(`${directory}/${Compiler.MARK}`))) uncompiled.push(directory);
+      if (!(await this.#isCompiled(directory))) uncompiled.push(directory);
     }
     this.#compiler.add(uncompiled);
   }
