@@ -5,6 +5,9 @@ import { isOlError, messageOf } from "@ol/common";
 import { benchError } from "./errors.ts";
 import { runMixedCommand } from "./mixed/cli.ts";
 import { DEFAULT_OPTIONS, QUICK_OPTIONS, runBenchmark } from "./run.ts";
+import { DEFAULT_INSTALL, runInstall } from "./install/run.ts";
+import { DEFAULT_PACKAGES, runPackages } from "./packages/run.ts";
+import type { Results } from "./results.ts";
 import { formatTable } from "./table.ts";
 import { runZygotes } from "./zygotes/cli.ts";
 
@@ -13,6 +16,8 @@ const usage = `ol-bench: measures sandboxes and worker against frozen baselines,
 usage: ol-bench [--quick] [--json]
        ol-bench zygotes [--help]   compares policies for the zygote tree, in virtual time
        ol-bench mixed [--help]     plays lambdas with packages to real workers with and without zygotes
+       ol-bench packages [--json]  starts of a lambda with pandas, imported and from a zygote
+       ol-bench install [--json]   installing numpy and pandas, by a worker and by hand
 
   --quick   few and short rounds: shows that it works, not how fast it is
   --json    prints the JSON only; otherwise a table comes first
@@ -42,9 +47,24 @@ const progress = (what: string): void => {
   process.stderr.write(`ol-bench: ${what}\n`);
 };
 
+/** A command with no option but --json. */
+const tabled = async (args: readonly string[], run: () => Promise<Results>): Promise<void> => {
+  const { quick, json, help } = parseFlags(args);
+  if (quick) throw benchError("OL_BENCH_USAGE", "--quick is not for this command");
+  if (help) {
+    process.stdout.write(usage);
+    return;
+  }
+  const results = await run();
+  if (!json) process.stdout.write(`${formatTable(results)}\n\n`);
+  process.stdout.write(`${JSON.stringify(results)}\n`);
+};
+
 const COMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
   zygotes: runZygotes,
   mixed: runMixedCommand,
+  packages: (args) => tabled(args, () => runPackages({ ...DEFAULT_PACKAGES, progress })),
+  install: (args) => tabled(args, () => runInstall({ ...DEFAULT_INSTALL, progress })),
 };
 
 /** Runs the command line; resolves to the exit code. */
