@@ -132,6 +132,7 @@ export const startWorker = async (options: BenchWorkerOptions): Promise<BenchWor
         registry_dir: join(site.directory, "registry"),
         pkgs_dir: join(site.directory, "packages"),
         mem_pool_mb: memoryMb,
+        log_output: join(site.directory, `${name}.log`),
         ...settings,
       }),
     );

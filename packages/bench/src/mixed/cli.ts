@@ -36,16 +36,20 @@ const wholeNumber = (name: string, text: string): number => {
   return Number(text);
 };
 
+const withDefault = (value: number): { type: "string"; default: string } => ({
+  type: "string",
+  default: String(value),
+});
+
 const parseFlags = (args: readonly string[]): Flags => {
-  const number = (value: number) => ({ type: "string", default: String(value) }) as const;
   const { calls, perSec } = DEFAULT_MIXED_RUN;
   try {
     const { values } = parseArgs({
       args: [...args],
       options: {
-        seed: number(1),
-        calls: number(calls),
-        "per-sec": number(perSec),
+        seed: withDefault(1),
+        calls: withDefault(calls),
+        "per-sec": withDefault(perSec),
         directory: { type: "string" },
         json: { type: "boolean", default: false },
         help: { type: "boolean", default: false },

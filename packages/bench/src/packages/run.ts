@@ -58,9 +58,11 @@ const measureTrios = async (
   rounds: number,
   warmupRounds: number,
 ): Promise<{ rows: Row[]; aims: Aim[] }> => {
-  const series = trios.map(
-    () => ({ hello: [], fresh: [], zygote: [] }) as Record<keyof typeof KINDS, number[]>,
-  );
+  const series = trios.map((): Record<keyof typeof KINDS, number[]> => ({
+    hello: [],
+    fresh: [],
+    zygote: [],
+  }));
   for (let round = 0; round < warmupRounds + rounds; round += 1)
     for (const [place, trio] of trios.entries())
       for (const kind of ["hello", "fresh", "zygote"] as const) {

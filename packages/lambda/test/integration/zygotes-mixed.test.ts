@@ -23,7 +23,7 @@ const HASH = "0123456789ab";
 /** Twelve lambdas: each package alone, and each with the next. */
 const SETS = [
   ...PACKAGES.map((name) => [name]),
-  ...PACKAGES.map((name, place) => [name, PACKAGES[(place + 1) % PACKAGES.length] as string]),
+  ...PACKAGES.map((name, place) => [name, PACKAGES[(place + 1) % PACKAGES.length] ?? ""]),
 ];
 
 /** Packages as the store would have installed them, whose import takes 50 ms, and lambdas that import them. */
@@ -67,8 +67,8 @@ const importedMs = async (pool: SandboxPool, policy: ZygotePolicy): Promise<numb
     const sets = SETS.map((names) => installed(names));
     let totalMs = 0;
     for (const place of CALLS) {
-      const packages = sets[place] as InstalledSet;
-      const code = (SETS[place] as string[]).join("-");
+      const packages = sets[place];
+      const code = (SETS[place] ?? []).join("-");
       const directories = packages.packages.map(({ directory }) => directory);
       const spec = { name: code, code, network: "none" as const, environment: {}, limits: LIMITS };
       await using sandbox = await keeper.acquire({ ...spec, packages: directories }, packages, {});

@@ -11,11 +11,11 @@ const LOAD_MS = 100;
 /** Its word that it is loaded, and its first reply, arrive in one piece. */
 const quick = (): FakeCode => {
   const pieces: Buffer[] = [];
-  let sendAll = (): void => undefined;
+  let sendAll: (() => void) | undefined;
   return {
     load: async ({ connection }) => {
       await sleep(LOAD_MS);
-      const { write } = connection;
+      const write = connection.write.bind(connection);
       connection.write = (piece: Buffer): boolean => {
         pieces.push(piece);
         return true;
@@ -26,7 +26,7 @@ const quick = (): FakeCode => {
       };
     },
     call: () => {
-      setImmediate(sendAll);
+      setImmediate(() => sendAll?.());
       return 1;
     },
   };
@@ -37,18 +37,18 @@ describe("the phases of a call", () => {
     "tell loading the code from running it, however closely the reply follows (reuse: %s)",
     async (reuseSandbox) => {
       const traced: TraceRecord[] = [];
-      const { source, manager, result } = makeRig({
+      const rig = makeRig({
         code: { quick: quick() },
         trace: (record) => traced.push(record),
       });
-      source.lambdas.set("quick", { dir: "quick", config: { reuseSandbox } });
-      expect(await result("quick")).toBe("1");
+      rig.source.lambdas.set("quick", { dir: "quick", config: { reuseSandbox } });
+      expect(await rig.result("quick")).toBe("1");
       const [record] = traced;
       // It begins to load a moment before it is handed the call.
       expect(record?.cold?.importMs).toBeGreaterThan(LOAD_MS / 2);
       expect(record?.runMs).toBeLessThan(LOAD_MS / 2);
-      expect(manager.stats().functions[0]).toMatchObject({ kind: "function" });
-      expect(manager.stats().functions[0]?.meanStartMs).toBeGreaterThan(LOAD_MS / 2);
+      expect(rig.manager.stats().functions[0]).toMatchObject({ kind: "function" });
+      expect(rig.manager.stats().functions[0]?.meanStartMs).toBeGreaterThan(LOAD_MS / 2);
     },
   );
 });
