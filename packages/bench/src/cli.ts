@@ -3,7 +3,11 @@ import { parseArgs } from "node:util";
 import { isOlError, messageOf } from "@ol/common";
 
 import { benchError } from "./errors.ts";
+import { runMixedCommand } from "./mixed/cli.ts";
 import { DEFAULT_OPTIONS, QUICK_OPTIONS, runBenchmark } from "./run.ts";
+import { DEFAULT_INSTALL, runInstall } from "./install/run.ts";
+import { DEFAULT_PACKAGES, runPackages } from "./packages/run.ts";
+import type { Results } from "./results.ts";
 import { formatTable } from "./table.ts";
 import { runZygotes } from "./zygotes/cli.ts";
 
@@ -11,6 +15,9 @@ const usage = `ol-bench: measures sandboxes and worker against frozen baselines,
 
 usage: ol-bench [--quick] [--json]
        ol-bench zygotes [--help]   compares policies for the zygote tree, in virtual time
+       ol-bench mixed [--help]     plays lambdas with packages to real workers with and without zygotes
+       ol-bench packages [--json]  starts of a lambda with pandas, imported and from a zygote
+       ol-bench install [--json]   installing numpy and pandas, by a worker and by hand
 
   --quick   few and short rounds: shows that it works, not how fast it is
   --json    prints the JSON only; otherwise a table comes first
@@ -40,19 +47,40 @@ const progress = (what: string): void => {
   process.stderr.write(`ol-bench: ${what}\n`);
 };
 
-/** Runs the command line; resolves to the exit code. */
-export const main = async (args: readonly string[]): Promise<number> => {
-  const [command, ...rest] = args;
-  return command === "zygotes" ? zygotes(rest) : benchmark(args);
+/** A command with no option but --json. */
+const tabled = async (args: readonly string[], run: () => Promise<Results>): Promise<void> => {
+  const { quick, json, help } = parseFlags(args);
+  if (quick) throw benchError("OL_BENCH_USAGE", "--quick is not for this command");
+  if (help) {
+    process.stdout.write(usage);
+    return;
+  }
+  const results = await run();
+  if (!json) process.stdout.write(`${formatTable(results)}\n\n`);
+  process.stdout.write(`${JSON.stringify(results)}\n`);
 };
 
-const zygotes = async (args: readonly string[]): Promise<number> => {
+const COMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
+  zygotes: runZygotes,
+  mixed: runMixedCommand,
+  packages: (args) => tabled(args, () => runPackages({ ...DEFAULT_PACKAGES, progress })),
+  install: (args) => tabled(args, () => runInstall({ ...DEFAULT_INSTALL, progress })),
+};
+
+/** Runs the command line; resolves to the exit code. */
+export const main = async (args: readonly string[]): Promise<number> => {
+  const [command = "", ...rest] = args;
+  const run = COMMANDS[command];
+  return run === undefined ? benchmark(args) : runCommand(command, () => run(rest));
+};
+
+const runCommand = async (command: string, run: () => Promise<void>): Promise<number> => {
   try {
-    await runZygotes(args);
+    await run();
     return 0;
   } catch (error) {
     const wrong = isOlError(error) && error.code === "OL_BENCH_USAGE";
-    process.stderr.write(`ol-bench: ${messageOf(error)}${wrong ? "; see ol-bench zygotes --help" : ""}\n`);
+    process.stderr.write(`ol-bench: ${messageOf(error)}${wrong ? `; see ol-bench ${command} --help` : ""}\n`);
     return wrong ? 2 : 1;
   }
 };

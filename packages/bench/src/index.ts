@@ -1,5 +1,7 @@
 export * from "./cli.ts";
 export * from "./errors.ts";
+export * from "./mixed/run.ts";
+export * from "./mixed/workload.ts";
 export type * from "./results.ts";
 export * from "./run.ts";
 export * from "./statistics.ts";

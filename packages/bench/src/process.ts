@@ -33,6 +33,10 @@ export const startHelper = (
   child.on("error", (error) => {
     errors += messageOf(error);
   });
+  // Whoever interrupts the benchmark leaves no helper behind.
+  const endWithUs = (): unknown => child.kill("SIGTERM");
+  process.once("exit", endWithUs);
+  child.once("exit", () => process.off("exit", endWithUs));
   const stop = async (): Promise<void> => {
     if (hasEnded(child) || child.pid === undefined) return;
     const exited = once(child, "exit");

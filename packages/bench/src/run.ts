@@ -1,5 +1,3 @@
-import { cpus, loadavg, release, totalmem } from "node:os";
-
 import { CleanupStack } from "@ol/common";
 
 import { type BareHttp, startBareHttp } from "./bare-http.ts";
@@ -7,13 +5,14 @@ import { verifyBaselines } from "./baselines.ts";
 import { measureChurn } from "./churn.ts";
 import { startForkFloor } from "./fork-floor.ts";
 import { type Others, findOthers } from "./others.ts";
+import { describeLoad, describeMachine } from "./machine.ts";
 import { type BenchPool, startPool } from "./pool.ts";
 import { makeCleanPython, realPython } from "./python.ts";
 import { type Aim, type Results, type Row, atMost } from "./results.ts";
 import { type StartLimit, httpName, measureStarts } from "./starts.ts";
 import { summarize } from "./statistics.ts";
 import { measureThroughput } from "./throughput.ts";
-import { type BenchWorker, startWorker } from "./worker.ts";
+import { type BenchSite, type BenchWorker, makeSite, startWorker } from "./worker.ts";
 
 /** How long to measure. More rounds narrow the spread. */
 export interface RunOptions {
@@ -48,31 +47,11 @@ export const QUICK_OPTIONS: Omit<RunOptions, "progress"> = {
 
 const preparedChildren = 2;
 const memoryPerLambdaMb = 64;
-/** Others' work per core from which on the figures say more about it than about us. */
-const busyLoadPerCore = 0.3;
-
-const describeLoad = (): string[] => {
-  const [lastMinute = 0] = loadavg();
-  if (lastMinute / cpus().length < busyLoadPerCore) return [];
-  return [
-    `the machine was busy before it began (load average ${lastMinute.toFixed(2)}): repeat it on a quiet one`,
-  ];
-};
-
-const describeMachine = (python: string): Results["machine"] => ({
-  kernel: release(),
-  arch: process.arch,
-  cores: cpus().length,
-  memoryMb: Math.round(totalmem() / 2 ** 20),
-  node: process.versions.node,
-  python,
-  user: process.getuid?.() === 0 ? "root" : "ordinary",
-});
-
 interface Parts {
   readonly python: string;
   readonly cleanPython: string;
   readonly pools: ReadonlyMap<string, BenchPool>;
+  readonly site: BenchSite;
   readonly worker: BenchWorker;
   readonly bare: BareHttp;
   readonly others: Others;
@@ -139,7 +118,7 @@ const measure = async (parts: Parts, options: RunOptions): Promise<Results> => {
   if (pool === undefined) throw new Error("no pool was started");
   const memory = await measureMemory(pool, options.idleSandboxes);
   options.progress("throughput");
-  await parts.worker.addLambda("hello");
+  await parts.site.addLambda("hello");
   await parts.worker.call("hello");
   const load = await measureThroughput(
     { name: "worker", port: parts.worker.port, path: "/run/hello" },
@@ -166,16 +145,16 @@ export const runBenchmark = async (options: RunOptions): Promise<Results> => {
     cleanup.add(async () => clean[Symbol.asyncDispose]());
     const pools = await startPools(python, cleanup);
     // Every first call of a new lambda leaves an idle sandbox behind; none should have to make room.
-    const worker = await startWorker(
-      python,
-      memoryPerLambdaMb * (options.rounds + options.warmupRounds + 40),
-    );
+    const site = await makeSite();
+    cleanup.add(async () => site[Symbol.asyncDispose]());
+    const memoryMb = memoryPerLambdaMb * (options.rounds + options.warmupRounds + 40);
+    const worker = await startWorker({ site, name: "worker", python, memoryMb });
     cleanup.add(async () => worker[Symbol.asyncDispose]());
     const bare = await startBareHttp();
     cleanup.add(async () => bare[Symbol.asyncDispose]());
     const others = await findOthers(clean.path);
     cleanup.add(async () => others[Symbol.asyncDispose]());
-    const parts = { python, cleanPython: clean.path, pools, worker, bare, others };
+    const parts = { python, cleanPython: clean.path, pools, site, worker, bare, others };
     const results = await measure(parts, options);
     return { ...results, notes: [...busy, ...results.notes] };
   } finally {

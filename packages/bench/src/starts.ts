@@ -5,7 +5,7 @@ import type { BenchPool } from "./pool.ts";
 import { measurePythonStart } from "./python.ts";
 import { type Aim, type Row, atMost } from "./results.ts";
 import { pairedRatios, summarize } from "./statistics.ts";
-import type { BenchWorker } from "./worker.ts";
+import type { BenchSite, BenchWorker } from "./worker.ts";
 
 /** What takes part in the comparison of starts. */
 export interface StartParts {
@@ -14,6 +14,7 @@ export interface StartParts {
   readonly floor: ForkFloor;
   /** By the name of the row. */
   readonly pools: ReadonlyMap<string, BenchPool>;
+  readonly site: BenchSite;
   readonly worker: BenchWorker;
   /** Other ways to run Python shut in, by the name of the row. */
   readonly others: ReadonlyMap<string, () => Promise<number>>;
@@ -50,7 +51,7 @@ export const measureStarts = async (
       httpName,
       async (round) => {
         const name = `new-${round}`;
-        await parts.worker.addLambda(name);
+        await parts.site.addLambda(name);
         return parts.worker.call(name);
       },
     ],

@@ -1,4 +1,4 @@
-import type { Results, Row } from "./results.ts";
+import type { Aim, Results, Row } from "./results.ts";
 
 const digits = (value: number): string => {
   if (!Number.isFinite(value)) return "-";
@@ -28,6 +28,12 @@ export const align = (lines: readonly (readonly string[])[]): string[] => {
   );
 };
 
+/** Which aims were reached, and what limits the meaning of the figures: a line each. */
+export const formatAims = (aims: readonly Aim[], notes: readonly string[]): string[] => [
+  ...aims.map((aim) => `aim: ${aim.name}: ${aim.ratio.toFixed(2)} ${aim.reached ? "reached" : "MISSED"}`),
+  ...notes.map((note) => `note: ${note}`),
+];
+
 /** The results as people read them. */
 export const formatTable = (results: Results): string => {
   const head = ["", "unit", "n", "p10", "median", "p90", "p99", "median ratio"];
@@ -44,9 +50,5 @@ export const formatTable = (results: Results): string => {
   const machine = Object.entries(results.machine)
     .map(([key, value]) => `${key} ${value}`)
     .join(", ");
-  const aims = results.aims.map(
-    (aim) => `aim: ${aim.name}: ${aim.ratio.toFixed(2)} ${aim.reached ? "reached" : "MISSED"}`,
-  );
-  const notes = results.notes.map((note) => `note: ${note}`);
-  return [machine, "", ...align([head, ...body]), "", ...aims, ...notes].join("\n");
+  return [machine, "", ...align([head, ...body]), "", ...formatAims(results.aims, results.notes)].join("\n");
 };

@@ -1,5 +1,5 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { Agent, request } from "node:http";
+import { Agent, request, type RequestOptions } from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -9,19 +9,58 @@ import { CleanupStack } from "@ol/common";
 import { benchError } from "./errors.ts";
 import { firstLine, startHelper } from "./process.ts";
 
-/** A real worker process over a code directory of its own. */
+/** Where workers find lambdas and packages; several may share one. */
+export interface BenchSite extends AsyncDisposable {
+  readonly directory: string;
+  /** Adds a lambda that nobody has called yet; `files` by their names. */
+  addLambda(name: string, files?: Readonly<Record<string, string>>): Promise<void>;
+}
+
+/** A real worker process. */
 export interface BenchWorker extends AsyncDisposable {
   readonly port: number;
-  /** Adds a lambda that nobody has called yet. */
-  addLambda(name: string): Promise<void>;
   /** One call over a kept-alive connection: time to the end of the reply, in ms. */
-  call(name: string): Promise<number>;
+  call(name: string, timeoutMs?: number): Promise<number>;
+  /** What `/stats` shows. */
+  stats(): Promise<unknown>;
+}
+
+export interface BenchWorkerOptions {
+  readonly site: BenchSite;
+  /** Differs from those of other workers of the site. */
+  readonly name: string;
+  readonly python: string;
+  readonly memoryMb: number;
+  /** Keys of the worker's configuration besides. */
+  readonly settings?: Readonly<Record<string, unknown>>;
 }
 
 const readyTimeoutMs = 30_000;
 const callTimeoutMs = 30_000;
 
-const handler = 'def f(event):\n    return "Hello, %s!" % event.get("name", "World")\n';
+/** What every lambda that is called here answers. */
+const hello = 'def f(event):\n    return "Hello, %s!" % event.get("name", "World")\n';
+
+/** The code of a lambda that has imported something before it answers. */
+export const helloWith = (imports: readonly string[]): string => [...imports, hello].join("\n");
+
+/** Makes a registry and a place for packages. `kept` is used again by whoever names it next, with all that is there. */
+export const makeSite = async (kept?: string): Promise<BenchSite> => {
+  const directory = kept ?? (await mkdtemp(join(tmpdir(), "ol-bench-site-")));
+  const registry = join(directory, "registry");
+  await mkdir(registry, { recursive: true });
+  return {
+    directory,
+    addLambda: async (name, files = { "f.py": hello }) => {
+      await mkdir(join(registry, name), { recursive: true });
+      for (const [file, content] of Object.entries(files))
+        await writeFile(join(registry, name, file), content);
+    },
+    [Symbol.asyncDispose]: async () => {
+      if (kept === undefined) await rm(directory, { recursive: true, force: true });
+    },
+  };
+};
 
 /** Finds the worker's program by its package, as ol-admin does. */
 const workerProgram = async (): Promise<string> => {
@@ -30,61 +69,76 @@ const workerProgram = async (): Promise<string> => {
   return join(dirname(manifestPath), manifest.bin["ol-worker"] ?? "");
 };
 
-const callOnce = (agent: Agent, port: number, name: string): Promise<number> =>
+const exchange = (
+  options: RequestOptions,
+  body: string,
+  timeoutMs: number,
+): Promise<{ status: number | undefined; text: string }> =>
   new Promise((resolve, reject) => {
-    const body = '{"name":"Alice"}';
-    const begunMs = performance.now();
     const outgoing = request(
       {
-        agent,
-        port,
+        ...options,
         host: "127.0.0.1",
-        method: "POST",
-        path: `/run/${name}`,
         headers: { "content-type": "application/json", "content-length": body.length },
-        timeout: callTimeoutMs,
+        timeout: timeoutMs,
       },
       (incoming) => {
         let text = "";
         incoming.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
-        incoming.once("end", () => {
-          const tookMs = performance.now() - begunMs;
-          if (incoming.statusCode === 200 && text.trim() === '"Hello, Alice!"') resolve(tookMs);
-          else
-            reject(
-              benchError("OL_BENCH_WRONG_REPLY", `${name}: ${incoming.statusCode} ${text.slice(0, 500)}`),
-            );
-        });
+        incoming.once("end", () => resolve({ status: incoming.statusCode, text }));
       },
     );
-    outgoing.once("timeout", () => outgoing.destroy(new Error(`no reply within ${callTimeoutMs} ms`)));
+    outgoing.once("timeout", () => outgoing.destroy(new Error(`no reply within ${timeoutMs} ms`)));
     outgoing.once("error", reject);
     outgoing.end(body);
   });
 
+const callOnce = async (agent: Agent, port: number, name: string, timeoutMs: number): Promise<number> => {
+  const begunMs = performance.now();
+  const target = { agent, port, method: "POST", path: `/run/${name}` };
+  const { status, text } = await exchange(target, '{"name":"Alice"}', timeoutMs);
+  const tookMs = performance.now() - begunMs;
+  if (status === 200 && text.trim() === '"Hello, Alice!"') return tookMs;
+  throw benchError("OL_BENCH_WRONG_REPLY", `${name}: ${status} ${text.slice(0, 500)}`);
+};
+
+const statsOf = async (agent: Agent, port: number): Promise<unknown> => {
+  const { text } = await exchange({ agent, port, method: "GET", path: "/stats" }, "", callTimeoutMs);
+  return JSON.parse(text) as unknown;
+};
+
+/**
+ * A worker's environment: with how packages are had, as whoever runs the benchmark has set that up. The interpreter of the
+ * other measurements comes first, so that all compare the same Python.
+ */
+const environmentFor = (python: string): Record<string, string | undefined> => ({
+  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("OL_"))),
+  PATH: `${dirname(python)}:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
+  OL_READY_FD: "3",
+});
+
 /** Starts `ol-worker` in the foreground mode that ol-admin uses too, on a free port. */
-export const startWorker = async (python: string, memoryMb: number): Promise<BenchWorker> => {
+export const startWorker = async (options: BenchWorkerOptions): Promise<BenchWorker> => {
+  const { site, name, python, memoryMb, settings } = options;
   const cleanup = new CleanupStack();
   try {
-    const directory = await mkdtemp(join(tmpdir(), "ol-bench-worker-"));
-    cleanup.add(() => rm(directory, { recursive: true, force: true }));
-    const registry = join(directory, "registry");
-    await mkdir(registry);
-    const config = join(directory, "worker.json");
+    const config = join(site.directory, `${name}.json`);
     await writeFile(
       config,
       JSON.stringify({
-        worker_dir: join(directory, "worker"),
+        worker_dir: join(site.directory, name),
         worker_port: 0,
         registry: "local",
-        registry_dir: registry,
+        registry_dir: join(site.directory, "registry"),
+        pkgs_dir: join(site.directory, "packages"),
         mem_pool_mb: memoryMb,
+        log_output: join(site.directory, `${name}.log`),
+        ...settings,
       }),
     );
     const helper = startHelper(process.execPath, [await workerProgram(), "--config", config], {
       stdio: ["ignore", "ignore", "pipe", "pipe"],
-      // The interpreter of the other measurements comes first, so that all compare the same Python.
-      env: { PATH: `${dirname(python)}:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`, OL_READY_FD: "3" },
+      env: environmentFor(python),
     });
     cleanup.add(helper.stop);
     const ready = helper.child.stdio[3] as NodeJS.ReadableStream;
@@ -95,11 +149,8 @@ export const startWorker = async (python: string, memoryMb: number): Promise<Ben
     cleanup.add(() => agent.destroy());
     return {
       port,
-      addLambda: async (name) => {
-        await mkdir(join(registry, name));
-        await writeFile(join(registry, name, "f.py"), handler);
-      },
-      call: (name) => callOnce(agent, port, name),
+      call: (lambda, timeoutMs = callTimeoutMs) => callOnce(agent, port, lambda, timeoutMs),
+      stats: () => statsOf(agent, port),
       [Symbol.asyncDispose]: () => cleanup.run(),
     };
   } catch (error) {

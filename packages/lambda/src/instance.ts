@@ -64,8 +64,8 @@ export class Instance implements CallRunner {
   sandboxSinceMs = 0;
   #state: InstanceState = "empty";
   #sandbox: Sandbox | undefined;
-  /** The code in the sandbox is loaded. */
-  #readyMs: number | undefined;
+  /** The sandbox of whose loading the owner has not heard. */
+  #unloaded: Sandbox | undefined;
   #answered = 0;
   #askedMs = 0;
   #cold: ColdStart | undefined;
@@ -109,14 +109,14 @@ export class Instance implements CallRunner {
 
   /** Whether its sandbox is on its way or still loads the code. */
   get loading(): boolean {
-    return this.#state === "starting" || (this.#sandbox !== undefined && this.#readyMs === undefined);
+    return this.#state === "starting" || (this.#sandbox !== undefined && this.#loadedMs === undefined);
   }
 
   /** How long the running call has run with its code loaded. */
   runningMs(nowMs: number): number {
     const call = this.#calls[0];
-    if (call === undefined || this.#readyMs === undefined) return 0;
-    return nowMs - Math.max(call.runningSinceMs, this.#readyMs);
+    const loadedMs = this.#loadedMs;
+    return call === undefined || loadedMs === undefined ? 0 : nowMs - Math.max(call.runningSinceMs, loadedMs);
   }
 
   /** Asks for a sandbox; the owner hears how it went. Only when empty. */
@@ -172,6 +172,7 @@ export class Instance implements CallRunner {
 
   callEnded(call: PendingCall): void {
     const nowMs = performance.now();
+    this.#tellLoaded();
     this.#remove(call, nowMs);
     // The first call may have waited for the code to be loaded: that says nothing of its run time.
     const runMs = this.#answered === 0 ? undefined : nowMs - call.runningSinceMs;
@@ -208,9 +209,9 @@ export class Instance implements CallRunner {
   /** What a first call waits for: not for what was over before it came, as it is where a sandbox is kept warm. */
   #coldOf({ sinceMs }: PendingCall): ColdStart | undefined {
     if (sinceMs < this.sandboxSinceMs) return this.#cold;
-    if (this.#readyMs !== undefined && this.#readyMs <= sinceMs) return undefined;
-    this.#cold = { memoryMs: 0, forkMs: 0, readyMs: this.#readyMs };
-    return this.#cold;
+    const loadedMs = this.#loadedMs;
+    if (loadedMs !== undefined && loadedMs <= sinceMs) return undefined;
+    return coldStart(this.#sandbox as Sandbox, 0, 0);
   }
 
   #remove(call: PendingCall, nowMs: number): void {
@@ -235,10 +236,10 @@ export class Instance implements CallRunner {
     this.#state = "idle";
     this.usedMs = performance.now();
     this.sandboxSinceMs = this.usedMs;
-    this.#readyMs = undefined;
+    this.#unloaded = sandbox;
     this.#answered = 0;
     const { waitedMs, makeMs } = sandbox.making;
-    this.#cold = { memoryMs: waitedMs, forkMs: makeMs, readyMs: undefined };
+    this.#cold = coldStart(sandbox, waitedMs, makeMs);
     void this.#watchLoading(sandbox);
     this.#owner.instanceIdle(this, sandbox);
     // It may have broken between being made and being handed over.
@@ -252,10 +253,19 @@ export class Instance implements CallRunner {
       // Told by `sandboxEnding`, or by its calls.
       return;
     }
-    if (this.#sandbox !== sandbox) return;
-    this.#readyMs = performance.now();
-    if (this.#cold !== undefined) this.#cold.readyMs = this.#readyMs;
-    this.#owner.codeLoaded(this, this.#readyMs - this.#askedMs);
+    if (this.#sandbox === sandbox) this.#tellLoaded();
+  }
+
+  /** Once for each sandbox. A reply that comes together with the word that the code is loaded is there before `ready` settles. */
+  #tellLoaded(): void {
+    const loadedMs = this.#unloaded?.loadedMs;
+    if (loadedMs === undefined) return;
+    this.#unloaded = undefined;
+    this.#owner.codeLoaded(this, loadedMs - this.#askedMs);
+  }
+
+  get #loadedMs(): number | undefined {
+    return this.#sandbox?.loadedMs;
   }
 
   #startFailed(error: unknown): void {
@@ -292,7 +302,15 @@ export class Instance implements CallRunner {
   #dropSandbox(): void {
     const sandbox = this.#sandbox;
     this.#sandbox = undefined;
-    this.#readyMs = undefined;
+    this.#unloaded = undefined;
     if (sandbox !== undefined) this.#owner.destroying(sandbox.destroy());
   }
 }
+
+const coldStart = (sandbox: Sandbox, memoryMs: number, forkMs: number): ColdStart => ({
+  memoryMs,
+  forkMs,
+  get readyMs() {
+    return sandbox.loadedMs;
+  },
+});

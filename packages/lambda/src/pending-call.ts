@@ -48,7 +48,7 @@ export interface ColdStart {
   readonly memoryMs: number;
   readonly forkMs: number;
   /** When its code was loaded, on the clock of performance.now(); undefined until then. */
-  readyMs: number | undefined;
+  readonly readyMs: number | undefined;
 }
 
 /** The caller's end of a call. */

@@ -94,6 +94,7 @@ export class Sandbox implements AsyncDisposable {
   readonly #observer: SandboxObserver;
   readonly #logger: Logger;
   #state: SandboxState = "starting";
+  #loadedMs: number | undefined;
   #idle = false;
   #usedMs: number = performance.now();
   #uses = 0;
@@ -132,6 +133,14 @@ export class Sandbox implements AsyncDisposable {
     };
     this.#connection = new GuestConnection(engineSandbox.connection, owner, timers);
     void this.#watchExit();
+  }
+
+  /**
+   * When its code was loaded, on the clock of performance.now(); undefined before. Known before `ready` has settled for
+   * whoever waits: with the guest's word a reply may come in one piece.
+   */
+  get loadedMs(): number | undefined {
+    return this.#loadedMs;
   }
 
   get state(): SandboxState {
@@ -367,6 +376,7 @@ export class Sandbox implements AsyncDisposable {
   #loaded(): void {
     if (this.#state !== "starting") return;
     this.#state = "ready";
+    this.#loadedMs = performance.now();
     this.#settleReady();
     this.#observer.ready(this);
   }

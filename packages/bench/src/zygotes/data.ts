@@ -11,6 +11,7 @@ import { benchError } from "../errors.ts";
  */
 export const DATA = {
   "default-tree.json": "f8ace55156d59221fd16ab259bcd9189b10af4fec8e17aaa40432de81d2bcacb",
+  "mixed-packages.json": "45442dc092b096b315e2bddc3578d08d495b9979f8e72d0594a7fc1b58897555",
   "pin-costs.json": "8889f820d6641b833a9a1b7f9e2af40d465aa7d3d9077b4de86c53e07d5d692c",
   "requirement-sets.json": "abf3b4c4cb6b57763f51b2c844538896895ea3a7ff5bd31572ad4b8d642cdc28",
 } as const;
@@ -47,7 +48,8 @@ export const nameOf = (pin: string): string => pin.slice(0, pin.indexOf("=="));
 export const pinOf = (requirement: string): PinId =>
   `${requirement}+${createHash("sha256").update(requirement).digest("hex").slice(0, 12)}`;
 
-const readData = async (name: keyof typeof DATA): Promise<unknown> => {
+/** One of the frozen files, as JSON. Fails with OL_BENCH_BASELINE_CHANGED. */
+export const readData = async (name: keyof typeof DATA): Promise<unknown> => {
   const text = await readFile(new URL(`../../data/${name}`, import.meta.url), "utf8");
   const hash = createHash("sha256").update(text).digest("hex");
   if (hash !== DATA[name])

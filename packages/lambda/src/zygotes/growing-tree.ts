@@ -38,6 +38,8 @@ const NOTHING: Decision = { evict: [] };
 
 /** A candidate with what making it takes. */
 interface Choice {
+  /** What it would be forked from; undefined: the root. */
+  readonly parent: TreeNode | undefined;
   readonly candidate: Candidate;
   readonly cost: Cost;
 }
@@ -73,7 +75,7 @@ export class GrowingTree implements ZygotePolicy {
     const node = this.#state.forkedFrom(start);
     this.#state.learn(start, node);
     this.#credit(start, node);
-    return this.#decide(node, this.#touch(start, node), start.nowMs);
+    return this.#decide(this.#touch(start, node), start.nowMs);
   }
 
   next(nowMs: number): Decision {
@@ -97,7 +99,9 @@ export class GrowingTree implements ZygotePolicy {
   built(id: NodeId, report: BuildReport, nowMs: number): Decision {
     const node = this.#state.built(id, report, nowMs);
     if (node === undefined) return this.next(nowMs);
-    this.#candidatesOf(node.parent).forget(new Set(node.pins));
+    const added = new Set(node.pins);
+    this.#rootCandidates.forget(added);
+    for (const other of this.#state.tree.nodes()) this.#candidates.get(other)?.forget(added);
     return this.#after(this.#state.excess(node, nowMs), nowMs);
   }
 
@@ -163,15 +167,22 @@ export class GrowingTree implements ZygotePolicy {
     }
   }
 
-  /** Adds to the scores of the zygotes below this one that would have spared the start more; returns them. */
-  #touch({ set, nowMs }: Start, node: TreeNode | undefined): Candidate[] {
-    const table = this.#candidatesOf(node);
-    const touched: Candidate[] = [];
-    for (const pins of this.#extensions(set, node)) {
-      const { ms, mb } = this.#state.estimate(pins);
-      const gainMs = ms - FORK_MS_PER_MB * mb;
-      if (gainMs >= this.#leastGainMs && this.#state.alike(node, pins) === undefined)
-        touched.push(table.touch(pins, gainMs, nowMs));
+  /**
+   * Adds to the scores of the zygotes that would have spared the start more than this one did: below it, and below those
+   * above it, where others could share them too. Returns them.
+   */
+  #touch({ set, nowMs }: Start, node: TreeNode | undefined): Choice[] {
+    const touched: Choice[] = [];
+    for (const parent of [...(node?.chain() ?? []), undefined]) {
+      if (parent?.state === "gone" || (parent?.depth ?? 0) >= MOST_DEPTH) continue;
+      const sparedMs = (node?.worthMs ?? 0) - (parent?.worthMs ?? 0);
+      const table = this.#candidatesOf(parent);
+      for (const pins of this.#extensions(set, parent)) {
+        const cost = this.#state.estimate(pins);
+        const gainMs = cost.ms - FORK_MS_PER_MB * cost.mb - sparedMs;
+        if (gainMs >= this.#leastGainMs && this.#state.alike(parent, pins) === undefined)
+          touched.push({ parent, candidate: table.touch(pins, gainMs, nowMs), cost });
+      }
     }
     return touched;
   }
@@ -191,24 +202,22 @@ export class GrowingTree implements ZygotePolicy {
     return found.values();
   }
 
-  #decide(parent: TreeNode | undefined, touched: readonly Candidate[], nowMs: number): Decision {
+  #decide(touched: readonly Choice[], nowMs: number): Decision {
     if (this.#state.busy) return NOTHING;
-    if (parent?.state !== "gone" && (parent?.depth ?? 0) < MOST_DEPTH)
-      for (const { candidate, cost } of this.#ripe(parent, touched, nowMs)) {
-        const ended = this.#makeRoom(cost.mb, candidate.score, parent, nowMs);
-        if (ended === undefined) continue;
-        const plan = { parent, pins: candidate.pins, estimate: cost, benefit: candidate.score };
-        return { evict: this.#state.end(ended), build: this.#begin(plan, nowMs) };
-      }
+    for (const { parent, candidate, cost } of this.#ripe(touched, nowMs)) {
+      const ended = this.#makeRoom(cost.mb, candidate.score, parent, nowMs);
+      if (ended === undefined) continue;
+      const plan = { parent, pins: candidate.pins, estimate: cost, benefit: candidate.score };
+      return { evict: this.#state.end(ended), build: this.#begin(plan, nowMs) };
+    }
     return this.next(nowMs);
   }
 
   /** The candidates that have earned their making, the best score per MB first. */
-  #ripe(parent: TreeNode | undefined, touched: readonly Candidate[], nowMs: number): Choice[] {
+  #ripe(touched: readonly Choice[], nowMs: number): Choice[] {
     return touched
-      .map((candidate) => ({ candidate, cost: this.#state.estimate(candidate.pins) }))
       .filter(
-        ({ candidate: { pins, score, seen }, cost }) =>
+        ({ parent, candidate: { pins, score, seen }, cost }) =>
           seen >= 2 &&
           score >= this.#payback * cost.ms &&
           this.#state.mayBuild([...(parent?.mask ?? []), ...pins], nowMs),

@@ -68,13 +68,32 @@ describe("a growing tree", () => {
     expect(keeper.policy.choose(packageSet("numpy==2"))).toBeUndefined();
   });
 
+  it("makes a zygote above the one that a start was forked from, if others can share that", () => {
+    const keeper = new ZygoteKeeper(new GrowingTree({ budgetMb: 1000 }), {
+      flask: { ms: 40, mb: 6 },
+      requests: { ms: 30, mb: 4 },
+      scipy: { ms: 500, mb: 40 },
+    });
+    for (const name of ["flask", "requests"]) keeper.settle(packageSet(name));
+    // Neither of the two is called often enough for a zygote of its own.
+    for (const name of ["flask", "requests"])
+      for (let start = 0; start < 2; start += 1) keeper.start(packageSet(`${name} scipy`));
+    keeper.settle(packageSet("flask scipy"));
+    expect(keeper.maskOf(keeper.policy.choose(packageSet("scipy")))).toEqual(new Set([pin("scipy")]));
+  });
+
   it("nests no deeper than the engine does", () => {
     const names = Array.from({ length: 30 }, (_, place) => `p${place}`);
     const costs = Object.fromEntries(names.map((name) => [name, { ms: 100, mb: 1 }]));
     const keeper = new ZygoteKeeper(new GrowingTree({ budgetMb: 1000 }), costs);
     for (let count = 1; count <= names.length; count += 1)
       keeper.settle(packageSet(names.slice(0, count).join(" ")));
-    expect(keeper.maskOf(keeper.policy.choose(packageSet(names.join(" ")))).size).toBe(25);
+    const nodes = new Map(keeper.policy.snapshot(0).nodes.map((node) => [node.node, node]));
+    const depthOf = (id: string | undefined): number => {
+      const node = id === undefined ? undefined : nodes.get(id);
+      return node === undefined ? 0 : 1 + depthOf(node.parent);
+    };
+    expect(Math.max(...[...nodes.keys()].map((id) => depthOf(id)))).toBe(25);
   });
 });
 
