@@ -38,9 +38,9 @@ class Cluster {
       await cluster.admin("kill");
       rmSync(directory, { recursive: true, force: true });
     });
-    expect(await cluster.admin("new")).toMatchObject({ code: 0 });
+    await cluster.#done("new");
     const settings = { pip_mirror: index.url, mem_pool_mb: 2_000, registry_cache_ms: 300, ...config };
-    expect(await cluster.admin("setconf", JSON.stringify(settings))).toMatchObject({ code: 0 });
+    await cluster.#done("setconf", JSON.stringify(settings));
     return cluster;
   }
 
@@ -64,8 +64,13 @@ class Cluster {
 
   async startWorker(): Promise<string> {
     const port = await freePorts();
-    expect(await this.admin("workers", `--port=${port}`)).toMatchObject({ code: 0 });
+    await this.#done("workers", `--port=${port}`);
     return `http://127.0.0.1:${port}`;
+  }
+
+  async #done(...tokens: readonly string[]): Promise<void> {
+    const { code, messages } = await this.admin(...tokens);
+    if (code !== 0) throw new Error(`ol-admin ${tokens[0]}: ${messages}`);
   }
 
   lambda(name: string, requirements: string): void {

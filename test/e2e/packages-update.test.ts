@@ -10,17 +10,17 @@ const PATIENCE = { timeout: 60_000, interval: 200 };
 
 /** Calls without a pause until told to stop; what was answered, each as often as it came in a row. */
 const callsOf = (rig: PackageRig, name: string): { stop: () => Promise<readonly string[]> } => {
-  let stopped = false;
+  const stopping = new AbortController();
   const answers: string[] = [];
   const calling = (async () => {
-    while (!stopped) {
+    while (!stopping.signal.aborted) {
       const answer = (await rig.ask(name)).join(" ").trim();
       if (answers.at(-1) !== answer) answers.push(answer);
       await delay(20);
     }
   })();
   const stop = async (): Promise<readonly string[]> => {
-    stopped = true;
+    stopping.abort();
     await calling;
     return answers;
   };
