@@ -66,6 +66,8 @@ fi
 need redis-server redis-server
 need chromium chromium
 python_is_complete || missing+=(python3)
+# What installs packages where there is no uv; the tests install by both.
+python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
 
 if [ "${#missing[@]}" -gt 0 ]; then
   echo "test.sh: not installed yet: ${missing[*]}"
@@ -91,6 +93,24 @@ if [ "${#missing[@]}" -gt 0 ]; then
   # After exec nobody would.
   [ -z "$policy" ] || "${as_root[@]}" rm -f "$policy"
   python_is_complete || finish_early "python3 is older than 3.9, or parts of its standard library are missing"
+fi
+
+# The first that says what it would install.
+pip_is_new_enough() {
+  python3 -c 'import importlib.metadata as m, sys; sys.exit(tuple(map(int, m.version("pip").split(".")[:2])) < (22, 2))'
+}
+pip_is_new_enough || finish_early "pip 22.2 or newer is needed for $(command -v python3): python3 -m pip install --upgrade pip"
+
+# Not for the whole machine, and only where it has none: workers find it on PATH.
+uv_place=.cache/uv
+if ! command -v uv >/dev/null && ! python3 -c 'import uv' 2>/dev/null; then
+  if [ ! -x "$uv_place/bin/uv" ]; then
+    echo "test.sh: getting uv, by pip, into $uv_place"
+    rm -rf "$uv_place"
+    python3 -m pip install --quiet --disable-pip-version-check --target "$uv_place" 'uv==0.13.9' ||
+      finish_early "uv cannot be had: is the package index reachable?"
+  fi
+  export PATH="$PWD/$uv_place/bin:$PATH"
 fi
 
 exec node scripts/run-tests.mjs "$@"

@@ -5,6 +5,7 @@ import { isOlError } from "@ol/common";
 import { loadWorkerConfig, type WorkerConfig, type WorkerIdentity, workerIdentity } from "@ol/config";
 import { type HostCheck, type HostReport, inspectHost, sweepSock } from "@ol/sandbox";
 
+import { checkPackages } from "./package-check.ts";
 import { codeDirOf } from "./package-parts.ts";
 
 // Where the system's own programs are, whatever a worker's PATH says.
@@ -77,7 +78,8 @@ export const doctor = async (
   const { config, checks } = file === undefined ? { checks: [] } : await checkConfig(file, environment);
   const baseDir = config?.basePath;
   const found = await inspectHost(baseDir === undefined ? {} : { baseDir });
-  const report = { ...found, checks: [...found.checks, ...checks] };
+  const optional = [...(found.optional ?? []), await checkPackages(config, environment)];
+  const report = { ...found, optional, checks: [...found.checks, ...checks] };
   const exitCode = report.checks.every((check) => check.ok) ? 0 : 1;
   return { text: json ? printed(report) : asText(report), exitCode };
 };

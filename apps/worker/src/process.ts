@@ -15,6 +15,7 @@ import { existsSync } from "node:fs";
 import { codeDirOf, makePackageStore } from "./package-parts.ts";
 import { findPackageTools } from "./package-tools.ts";
 import { giveUpRoot } from "./privileges.ts";
+import { installStartupPackages } from "./startup-packages.ts";
 import { VERSION } from "./version.ts";
 import { makeZygotes } from "./zygotes.ts";
 
@@ -139,6 +140,9 @@ const assemble = async (
   undo.add(() => worker.drain());
   // What is to be ready before it is called; nobody waits for that.
   void manager.keepWarm();
+  const stop = new AbortController();
+  undo.add(() => stop.abort());
+  void installStartupPackages(config.startupPkgs, packages, stop.signal, logger);
   const host =
     config.workerUrl.includes(":") && !config.workerUrl.startsWith("[")
       ? `[${config.workerUrl}]`

@@ -19,3 +19,4 @@ export { type Reply, Sandbox, type SandboxState } from "./sandbox.ts";
 export { SockEngine } from "./sock/engine.ts";
 export { type HostCheck, type HostReport, type SweepReport, inspectHost, sweepSock } from "./sock/host.ts";
 export type { Defence, SockEngineOptions } from "./sock/options.ts";
+export { findPython, type Python } from "./sock/python.ts";

@@ -20,7 +20,7 @@ _MISMATCH = re.compile(r"hash mismatch|do not match the hashes|hashes are requir
 _NO_SPACE = re.compile(r"no space left on device|disk quota exceeded|file too large", re.IGNORECASE)
 # Phrases that hold no name of a package: one may be called timeout.
 _UNREACHABLE = re.compile(
-    r"operation timed out|read timed out|(read|connect)timeout|error sending request|connection (refused|reset|broken|error)"
+    r"operation timed out|read timed out|: timed out|(read|connect)timeout|error sending request|connection (refused|reset|broken|error)"
     r"|could not connect|dns error|name or service not known|temporary failure in name resolution|newconnectionerror"
     r"|max retries exceeded|remotedisconnected|network is unreachable|no route to host|status server error \(5\d\d"
     r"|\b5\d\d server error|http error 5\d\d|incomplete(body|read|message)|error decoding response body|bytes missing"

@@ -61,8 +61,8 @@ export const startWorkerProcess = async (
   const file = join(directory, "worker-0.json");
   const all = { worker_port: 0, worker_dir: "work", registry_dir: "registry", mem_pool_mb: 2000, ...config };
   await writeFile(file, JSON.stringify(all));
-  const [program = process.execPath, ...first] = [...wrapper, process.execPath];
-  const child = spawn(program, [...first, BIN, "--config", file], {
+  const command = [...wrapper, process.execPath, BIN, "--config", file];
+  const child = spawn(command[0] ?? "", command.slice(1), {
     stdio: ["ignore", "pipe", "pipe", "pipe"],
     env: { ...process.env, OL_READY_FD: "3", ...environment },
   });
