@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
 import { type FileHandle, open, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -84,14 +85,16 @@ const firstOf = async (
 
 /** Not a launcher of some version manager, which does not work elsewhere: the program itself. */
 const findUv = async (environment: Environment): Promise<FileHandle | undefined> => {
-  const candidates = (environment["PATH"] ?? "").split(delimiter).map((directory) => join(directory, "uv"));
-  const ofPython = await uvOfPython();
-  if (ofPython !== undefined) candidates.push(ofPython);
-  for (const path of candidates) {
+  let launcher = false;
+  for (const directory of (environment["PATH"] ?? "").split(delimiter)) {
+    const path = join(directory, "uv");
     const program = await openProgram(path);
     if (program !== undefined) return program;
+    launcher ||= existsSync(path);
   }
-  return undefined;
+  // Asked only where there is one: starting a Python takes longer than all else here.
+  const ofPython = launcher ? await uvOfPython() : undefined;
+  return ofPython === undefined ? undefined : openProgram(ofPython);
 };
 
 const uvOfPython = async (): Promise<string | undefined> => {
