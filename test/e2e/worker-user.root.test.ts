@@ -1,13 +1,16 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
   chmodSync,
   chownSync,
   cpSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   readdirSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,6 +19,8 @@ import { fileURLToPath } from "node:url";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { PackageIndex } from "../../packages/lambda/test/support/package-index/package-index.ts";
+import { wheel } from "../../packages/lambda/test/support/package-index/wheel.ts";
 import { descendantsOf } from "../../packages/sandbox/test/support/leftovers.ts";
 import { type RealWorker, callOver, freePorts } from "./support/real-cluster.ts";
 
@@ -139,6 +144,33 @@ describe("a worker started by root in another user's cluster directory", () => {
     const socket = readdirSync(path.join(work, "run")).find((name) => name.endsWith(".sock")) ?? "";
     expect(asOwner("test", "-w", path.join(work, "run", socket)).status).toBe(0);
     expect(asOwner("touch", path.join(work, "code/mine")).status).toBe(0);
+  });
+
+  it("has packages that are the owner's, as those that are installed by hand", async () => {
+    const distributions = [wheel({ name: "ol_plain" }), wheel({ name: "ol_other" })];
+    await using index = await PackageIndex.start(distributions);
+    expect(admin("setconf", JSON.stringify({ pip_mirror: index.url })).code).toBe(0);
+    expect(admin("kill").code).toBe(0);
+    await start();
+    const registry = path.join(cluster, "registry/plain");
+    mkdirSync(registry);
+    writeFileSync(
+      path.join(registry, "f.py"),
+      "import ol_plain\ndef f(event):\n    return ol_plain.VERSION\n",
+    );
+    writeFileSync(path.join(registry, "requirements.txt"), "ol-plain\n");
+    expect(await callOver(worker, "plain", {})).toEqual({ status: 200, text: '"1.0"' });
+    // Not synchronously: the index is served by this very process.
+    const program = path.join(project, "packages/admin/bin/ol-admin.js");
+    const tokens = [program, "packages", `--cluster=${cluster}`, "install", "ol-other"];
+    const child = spawn(process.execPath, tokens, { stdio: "inherit", timeout: COMMAND_MS });
+    expect(await once(child, "exit")).toEqual([0, null]);
+    const packages = path.join(cluster, "packages");
+    const [python = ""] = readdirSync(packages);
+    const names = readdirSync(path.join(packages, python));
+    expect(names).toHaveLength(2);
+    for (const name of [".", python, ...names.map((name) => path.join(python, name))])
+      expect([name, statSync(path.join(packages, name)).uid]).toEqual([name, UID]);
   });
 
   it("is named by doctor, ended by root, and leaves nothing", () => {

@@ -1,4 +1,4 @@
-import { rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 import { CleanupStack, isOlError, messageOf } from "@ol/common";
@@ -94,7 +94,7 @@ const withStore = async (
     const identity = await identityToBecome(config);
     const tools = await findPackageTools(environment, config, logger);
     undo.add(() => tools.uv?.close());
-    undo.add(() => rm(codeDirOf(own), { recursive: true, force: true }));
+    undo.add(() => emptied(codeDirOf(own)));
     const engine = await SockEngine.create({
       clusterId: config.clusterId,
       workerName: NAME,
@@ -117,6 +117,12 @@ const withStore = async (
   } finally {
     await undo.run();
   }
+};
+
+/** The directory itself may be in one that is not ours. */
+const emptied = async (directory: string): Promise<void> => {
+  for (const name of await readdir(directory))
+    await rm(join(directory, name), { recursive: true, force: true });
 };
 
 const printed = (json: boolean, value: unknown, lines: () => readonly string[]): Outcome => ({

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { faultsIn, sandboxesIn } from "../../src/commands/status.ts";
+import { faultsIn, installingIn, sandboxesIn } from "../../src/commands/status.ts";
 
 const fault = 'Traceback:\n  File "f.py"\nValueError: \u001b[2Jred\n';
 
@@ -17,11 +17,22 @@ describe("what a worker says in /stats", () => {
     ]);
   });
 
+  test("names each lambda whose packages are being installed, and how many calls wait for that", () => {
+    const functions = [
+      { name: "fine", code: "good", queued: 3 },
+      { name: "new", code: "installing", queued: 2 },
+    ];
+    expect(installingIn("worker-0", { functions })).toEqual([
+      { worker: "worker-0", lambda: "new", waiting: 2 },
+    ]);
+  });
+
   test.each([undefined, null, 1, [], { functions: 1, sandboxes: "" }, { functions: [1, null] }])(
     "may be %j, of a worker of another version",
     (stats) => {
       expect(faultsIn("worker-0", stats)).toEqual([]);
       expect(sandboxesIn("worker-0", stats)).toEqual([]);
+      expect(installingIn("worker-0", stats)).toEqual([]);
     },
   );
 });
