@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { CleanupStack } from "@ol/common";
-import { type FitRecord, fitTree, LEAST_BUDGET_MB } from "@ol/lambda";
+import { type FitRecord, fitTree, LEAST_BUDGET_MB, LEAST_NODE_MB } from "@ol/lambda";
 
 import { benchError } from "../errors.ts";
 import { describeLoad, describeMachine } from "../machine.ts";
@@ -83,7 +83,7 @@ const SETTINGS = { limits: { mem_mb: 256 } };
 /** A worker gives zygotes a tenth of its memory. */
 const POOL_PER_BUDGET = 10;
 const QUARTERS = 4;
-const MOST_AUTO_OF_OFF = 1 / 3;
+const MOST_AUTO_OF_OFF = 0.33;
 const MOST_AUTO_OF_TREE = 1.25;
 
 const addLambdas = async (site: BenchSite, { lambdas }: MixedWorkload): Promise<void> => {
@@ -140,10 +140,11 @@ const prepare = async (
   return new Map([...byLambda].map(([name, records]) => [name, records.slice(-LEARNT_STARTS)]));
 };
 
+/** What a zygote that imported all of this would hold. */
 const memoryOf = (records: readonly FitRecord[]): number => {
   let mb = 0;
   for (const { costs } of records) for (const cost of costs.values()) mb += cost.mb;
-  return mb / records.length;
+  return LEAST_NODE_MB + mb / records.length;
 };
 
 /** A worker that takes part, and how long its calls took. */

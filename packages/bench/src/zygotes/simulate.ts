@@ -2,6 +2,7 @@ import {
   type Build,
   type Decision,
   FORK_MS_PER_MB,
+  LEAST_NODE_MB,
   type NodeId,
   type PinId,
   type PinReport,
@@ -128,7 +129,7 @@ class Simulation {
 
   #costOf(pins: readonly PinId[]): { ms: number; mb: number } {
     let ms = 0;
-    let mb = 1;
+    let mb = LEAST_NODE_MB;
     for (const pin of pins) {
       ms += this.#workload.costs.get(pin)?.ms ?? 0;
       mb += this.#workload.costs.get(pin)?.mb ?? 0;

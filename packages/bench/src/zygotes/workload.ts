@@ -1,4 +1,4 @@
-import type { PackageSet, PinId } from "@ol/lambda";
+import { LEAST_NODE_MB, type PackageSet, type PinId } from "@ol/lambda";
 
 import { summarize } from "../statistics.ts";
 import { nameOf, type PackageCost, pinOf, type ZygoteData } from "./data.ts";
@@ -141,7 +141,7 @@ export const generateWorkload = (data: ZygoteData, options: WorkloadOptions): Wo
     for (; driftsAt <= atMs; driftsAt += options.driftMs) popularity.drift(options.driftShare);
     arrivals.push({ atMs, set: sets[popularity.draw()] as PackageSet });
   }
-  const allMb = sets.reduce((sum, set) => sum + mbOf(set.pins, costs), 0);
+  const allMb = sets.reduce((sum, set) => sum + mbOf(set.pins, costs) + LEAST_NODE_MB, 0);
   return { arrivals, sets, costs, budgetMb: allMb * options.memoryShare };
 };
 

@@ -4,8 +4,8 @@ export const FORK_MS_PER_MB = 0.04;
 /** The broker nests zygotes no deeper (MOST_DEPTH in ol_host/nursery.py). */
 export const MOST_DEPTH = 25;
 
-/** What a zygote holds besides what it imports: a process, its page tables, and its init. */
-export const LEAST_NODE_MB = 1;
+/** What a zygote holds besides what it imports: a process with pages of its own, page tables, and its init. Measured. */
+export const LEAST_NODE_MB = 6.5;
 
 /** The least that zygotes may hold together, whatever the machine has. */
 export const LEAST_BUDGET_MB = 128;

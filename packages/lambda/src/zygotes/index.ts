@@ -1,4 +1,4 @@
-export { FORK_MS_PER_MB, LEAST_BUDGET_MB } from "./constants.ts";
+export { FORK_MS_PER_MB, LEAST_BUDGET_MB, LEAST_NODE_MB } from "./constants.ts";
 export * from "./fit.ts";
 export type { FitRecord } from "./fit-problem.ts";
 export * from "./growing-tree.ts";

@@ -52,7 +52,7 @@ describe("a tree of a plan", () => {
   });
 
   it("ends what was not used for ten minutes where memory is short, and nothing else", () => {
-    const keeper = keeperOf(tree, 10);
+    const keeper = keeperOf(tree, 20);
     const one = keeper.settle(packageSet("numpy==1"));
     keeper.start(packageSet("flask==2"), 5);
     expect(keeper.ended).toEqual([]);
