@@ -1,4 +1,4 @@
-// The packages of the table in docs/soaks/packages.md, and what is imported of each.
+// The packages of the table that scripts/soak.sh packages makes, and what is imported of each.
 export const MEASURED_PACKAGES = [
   ["scikit-learn", "sklearn"],
   ["scipy", "scipy.stats, scipy.optimize"],
