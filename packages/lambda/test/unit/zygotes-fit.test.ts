@@ -1,6 +1,13 @@
 import { describe, expect, it } from "vitest";
 
-import { type FitRecord, fitTree, LEAST_NODE_MB, type PackageSet, parseZygoteTree, StaticTree } from "../../src/index.ts";
+import {
+  type FitRecord,
+  fitTree,
+  LEAST_NODE_MB,
+  type PackageSet,
+  parseZygoteTree,
+  StaticTree,
+} from "../../src/index.ts";
 import { packageSet, pin, ZygoteKeeper } from "../zygote-keeper.ts";
 
 const COSTS: Readonly<Record<string, { ms: number; mb: number }>> = {
