@@ -205,7 +205,7 @@ describe("the command line", () => {
     const { checks, optional } = JSON.parse(stdout) as { checks: Checks; optional: Checks };
     expect(checks.map((check) => check.name)).toContain("python");
     // Whether it can be had depends on this machine and user, and decides nothing.
-    expect(optional.map((check) => check.name)).toEqual(["network outbound"]);
+    expect(optional.map((check) => check.name)).toEqual(["network outbound", "packages"]);
     expect(status).toBe(checks.every((check) => check.ok) ? 0 : 1);
   });
 });

@@ -17,7 +17,7 @@ import { findPackageTools } from "./package-tools.ts";
 import { giveUpRoot } from "./privileges.ts";
 import { installStartupPackages } from "./startup-packages.ts";
 import { VERSION } from "./version.ts";
-import { makeZygotes } from "./zygotes.ts";
+import { makeStatePlace, makeZygotes } from "./zygotes.ts";
 
 /** A worker with all its parts. */
 export interface RunningWorker {
@@ -85,6 +85,7 @@ const assemble = async (
   undo.add(() => tools.uv?.close());
   const engine = await makeEngine(config, identity, logger);
   undo.add(() => engine.close());
+  await makeStatePlace(config, identity);
   if (identity !== undefined) {
     // Before anything comes from outside: no request and no lambda's code is ever read with root's rights.
     await giveUpRoot(identity, existsSync(config.registryDir) ? [config.registryDir] : []);

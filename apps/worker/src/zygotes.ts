@@ -1,8 +1,8 @@
-import { readFile } from "node:fs/promises";
+import { lchown, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import { isOlError, type Logger, messageOf } from "@ol/common";
-import { readJsonObject, type WorkerConfig, writeJsonFile } from "@ol/config";
+import { readJsonObject, type WorkerConfig, type WorkerIdentity, writeJsonFile } from "@ol/config";
 import {
   GrowingTree,
   LEAST_BUDGET_MB,
@@ -26,12 +26,13 @@ export const makeZygotes = async (
   pool: SandboxPool,
   logger: Logger,
 ): Promise<Zygotes> => {
+  await removeHalfWritten(join(config.workerDir, DIRECTORY));
   const file = typeof config.importCacheTree === "string" ? config.importCacheTree : undefined;
   const first = file === undefined ? undefined : await readTree(file);
   const keeper = await ZygoteKeeper.create({
     pool,
     makePolicy: policyMaker(config, first ?? config.importCacheTree),
-    ...(config.importCache === "auto" && { state: new StateFile(join(config.workerDir, "zygotes.json")) }),
+    ...(config.importCache === "auto" && { state: new StateFile(join(config.workerDir, DIRECTORY, STATE)) }),
     logger,
   });
   if (config.importCache !== "tree" || file === undefined) return { keeper, close: () => keeper.close() };
@@ -100,6 +101,27 @@ class TreeFile {
     }
   }
 }
+
+/** Where a worker writes down what it knows of zygotes, below its directory. */
+const DIRECTORY = "import-cache";
+const STATE = "zygotes.json";
+
+/** Makes that place, for `identity` if this process is about to become somebody else. */
+export const makeStatePlace = async (
+  { workerDir }: WorkerConfig,
+  identity: WorkerIdentity | undefined,
+): Promise<void> => {
+  const directory = join(workerDir, DIRECTORY);
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  // Whatever is there, nothing is followed.
+  if (identity !== undefined) await lchown(directory, identity.uid, identity.gid);
+};
+
+/** Removes what a worker left that was killed while it wrote the file down. */
+const removeHalfWritten = async (directory: string): Promise<void> => {
+  for (const name of await readdir(directory))
+    if (name.startsWith(`${STATE}.tmp-`)) await rm(join(directory, name), { force: true });
+};
 
 /** A keeper's state in a file of JSON. */
 class StateFile implements StateStore {

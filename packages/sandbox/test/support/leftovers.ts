@@ -116,7 +116,16 @@ const waitingIn = (workDir: string): string[] => {
 /** What a worker's directory holds besides what stays for good. */
 export const filesOf = (workDir: string, living = false): string[] => {
   const waiting = living ? waitingIn(workDir) : [];
-  const allowed = new Set(["handlers", "run", "run/lock", "trash", "code", ...waiting]);
+  const allowed = new Set([
+    "handlers",
+    "run",
+    "run/lock",
+    "trash",
+    "code",
+    "import-cache",
+    "import-cache/zygotes.json",
+    ...waiting,
+  ]);
   const found: string[] = [];
   for (const name of tryTo(() => readdirSync(workDir)) ?? []) {
     if (!allowed.has(name)) found.push(name);

@@ -94,11 +94,16 @@ export const describeImportCode = (mode: Mode): void => {
       expect(await bare.probe("none", { probe: "under-proc" })).toMatchObject({ succeeded: true });
     });
 
-    it.each(["ol_killer", "ol_shadow", "ol_flood", "ol_hidden"])("harms nobody but itself (%s)", async (module) => {
-      expect(await engine.createZygote(module, { packages: ["hostile"], modules: [module] })).toBeUndefined();
-      await expectUnharmed(engine);
-      await engine.killZygote(module);
-    });
+    it.each(["ol_killer", "ol_shadow", "ol_flood", "ol_hidden"])(
+      "harms nobody but itself (%s)",
+      async (module) => {
+        expect(
+          await engine.createZygote(module, { packages: ["hostile"], modules: [module] }),
+        ).toBeUndefined();
+        await expectUnharmed(engine);
+        await engine.killZygote(module);
+      },
+    );
 
     it("cannot get at control groups, its own neither", async () => {
       const spec = { packages: ["hostile"], modules: ["ol_cgroups"] };
