@@ -7,7 +7,7 @@ import {
   type WorkerIdentity,
 } from "@ol/config";
 import { CleanupStack, type Logger } from "@ol/common";
-import { LambdaManager, type LambdaManagerOptions, type PackageStore, TraceWriter } from "@ol/lambda";
+import { LambdaManager, type LambdaManagerOptions, TraceWriter } from "@ol/lambda";
 import { EVICTION_POLICIES, SandboxPool, SockEngine } from "@ol/sandbox";
 import { LocalCodeSource, Worker } from "@ol/worker";
 import { existsSync } from "node:fs";
