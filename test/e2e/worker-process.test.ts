@@ -127,9 +127,17 @@ describe("a worker process", () => {
     const swept = run("sweep", "--config", config, "--json");
     expect(swept.stderr).toBe("");
     expect(JSON.parse(swept.stdout)).toHaveProperty("removed");
-    // Directories that the next one needs, its lock, and the place for the lambdas' last output.
+    // Directories that the next one needs, its lock, the place for what is known of zygotes, and that for the lambdas' last output.
     const left = await readdir(join(worker.directory, "work"), { recursive: true });
-    expect(left.sort()).toEqual(["handlers", "logs", "logs/lambdas", "run", "run/lock", "trash"]);
+    expect(left.sort()).toEqual([
+      "handlers",
+      "import-cache",
+      "logs",
+      "logs/lambdas",
+      "run",
+      "run/lock",
+      "trash",
+    ]);
   });
 
   it("shows new code within the cache time, and never the old again", async () => {
