@@ -19,8 +19,8 @@ describe("what a worker says in /stats", () => {
 
   test("names each lambda whose packages are being installed, and how many calls wait for that", () => {
     const functions = [
-      { name: "fine", code: "good", queued: 3 },
-      { name: "new", code: "installing", queued: 2 },
+      { name: "fine", code: "good", installing: false, queued: 3 },
+      { name: "new", code: "loading", installing: true, queued: 2 },
     ];
     expect(installingIn("worker-0", { functions })).toEqual([
       { worker: "worker-0", lambda: "new", waiting: 2 },
