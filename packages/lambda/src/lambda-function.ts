@@ -18,7 +18,7 @@ import type { FunctionStats } from "./stats.ts";
 import { Tally } from "./tally.ts";
 import { traceOf } from "./tracing.ts";
 import { Trial } from "./trial.ts";
-import { WaitingCalls } from "./waiting-calls.ts";
+import { stillInstalling, WaitingCalls } from "./waiting-calls.ts";
 
 /** A sandbox that ended is replaced at once where one is to be kept warm, but not more often than that. */
 const REWARM_MS = 5_000;
@@ -73,15 +73,14 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
 
   /** As `info`, once the code's kind is known: a sandbox is started for that if there is none. */
   async learn(): Promise<LambdaInfo> {
-    const deadlineMs = performance.now() + this.#host.options.queueTimeoutMs;
+    const sinceMs = performance.now();
     for (;;) {
       const info = await this.info();
       if (info.kind !== undefined) return info;
       const { current } = this.keeper;
       if (current !== undefined && !this.fleet.hasLive(current)) this.startOne(current);
-      const leftMs = deadlineMs - performance.now();
-      if (leftMs <= 0)
-        throw lambdaError("OL_LAMBDA_QUEUE_TIMEOUT", `no sandbox loaded the code of ${this.name} in time`);
+      const leftMs = sinceMs + this.#longestWaitMs - performance.now();
+      if (leftMs <= 0) throw this.#learnedNothing();
       await this.#news.next(leftMs);
     }
   }
@@ -94,8 +93,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#tally.accepted();
     // Also for a call that is refused: what fills the queue may be what newer code mends.
     this.keeper.fresh(nowMs);
-    const longestMs = this.keeper.awaitsPackages ? options.installWaitMs : options.queueTimeoutMs;
-    const call = new PendingCall(request, sink, this, nowMs, longestMs);
+    const call = new PendingCall(request, sink, this, nowMs, this.#longestWaitMs);
     const { current } = this.keeper;
     const max = current === undefined ? options.maxQueuedPerFunction : this.profileOf(current).maxQueued;
     // The queue is for calls that find no sandbox: one that finds it is not counted against its limit.
@@ -322,6 +320,18 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       : state.error;
   }
 
+  /** How long a call waits that comes now, unless its caller says otherwise. */
+  get #longestWaitMs(): number {
+    const { installWaitMs, queueTimeoutMs } = this.#host.options;
+    return this.keeper.awaitsPackages ? installWaitMs : queueTimeoutMs;
+  }
+
+  #learnedNothing(): OlError {
+    return this.keeper.awaitsPackages
+      ? stillInstalling(this.name)
+      : lambdaError("OL_LAMBDA_QUEUE_TIMEOUT", `no sandbox loaded the code of ${this.name} in time`);
+  }
+
   /** Of code that cannot be run yet. */
   #infoOf(code: LambdaCode): LambdaInfo {
     const version = { code, users: 0, kind: undefined, packages: NO_PACKAGES };
@@ -490,8 +500,8 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#retireOthers();
     if (this.keeper.awaitsPackages) this.#queue.waitLonger(this.#host.options.installWaitMs);
     if (this.keeper.state.kind === "gone") this.#host.forget(this);
-    // Who waits for a sandbox to load other code than this waits in vain.
-    if (!this.#hasLive()) this.#news.tell();
+    // Who waits for a sandbox to load other code than this waits in vain; not who waits for packages, however often that is asked.
+    if (!this.#hasLive() && !this.keeper.awaitsPackages) this.#news.tell();
     const nowMs = performance.now();
     if (this.#host.running) this.#trial.look(nowMs);
     this.#keepWarm();

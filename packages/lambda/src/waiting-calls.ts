@@ -98,10 +98,7 @@ export class WaitingCalls {
     for (const call of late) {
       const waitedMs = Math.round(call.deadlineMs - call.sinceMs);
       const error = this.#owner.awaitsPackages()
-        ? lambdaError(
-            "OL_LAMBDA_INSTALLING",
-            `the packages of ${this.#name} are still being installed; call again`,
-          )
+        ? stillInstalling(this.#name)
         : lambdaError(
             "OL_LAMBDA_QUEUE_TIMEOUT",
             `no sandbox for ${this.#name} became free within ${waitedMs} ms`,
@@ -151,3 +148,7 @@ export class WaitingCalls {
     return undefined;
   }
 }
+
+/** What whoever waited for install_wait_ms hears. */
+export const stillInstalling = (lambda: string): OlError =>
+  lambdaError("OL_LAMBDA_INSTALLING", `the packages of ${lambda} are still being installed; call again`);
