@@ -35,7 +35,7 @@ export interface PositionalSpec {
   readonly name: string;
   readonly about: string;
   readonly required: boolean;
-  /** Of the last one only: any number may follow it, which are its value too, see Arguments.list. */
+  /** Of the last one only: all that follow are its values; Arguments.list has them. */
   readonly many?: boolean;
 }
 
