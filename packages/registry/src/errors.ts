@@ -1,0 +1,13 @@
+import { type ErrorFactory, errorFactory } from "@ol/common";
+
+/** Every error of @ol/registry that is not an answer to an S3 request (those are in s3-error.ts). */
+export const REGISTRY_ERRORS = {
+  OL_REGISTRY_BAD_OPTION: {
+    causedBy: "user",
+    status: 500,
+    about: "An option of the registry has a value that cannot be used; the message names it.",
+  },
+} as const;
+
+export type RegistryErrorCode = keyof typeof REGISTRY_ERRORS;
+export const registryError: ErrorFactory<typeof REGISTRY_ERRORS> = errorFactory(REGISTRY_ERRORS);
