@@ -3,7 +3,8 @@ import { readdirSync } from "node:fs";
 import { bundleError } from "./errors.ts";
 import { quoted, readFault } from "./fault.ts";
 
-const utf8 = new TextDecoder("utf-8", { fatal: true });
+// ignoreBOM, so that it is not dropped: the name would be another one.
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
  * The names in a directory; `path` is how messages call it. Python, tar and JSON would each read a name that

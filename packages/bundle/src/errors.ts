@@ -40,7 +40,19 @@ export const BUNDLE_ERRORS = {
     causedBy: "user",
     status: 500,
     about:
-      "The lambda's code holds something that is neither a regular file nor a directory (a device, FIFO or socket), or a symbolic link that leads out of it, nowhere or in a circle.",
+      "The lambda's code holds something that is neither a regular file nor a directory (a device, FIFO or socket), or a symbolic link that leads out of it, nowhere or in a circle; a packed bundle holds any link, or a name that leads out of it or is not the same everywhere.",
+  },
+  OL_BUNDLE_BAD_ARCHIVE: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "A packed bundle is no .tar.gz, or a damaged or shortened one, or something comes behind its end. Pack the code again, or upload it again.",
+  },
+  OL_BUNDLE_NO_HANDLER: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "The lambda's code has no file to begin with: f.py, lambda_func.py, or the one that OL_ENTRY_FILE in its ol.yaml names.",
   },
   OL_BUNDLE_TOO_LARGE: {
     causedBy: "user",
@@ -57,12 +69,12 @@ export const BUNDLE_ERRORS = {
   OL_BUNDLE_TARGET_EXISTS: {
     causedBy: "system",
     status: 500,
-    about: "The directory that a snapshot was to be written to exists already.",
+    about: "The directory or file that code was to be written to exists already.",
   },
   OL_BUNDLE_WRITE_FAILED: {
     causedBy: "system",
     status: 500,
-    about: "A snapshot could not be written, for example because the disk is full.",
+    about: "A copy of the lambda's code could not be written, for example because the disk is full.",
   },
 } as const;
 

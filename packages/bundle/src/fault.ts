@@ -1,4 +1,4 @@
-import type { OlError } from "@ol/common";
+import { isOlError, type OlError } from "@ol/common";
 
 import { bundleError } from "./errors.ts";
 
@@ -19,8 +19,7 @@ export const readFault = (error: unknown, path: string): OlError => {
       cause: error,
     });
   // It was there a moment ago: somebody is copying or deleting.
-  if (errno === "ENOENT" || errno === "ENOTDIR" || errno === "ELOOP")
-    return bundleError("OL_BUNDLE_CHANGING", `${quoted(path)} changed while it was read`, { cause: error });
+  if (errno === "ENOENT" || errno === "ENOTDIR" || errno === "ELOOP") return changed(path, error);
   const reason = errno === "EACCES" ? "permission denied" : (errno ?? "unknown reason");
   const advice = errno === "EACCES" ? "; make it readable for the user that the worker runs as" : "";
   return bundleError(
@@ -30,4 +29,30 @@ export const readFault = (error: unknown, path: string): OlError => {
       cause: error,
     },
   );
+};
+
+/** Somebody writes the code while we read it. */
+export const changed = (path: string, cause?: unknown): OlError =>
+  bundleError(
+    "OL_BUNDLE_CHANGING",
+    `${quoted(path)} changed while it was read`,
+    cause === undefined ? {} : { cause },
+  );
+
+/** What a failed system call on a copy of ours means; errors of our own stay as they are. */
+export const writeFault = (error: unknown): Error => {
+  if (isOlError(error)) return error;
+  const reason = errnoOf(error) ?? "unknown reason";
+  return bundleError("OL_BUNDLE_WRITE_FAILED", `cannot write a copy of the lambda's code: ${reason}`, {
+    cause: error,
+  });
+};
+
+/** Does what writes a copy; fails with OL_BUNDLE_WRITE_FAILED. */
+export const writing = <T>(act: () => T): T => {
+  try {
+    return act();
+  } catch (error) {
+    throw writeFault(error);
+  }
 };

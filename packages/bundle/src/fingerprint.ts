@@ -36,6 +36,7 @@ export const listDirectory = async (
   directory: string,
   limits: BundleLimits,
   pace: Pace,
+  skip: (name: string) => boolean = () => false,
 ): Promise<Listing> => {
   const root = attempt("", () => statSync(directory, { bigint: true }));
   if (!root.isDirectory()) throw bundleError("OL_BUNDLE_NOT_FOUND", "the lambda's code is not a directory");
@@ -44,7 +45,7 @@ export const listDirectory = async (
   const pending = [""];
   for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
     const here = path;
-    const names = namesIn(join(directory, here), here);
+    const names = namesIn(join(directory, here), here).filter((name) => !skip(name));
     if (lines.length + names.length - 1 > limits.maxEntries)
       throw bundleError("OL_BUNDLE_TOO_LARGE", `the lambda's code has more than ${limits.maxEntries} files`);
     for (const name of names) {
@@ -70,6 +71,8 @@ export const fingerprintOf = (listing: Listing, nowMs: number): string => {
 /** What fingerprintDirectory and snapshotDirectory can be told. */
 export interface BundleReadOptions {
   readonly limits?: BundleLimits;
+  /** Names of files and directories that are no code, wherever they are; default: none. */
+  readonly skip?: (name: string) => boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -87,6 +90,7 @@ export const fingerprintDirectory = async (
     directory,
     options.limits ?? DEFAULT_BUNDLE_LIMITS,
     new Pace(options.signal),
+    options.skip,
   );
   return fingerprintOf(listing, nowMs);
 };

@@ -17,7 +17,7 @@ import { join } from "node:path";
 import { isOlError } from "@ol/common";
 
 import { bundleError } from "./errors.ts";
-import { errnoOf, quoted, readFault } from "./fault.ts";
+import { changed, readFault, writeFault } from "./fault.ts";
 import { type BundleReadOptions, fingerprintOf, listDirectory } from "./fingerprint.ts";
 import { DEFAULT_BUNDLE_LIMITS } from "./limits.ts";
 import { Pace } from "./pace.ts";
@@ -37,17 +37,6 @@ export interface Snapshot {
 const ATTEMPTS = 3;
 const CHUNK_BYTES = 256 * 1024;
 const ANY_EXECUTE = 0o111n;
-
-const writeFault = (error: unknown): Error => {
-  if (isOlError(error)) return error;
-  const reason = errnoOf(error) ?? "unknown reason";
-  return bundleError("OL_BUNDLE_WRITE_FAILED", `cannot write a copy of the lambda's code: ${reason}`, {
-    cause: error,
-  });
-};
-
-const changed = (path: string): Error =>
-  bundleError("OL_BUNDLE_CHANGING", `${quoted(path)} changed while it was read`);
 
 /** Writes what a TreeReader finds below `target`, and keeps the list from which the digest is made. */
 class Copier implements TreeVisitor {
@@ -144,7 +133,7 @@ const copyOnce = async (
   const limits = options.limits ?? DEFAULT_BUNDLE_LIMITS;
   const pace = new Pace(options.signal);
   const nowMs = Date.now();
-  const before = await listDirectory(directory, limits, pace);
+  const before = await listDirectory(directory, limits, pace, options.skip);
   try {
     // Private until it is whole.
     mkdirSync(temporary, { mode: 0o700 });
@@ -152,8 +141,8 @@ const copyOnce = async (
     throw writeFault(error);
   }
   const copier = new Copier(temporary, pace);
-  await new TreeReader(copier, limits, pace).read(directory);
-  const after = await listDirectory(directory, limits, pace);
+  await new TreeReader(copier, limits, pace, options.skip).read(directory);
+  const after = await listDirectory(directory, limits, pace, options.skip);
   if (after.text !== before.text) throw changed("");
   chmodSync(temporary, 0o755);
   return { digest: copier.digest(), fingerprint: fingerprintOf(before, nowMs), bytes: copier.bytes };

@@ -31,15 +31,24 @@ const below = (fd: number, name: string): string => `/proc/self/fd/${fd}/${name}
 const unsafe = (path: string, why: string): Error =>
   bundleError("OL_BUNDLE_UNSAFE_FILE", `${quoted(path)} in the lambda's code ${why}`);
 
+/** By bytes, as bundles have them: what is made of a directory's content is the same wherever that lies. */
+const inOrder = (names: readonly string[]): readonly string[] =>
+  names
+    .map((name) => ({ name, key: Buffer.from(name.normalize("NFC")) }))
+    .sort((one, other) => Buffer.compare(one.key, other.key))
+    .map(({ name }) => name);
+
 /**
  * Reads a directory that somebody else may be changing, even with bad intent. Every step is opened from its
  * parent's descriptor without following links, so nothing outside the root is ever read. Links that lead to
  * a place inside are read as what they lead to; everything but files, directories and such links is refused.
+ * What is in a directory comes in the order of its names' bytes.
  */
 export class TreeReader {
   readonly #limits: BundleLimits;
   readonly #visitor: TreeVisitor;
   readonly #pace: Pace;
+  readonly #skip: (name: string) => boolean;
   #root = -1;
   #rootPath = "";
   #entries = 0;
@@ -47,10 +56,16 @@ export class TreeReader {
   /** Device and inode of the directories that lead to the present one: a link to one of them is a circle. */
   readonly #ancestors: string[] = [];
 
-  constructor(visitor: TreeVisitor, limits: BundleLimits, pace: Pace) {
+  constructor(
+    visitor: TreeVisitor,
+    limits: BundleLimits,
+    pace: Pace,
+    skip: (name: string) => boolean = () => false,
+  ) {
     this.#visitor = visitor;
     this.#limits = limits;
     this.#pace = pace;
+    this.#skip = skip;
   }
 
   /** Walks `directory`, which may itself be a link: whoever owns the registry decides what is in it. */
@@ -78,7 +93,8 @@ export class TreeReader {
         `the lambda's code is nested more than ${this.#limits.maxDepth} directories deep`,
       );
     this.#ancestors.push(identity);
-    for (const name of namesIn(`/proc/self/fd/${fd}`, path)) {
+    for (const name of inOrder(namesIn(`/proc/self/fd/${fd}`, path))) {
+      if (this.#skip(name)) continue;
       this.#entries += 1;
       if (this.#entries > this.#limits.maxEntries)
         throw bundleError(
