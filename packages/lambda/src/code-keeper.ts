@@ -13,6 +13,9 @@ const BROKEN_RECHECK_MS = 200;
 /** New code that was refused is tried again after this time: what it lacked may have been passing. */
 const RETRY_REJECTED_MS = 60_000;
 
+/** A source that answers more slowly than this is no reason to let calls wait that there is code for. */
+const PATIENCE_MS = 1_000;
+
 /** Who copies a directory anew removes the old one first: a lambda that was there is gone if it still is after this time. */
 const GONE_PATIENCE_MS = 250;
 
@@ -32,6 +35,13 @@ export interface Rejection {
   /** What the source said was current then; undefined if it could not. */
   readonly stamp: string | undefined;
   readonly sinceMs: number;
+}
+
+/** The source cannot say whether the code is the newest. */
+export interface Doubt {
+  /** As of Date.now(). */
+  readonly sinceMs: number;
+  readonly reason: string;
 }
 
 /**
@@ -79,6 +89,10 @@ export class CodeKeeper {
   #newestMs = Number.NEGATIVE_INFINITY;
   #checking: Promise<void> | undefined;
   #holding = false;
+  #held: (() => void)[] = [];
+  #doubt: Doubt | undefined;
+  /** Whether the source answered in time when it was last asked. */
+  #prompt = true;
   /** Newer code than all else whose packages are being installed. */
   #installing: LambdaCode | undefined;
   /** The digest of the newest code that was told of in the log. */
@@ -91,6 +105,16 @@ export class CodeKeeper {
   /** Whether calls have to wait for the check that is under way. */
   get holding(): boolean {
     return this.#holding;
+  }
+
+  /** Settles when calls do not have to wait any more. */
+  released(): Promise<void> {
+    return this.#holding ? new Promise((resolve) => this.#held.push(resolve)) : Promise.resolve();
+  }
+
+  /** Since when, and why, it is not known whether what runs is the newest; undefined if it is. */
+  get doubt(): Doubt | undefined {
+    return this.#doubt;
   }
 
   /** What is to be run; undefined if there is nothing. */
@@ -131,7 +155,8 @@ export class CodeKeeper {
     const { cacheMs } = this.#options;
     const limitMs = this.state.kind === "broken" ? Math.min(cacheMs, BROKEN_RECHECK_MS) : cacheMs;
     if (ageMs * 2 >= limitMs && this.#checking === undefined) void this.check();
-    this.#holding ||= ageMs > limitMs;
+    // A source that is down or slow holds up nothing that there is code for.
+    this.#holding ||= ageMs > limitMs && !(this.current !== undefined && this.#isDoubtful);
     return !this.#holding;
   }
 
@@ -139,8 +164,7 @@ export class CodeKeeper {
   check(): Promise<void> {
     this.#checking ??= this.#check().finally(() => {
       this.#checking = undefined;
-      this.#holding = false;
-      this.#options.onChecked();
+      this.#release();
     });
     return this.#checking;
   }
@@ -186,12 +210,50 @@ export class CodeKeeper {
   async #check(): Promise<void> {
     const startedMs = performance.now();
     const signal = AbortSignal.timeout(SOURCE_TIMEOUT_MS);
+    const impatience = setTimeout(() => this.#tooSlow(), PATIENCE_MS).unref();
     try {
       await this.#askTwice(signal);
     } catch (error) {
       await this.#failed(error, signal);
+    } finally {
+      clearTimeout(impatience);
     }
+    this.#prompt = performance.now() - startedMs < PATIENCE_MS;
     this.#checkedMs = startedMs;
+  }
+
+  get #isDoubtful(): boolean {
+    return this.#doubt !== undefined || !this.#prompt;
+  }
+
+  /** The source has not answered, and calls may be waiting for that. */
+  #tooSlow(): void {
+    this.#prompt = false;
+    if (this.current === undefined) return;
+    this.#doubtful(`it has not answered within ${PATIENCE_MS} ms`);
+    this.#release();
+  }
+
+  #release(): void {
+    this.#holding = false;
+    for (const resolve of this.#held.splice(0)) resolve();
+    this.#options.onChecked();
+  }
+
+  #doubtful(reason: string): void {
+    const { reason: before, sinceMs = Date.now() } = this.#doubt ?? {};
+    this.#doubt = { sinceMs, reason };
+    // Told once, not once a check.
+    if (before === undefined)
+      this.#say("warn", "the registry cannot say what is the newest code; what there is serves on", {
+        error: reason,
+      });
+  }
+
+  #certain(): void {
+    if (this.#doubt === undefined) return;
+    this.#say("info", "the registry answers again", { staleMs: Date.now() - this.#doubt.sinceMs });
+    this.#doubt = undefined;
   }
 
   /** The second time only if the first answer is that a lambda is gone which was there. */
@@ -208,8 +270,15 @@ export class CodeKeeper {
   async #ask(signal: AbortSignal): Promise<void> {
     const { source, name } = this.#options;
     const stamp = this.#stamp();
-    if (stamp !== undefined && stamp === (await source.current(name, signal))) this.#unchanged();
-    else this.#changed(await source.resolve(name, signal));
+    if (stamp !== undefined && stamp === (await source.current(name, signal))) {
+      this.#certain();
+      this.#unchanged();
+      return;
+    }
+    const code = await source.resolve(name, signal);
+    if (code.unconfirmed === undefined) this.#certain();
+    else this.#doubtful(messageOf(code.unconfirmed));
+    this.#changed(code);
   }
 
   /** What the source called the newest code that is known. */
@@ -309,11 +378,14 @@ export class CodeKeeper {
       this.#dropInstalling();
       return this.#become({ kind: "gone", error });
     }
-    if (isOlError(error) && error.causedBy === "user")
+    if (isOlError(error) && error.causedBy === "user") {
+      this.#certain();
       return this.#unreadable(error, await this.#currentStamp(signal));
-    this.#say("warn", "could not ask the registry for a lambda's code", { error: messageOf(error) });
+    }
     // A registry that is down takes nothing away from what runs, or soon will.
-    if (this.#versions().length > 0 || this.#installing !== undefined) return;
+    if (this.#versions().length > 0 || this.#installing !== undefined)
+      return this.#doubtful(messageOf(error));
+    this.#say("warn", "could not ask the registry for a lambda's code", { error: messageOf(error) });
     const failure = lambdaError(
       "OL_LAMBDA_LOAD_FAILED",
       `the registry could not give the code of ${this.#options.name}`,

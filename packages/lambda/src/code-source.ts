@@ -13,6 +13,8 @@ export interface LambdaCode {
   readonly config: LambdaConfig;
   /** The packages that it names; default: none. */
   readonly requirements?: readonly Requirement[];
+  /** Why the source could not find out whether this is the newest: then it is what it last knew to be. */
+  readonly unconfirmed?: Error;
 }
 
 /**

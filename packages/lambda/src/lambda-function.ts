@@ -288,6 +288,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       kind: version?.kind,
       digest: version?.code.digest,
       fault: fault?.causedBy === "user" ? fault.message : fault?.code,
+      staleSinceMs: this.keeper.doubt?.sinceMs,
       queued: this.#queue.size,
       running: this.#running,
       instances: this.fleet.states(),
@@ -311,7 +312,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   }
 
   async #checkedInfo(): Promise<LambdaInfo> {
-    if (this.keeper.holding) await this.keeper.check();
+    await this.keeper.released();
     const { state, installing, awaitsPackages } = this.keeper;
     if (awaitsPackages && installing !== undefined) return this.#infoOf(installing);
     if (state.kind === "good") return this.profileOf(state.version).info;

@@ -49,6 +49,8 @@ export interface FunctionStats {
   readonly digest: string | undefined;
   /** Why the newest code is not run, in words for its author; undefined if it is. */
   readonly fault: string | undefined;
+  /** Since when the registry could not say whether the code is the newest, as of Date.now(); undefined if it can. */
+  readonly staleSinceMs: number | undefined;
   readonly queued: number;
   readonly running: number;
   readonly instances: Readonly<Partial<Record<InstanceState, number>>>;

@@ -1,1 +1,13 @@
+export type { BareBundle, BundleFile, Progress } from "./blobs.ts";
+export * from "./client.ts";
 export * from "./errors.ts";
+export type { GarbageRequest, GarbageResult, LambdaGarbage } from "./garbage.ts";
+export { isDigest, LATEST } from "./layout.ts";
+export type { RegistryClientOptions } from "./options.ts";
+export type { Abilities } from "./probe.ts";
+export type { UploadOptions, UploadRequest, UploadResult } from "./publishing.ts";
+export type { RemoveRequest, RemoveResult } from "./removal.ts";
+export * from "./signatures.ts";
+export { MAX_HISTORY, type TagRecord, type VersionEntry } from "./tag-record.ts";
+export type { TagState } from "./tags.ts";
+export type { RollbackRequest, RollbackResult, Version } from "./versions.ts";

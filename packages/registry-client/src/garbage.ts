@@ -1,0 +1,120 @@
+import { allObjects, type LambdaObjects } from "./inventory.ts";
+import { blobKey } from "./layout.ts";
+import type { ObjectAccess } from "./object-access.ts";
+import { namedBy, type Removal } from "./removal.ts";
+import { trimmed } from "./tag-record.ts";
+import type { Tags, TagState } from "./tags.ts";
+
+export interface GarbageRequest {
+  /** How many versions each tag remembers from now on, the current one counted; default: all that it does. */
+  readonly keep?: number;
+  /** Bundles that were sent less long ago are left alone: what is to point at them may be on its way. Default: an hour. */
+  readonly olderThanMs?: number;
+  /** Only says what would be removed. */
+  readonly dryRun?: boolean;
+}
+
+/** What is removed of one lambda. */
+export interface LambdaGarbage {
+  readonly name: string;
+  /** The digests of the bundles. */
+  readonly versions: readonly string[];
+  /** How many locks. */
+  readonly locks: number;
+  /** In bytes, of the bundles. */
+  readonly bytes: number;
+}
+
+export interface GarbageResult {
+  readonly lambdas: readonly LambdaGarbage[];
+  readonly objects: number;
+  readonly bytes: number;
+}
+
+const HOUR_MS = 3_600_000;
+
+/** Finds and removes what no tag names. */
+export class Garbage {
+  readonly #objects: ObjectAccess;
+  readonly #tags: Tags;
+  readonly #removal: Removal;
+
+  constructor(objects: ObjectAccess, tags: Tags, removal: Removal) {
+    this.#objects = objects;
+    this.#tags = tags;
+    this.#removal = removal;
+  }
+
+  async run(request: GarbageRequest, signal: AbortSignal): Promise<GarbageResult> {
+    const lambdas: LambdaGarbage[] = [];
+    let objects = 0;
+    let bytes = 0;
+    for (const [name, there] of await allObjects(this.#objects, signal)) {
+      const found = await this.#of(name, there, request, signal);
+      if (found.versions.length === 0 && found.locks === 0) continue;
+      lambdas.push(found);
+      objects += found.versions.length + found.locks;
+      bytes += found.bytes;
+    }
+    return { lambdas, objects, bytes };
+  }
+
+  async #of(
+    name: string,
+    there: LambdaObjects,
+    request: GarbageRequest,
+    signal: AbortSignal,
+  ): Promise<LambdaGarbage> {
+    const { olderThanMs = HOUR_MS, dryRun = false } = request;
+    const named = namedBy(await this.#trimmed(name, request, signal));
+    const isOld = (digest: string): Promise<boolean> => this.#isOld(name, digest, olderThanMs, signal);
+    const versions: string[] = [];
+    for (const digest of there.blobs.keys())
+      if (!named.has(digest) && (await isOld(digest))) versions.push(digest);
+    const gone = new Set(versions);
+    const locks = there.locks.filter(
+      ({ digest }) => !named.has(digest) && (gone.has(digest) || !there.blobs.has(digest)),
+    );
+    if (!dryRun)
+      await this.#removal.sweep(
+        name,
+        there,
+        [...versions, ...locks.map(({ digest }) => digest)],
+        isOld,
+        signal,
+      );
+    const bytes = versions.reduce((sum, digest) => sum + (there.blobs.get(digest)?.size ?? 0), 0);
+    return { name, versions, locks: locks.length, bytes };
+  }
+
+  /** The tags as they are to be, and are unless this is a dry run. */
+  async #trimmed(
+    name: string,
+    { keep, dryRun }: GarbageRequest,
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<string, TagState>> {
+    const states = await this.#tags.all(name, signal);
+    if (keep === undefined) return states;
+    const next = new Map<string, TagState>();
+    for (const [tag, state] of states) {
+      const change = dryRun !== true;
+      const { after } = change
+        ? await this.#tags.update(
+            name,
+            tag,
+            (record) => (record === undefined ? undefined : trimmed(record, keep)),
+            signal,
+          )
+        : { after: trimmed(state.record, keep) };
+      if (after !== undefined) next.set(tag, { ...state, record: after });
+    }
+    return next;
+  }
+
+  /** By the store's own clock, and as it is now: whoever sends a bundle again makes it new. */
+  async #isOld(name: string, digest: string, olderThanMs: number, signal: AbortSignal): Promise<boolean> {
+    const head = await this.#objects.head(blobKey(name, digest), `look at a bundle of ${name}`, signal);
+    if (head === undefined) return true;
+    return (head.nowMs ?? Date.now()) - head.modifiedMs >= olderThanMs;
+  }
+}
