@@ -14,6 +14,12 @@ import {
 import { sameHex } from "./signature.ts";
 import type { RequestFields } from "./request-fields.ts";
 
+export interface BodyOptions {
+  readonly maxBytes: number;
+  /** False: a checksum in the header is none of the body. */
+  readonly checksum?: boolean;
+}
+
 /** A request's body without its framing, and everything that the client has promised of it. */
 export class RequestBody implements IncomingBody {
   readonly algorithms: readonly ChecksumAlgorithm[];
@@ -27,14 +33,14 @@ export class RequestBody implements IncomingBody {
   #checksum: GivenChecksum | undefined;
 
   /**
-   * `raw` are the bytes on the wire. Fails with MissingContentLength, EntityTooLarge (more than `maxBytes`), or what is wrong with the
-   * promises; nothing is read before that is known.
+   * `raw` are the bytes on the wire. Fails with MissingContentLength, EntityTooLarge, or what is wrong with the promises;
+   * nothing is read before that is known.
    */
   constructor(
     fields: RequestFields,
     authenticated: Authenticated,
     raw: () => AsyncIterable<Uint8Array>,
-    maxBytes: number,
+    { maxBytes, checksum = true }: BodyOptions,
   ) {
     const { payload } = authenticated;
     this.#authenticated = authenticated;
@@ -46,7 +52,7 @@ export class RequestBody implements IncomingBody {
       });
     this.#md5 = contentMd5(fields);
     this.#sha256 = payload.kind === "hashed" ? payload.sha256 : undefined;
-    this.#checksum = headerChecksum(fields);
+    this.#checksum = checksum ? headerChecksum(fields) : undefined;
     const names = trailerNames(fields);
     if (payload.kind === "chunked" && payload.trailer) this.#trailers = names;
     else if (names.length > 0)

@@ -1,3 +1,5 @@
+import type { Query } from "./request-target.ts";
+
 /** A request's header fields, with every value of a name that was sent more than once. */
 export class RequestFields {
   readonly #values = new Map<string, string[]>();
@@ -25,5 +27,18 @@ export class RequestFields {
 
   names(): Iterable<string> {
     return this.#values.keys();
+  }
+
+  /**
+   * With the parameters of a presigned query that stand for header fields. Checksums are left away: clients that presign
+   * an upload put that of an empty body there.
+   */
+  withQuery({ pairs }: Query): RequestFields {
+    const taken = pairs.filter(
+      ([name]) => name.startsWith("x-amz-") && !name.startsWith("x-amz-checksum-") && !this.#values.has(name),
+    );
+    const all = new RequestFields(taken.flatMap(([name, value]) => [name, Buffer.from(value).toString("latin1")]));
+    for (const [name, values] of this.#values) all.#values.set(name, values);
+    return all;
   }
 }

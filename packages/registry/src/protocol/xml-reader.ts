@@ -31,11 +31,10 @@ export class XmlNode {
 
   /** The text of the element of that name; undefined without one. Fails with MalformedXML if there are several, or elements in it. */
   text(name: string): string | undefined {
-    const nodes = this.all(name);
-    if (nodes.length === 0) return undefined;
-    const parsed = nodes[0]?.#parsed;
-    if (nodes.length > 1 || typeof parsed !== "string") throw s3Error("MalformedXML");
-    return parsed;
+    const [node, ...others] = this.all(name);
+    if (node === undefined) return undefined;
+    if (others.length > 0 || typeof node.#parsed !== "string") throw s3Error("MalformedXML");
+    return node.#parsed;
   }
 }
 
