@@ -11,6 +11,8 @@ const BYTES: Readonly<Record<ChecksumAlgorithm, number>> = {
   sha256: 32,
 };
 
+export const CHECKSUM_ALGORITHMS: readonly ChecksumAlgorithm[] = Object.keys(BYTES) as ChecksumAlgorithm[];
+
 const PREFIX = "x-amz-checksum-";
 /** Fields of that prefix which are no checksums. */
 const OTHERS: ReadonlySet<string> = new Set(["algorithm", "mode", "type"].map((name) => PREFIX + name));
@@ -21,7 +23,7 @@ const isAlgorithm = (name: string): name is ChecksumAlgorithm => Object.hasOwn(B
 const algorithmOf = (field: string): ChecksumAlgorithm => {
   const name = field.slice(PREFIX.length);
   if (!isAlgorithm(name))
-    throw s3Error("NotImplemented", `${field} is not known; known are ${Object.keys(BYTES).join(", ")}.`);
+    throw s3Error("NotImplemented", `${field} is not known; known are ${CHECKSUM_ALGORITHMS.join(", ")}.`);
   return name;
 };
 
@@ -29,7 +31,7 @@ const algorithmOf = (field: string): ChecksumAlgorithm => {
 export const readAlgorithm = (text: string): ChecksumAlgorithm => {
   const name = text.toLowerCase();
   if (isAlgorithm(name)) return name;
-  throw s3Error("InvalidRequest", `The checksum algorithm must be one of ${Object.keys(BYTES).join(", ").toUpperCase()}.`);
+  throw s3Error("InvalidRequest", `The checksum algorithm must be one of ${CHECKSUM_ALGORITHMS.join(", ").toUpperCase()}.`);
 };
 
 /** In base64 of exactly `bytes` bytes. */

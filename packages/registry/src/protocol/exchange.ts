@@ -76,6 +76,11 @@ export class Exchange {
     return this.request.method ?? "";
   }
 
+  /** As it was sent, without the query: that of a presigned request is as good as a key. */
+  get path(): string {
+    return (this.request.url ?? "").split("?", 1)[0] ?? "";
+  }
+
   /** Whether the client waits for `100 Continue` before it sends its body. */
   get expectsContinue(): boolean {
     return this.#expectsContinue;
@@ -112,12 +117,19 @@ export class Exchange {
   }
 
   send(status: number, text: string, headers: OutgoingHttpHeaders = {}): void {
+    this.write(status, text, headers);
+    this.response.end();
+  }
+
+  /** The same, but the reply is not ended. */
+  write(status: number, text: string, headers: OutgoingHttpHeaders): void {
     const body = Buffer.from(text);
     // 204 and 304 have no body, and no length of one.
     const length = status === 204 || status === 304 ? {} : { "Content-Length": body.length };
     this.#head(status, { ...length, ...headers });
     this.sentBytes += body.length;
-    this.response.end(body);
+    if (body.length > 0) this.response.write(body);
+    else this.response.flushHeaders();
   }
 
   /** Sends `body`, whose length is in the headers, at the client's pace. */

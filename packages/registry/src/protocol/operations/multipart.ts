@@ -1,8 +1,8 @@
 import type { Checksum, ChecksumAlgorithm, PartInfo } from "../../object-store.ts";
 import { s3Error } from "../../s3-error.ts";
-import { checkKey } from "../bucket-name.ts";
+import type { NamedPart } from "../../store/multipart.ts";
 import { readCopyRange } from "../byte-range.ts";
-import { checksumReply, readAlgorithm, wholeChecksum } from "../checksum-fields.ts";
+import { CHECKSUM_ALGORITHMS, checksumReply, readAlgorithm, wholeChecksum } from "../checksum-fields.ts";
 import { checkReadConditions, writeConditions } from "../conditions.ts";
 import { isoDate } from "../dates.ts";
 import type { Exchange } from "../exchange.ts";
@@ -55,7 +55,6 @@ const createUpload: Operation = {
   query: ["uploads"],
   run: async (exchange) => {
     const { fields, target, host } = exchange;
-    checkKey(target.key);
     refuseUnsupported(fields);
     const [algorithm, checksumType] = [readUploadAlgorithm(fields), readChecksumType(fields)];
     const uploadId = await host.store.createUpload(target.bucket, target.key, {
@@ -116,6 +115,10 @@ const copyPart: Operation = {
   },
 };
 
+const checksumElement = (algorithm: ChecksumAlgorithm): string => `Checksum${algorithm.toUpperCase()}`;
+
+const CHECKSUM_ELEMENTS = CHECKSUM_ALGORITHMS.map(checksumElement);
+
 const partElement = ({ partNumber, modifiedMs, etag, size, checksum }: PartInfo): XmlElement => [
   "Part",
   [
@@ -123,7 +126,7 @@ const partElement = ({ partNumber, modifiedMs, etag, size, checksum }: PartInfo)
     ["LastModified", isoDate(modifiedMs)],
     ["ETag", quoted(etag)],
     ["Size", size],
-    checksum && [`Checksum${checksum.algorithm.toUpperCase()}`, checksum.value],
+    checksum && [checksumElement(checksum.algorithm), checksum.value],
   ],
 ];
 
@@ -215,10 +218,15 @@ const listUploads: Operation = {
   },
 };
 
-const readPart = (node: XmlNode): { readonly partNumber: number; readonly etag: string } => {
+const readPart = (node: XmlNode): NamedPart => {
   const [number, etag] = [node.text("PartNumber")?.trim(), node.text("ETag")?.trim()];
   if (number === undefined || etag === undefined) throw s3Error("MalformedXML", "A Part has no PartNumber or no ETag.");
-  return { partNumber: readPartNumber(number), etag: etag.replaceAll('"', "") };
+  const [checksum] = CHECKSUM_ELEMENTS.flatMap((name) => node.text(name)?.trim() ?? []);
+  return {
+    partNumber: readPartNumber(number),
+    etag: etag.replaceAll('"', ""),
+    ...(checksum !== undefined && { checksum }),
+  };
 };
 
 const completeUpload: Operation = {
@@ -251,7 +259,7 @@ const completeUpload: Operation = {
         ["Bucket", target.bucket],
         ["Key", target.key],
         ["ETag", quoted(info.etag)],
-        checksum && [`Checksum${checksum.algorithm.toUpperCase()}`, checksum.value],
+        checksum && [checksumElement(checksum.algorithm), checksum.value],
         checksum && ["ChecksumType", checksum.type],
       ],
     ]);

@@ -1,7 +1,6 @@
 import { isS3Error, s3Error } from "../../s3-error.ts";
 import type { ObjectInfo } from "../../object-store.ts";
 import { readRange } from "../byte-range.ts";
-import { checkKey } from "../bucket-name.ts";
 import { checksumReply } from "../checksum-fields.ts";
 import { checkReadConditions, rangeApplies, writeConditions } from "../conditions.ts";
 import type { Exchange } from "../exchange.ts";
@@ -95,7 +94,6 @@ const putObject: Operation = {
   method: "PUT",
   run: async (exchange) => {
     const { fields, target, host } = exchange;
-    checkKey(target.key);
     refuseUnsupported(fields);
     const headers = storedHeaders(fields);
     const body = exchange.body();
