@@ -7,6 +7,16 @@ export const REGISTRY_ERRORS = {
     status: 500,
     about: "An option of the registry has a value that cannot be used; the message names it.",
   },
+  OL_REGISTRY_PORT_IN_USE: {
+    causedBy: "user",
+    status: 500,
+    about: "Another process listens on the registry's port; choose another registry_port, or stop that process.",
+  },
+  OL_REGISTRY_CANNOT_LISTEN: {
+    causedBy: "user",
+    status: 500,
+    about: "The registry's address cannot be listened on; the message names it and the reason.",
+  },
 } as const;
 
 export type RegistryErrorCode = keyof typeof REGISTRY_ERRORS;
