@@ -1,7 +1,7 @@
 import { readJsonObject, validateTemplate } from "@ol/config";
 import { resolve } from "node:path";
 
-import type { ClusterPaths } from "./paths.ts";
+import type { ClusterPaths } from "../cluster/paths.ts";
 
 /** The directory of the cluster's local registry. */
 export const registryDirectory = async (paths: ClusterPaths): Promise<string> => {
