@@ -7,6 +7,18 @@ export const REGISTRY_ERRORS = {
     status: 500,
     about: "An option of the registry has a value that cannot be used; the message names it.",
   },
+  OL_REGISTRY_BAD_DIRECTORY: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "The registry's data directory cannot be used: it cannot be written, is something else's, or a later version's; the message says which.",
+  },
+  OL_REGISTRY_IN_USE: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "Another registry uses the data directory. Stop that one first, or give this one a directory of its own.",
+  },
 } as const;
 
 export type RegistryErrorCode = keyof typeof REGISTRY_ERRORS;
