@@ -14,8 +14,8 @@ import type { StoredPart, Upload } from "./upload.ts";
 export interface NamedPart {
   readonly partNumber: number;
   readonly etag: string;
-  /** In base64, if the client names it. */
-  readonly checksum?: string;
+  /** Its checksum in base64, if the client names it. */
+  readonly checksumValue?: string;
 }
 
 /** S3's own limit. */
@@ -36,12 +36,13 @@ export const chosenParts = (
   if (named.length === 0) throw s3Error("InvalidRequest", "An upload is completed with at least one part.");
   const chosen: StoredPart[] = [];
   let size = 0;
-  for (const [place, { partNumber, etag, checksum }] of named.entries()) {
+  for (const [place, { partNumber, etag, checksumValue }] of named.entries()) {
     const before = named[place - 1];
     if (before !== undefined && before.partNumber >= partNumber) throw s3Error("InvalidPartOrder");
     const part = upload.parts.get(partNumber);
     const same =
-      part?.info.etag === etag && (checksum === undefined || part.info.checksum?.value === checksum);
+      part?.info.etag === etag &&
+      (checksumValue === undefined || part.info.checksum?.value === checksumValue);
     const details = { PartNumber: `${partNumber}`, ETag: etag, UploadId: upload.record.id };
     if (part === undefined || !same) throw s3Error("InvalidPart", undefined, { details });
     if (part.info.size < limits.minPartBytes && place < named.length - 1) {
