@@ -5,6 +5,7 @@ import { registryClientError } from "./errors.ts";
 import { Garbage, type GarbageRequest, type GarbageResult } from "./garbage.ts";
 import { allObjects, objectsOf } from "./inventory.ts";
 import { LATEST, lockKey } from "./layout.ts";
+import { MinInstances } from "./min-instances.ts";
 import { contentOf, ObjectAccess } from "./object-access.ts";
 import { type Connection, connectionOf, type RegistryClientOptions } from "./options.ts";
 import { inParallel } from "./parallel.ts";
@@ -51,6 +52,7 @@ export class RegistryClient implements AsyncDisposable {
   readonly #objects: ObjectAccess;
   readonly #tags: Tags;
   readonly #blobs: Blobs;
+  readonly #minInstances: MinInstances;
   readonly #removal: Removal;
   readonly #connection: Connection;
   #abilities: Abilities | undefined;
@@ -65,6 +67,7 @@ export class RegistryClient implements AsyncDisposable {
     this.#objects = new ObjectAccess(connection);
     this.#tags = new Tags(this.#objects);
     this.#blobs = new Blobs(this.#objects);
+    this.#minInstances = new MinInstances(this.#objects, this.#tags);
     this.#removal = new Removal(this.#objects, this.#tags);
   }
 
@@ -127,6 +130,16 @@ export class RegistryClient implements AsyncDisposable {
     ]);
     const found = entries.filter((entry) => entry.digest === digest);
     return found.find(({ signature }) => signature !== undefined) ?? found[0];
+  }
+
+  /** Whether the lambda has that version. */
+  hasVersion(name: string, digest: string, signal: AbortSignal): Promise<boolean> {
+    return this.#blobs.exists(name, digest, signal);
+  }
+
+  /** The lambdas whose newest version asks for `min_instances`, and how many. */
+  minInstances(signal: AbortSignal): Promise<ReadonlyMap<string, number>> {
+    return this.#minInstances.read(signal);
   }
 
   /** Every lambda, by name. */

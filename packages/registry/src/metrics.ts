@@ -110,6 +110,9 @@ export class Metrics {
     this.#gauge("ol_registry_object_bytes", "Bytes of all objects, as their owners see them.", () => store.stats().bytes);
     this.#gauge("ol_registry_contents", "Different contents on the disk.", () => store.stats().blobs);
     this.#gauge("ol_registry_content_bytes", "Bytes of contents on the disk.", () => store.stats().blobBytes);
+    this.#gauge("ol_registry_writable", "0 after the disk failed in a way that only a new start mends.", () =>
+      Number(store.stats().writable),
+    );
     this.#gauge("ol_registry_uploads", "Multipart uploads that are neither completed nor aborted.", () => store.stats().uploads);
     this.#gauge(
       "ol_registry_quarantined_files",

@@ -1,6 +1,7 @@
 import { type Logger, messageOf } from "@ol/common";
 
-import type { ObjectStore, ScrubReport } from "./store/store.ts";
+import type { ScrubReport } from "./store/scrub.ts";
+import type { ObjectStore } from "./store/store.ts";
 
 /** What is known of the last time that everything was read again. */
 export interface ScrubState {

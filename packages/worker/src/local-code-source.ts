@@ -1,32 +1,35 @@
-import { randomBytes } from "node:crypto";
-import { lstatSync, renameSync, statSync } from "node:fs";
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { existsSync, statSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 
 import {
+  DEFAULT_PACKED_LIMITS,
   fingerprintDirectory,
   isLambdaName,
   LAMBDA_CONFIG_FILE,
+  type PackedLimits,
   parseReference,
   readLambdaConfig,
   readRequirements,
   snapshotDirectory,
 } from "@ol/bundle";
-import { isOlError, type Logger, messageOf, silentLogger } from "@ol/common";
+import { isOlError, type Logger, silentLogger } from "@ol/common";
 import { type CodeSource, type LambdaCode, lambdaError } from "@ol/lambda";
+
+import { CodeDirectories } from "./code-directories.ts";
+import { fingerprintFile, unpackFile } from "./packed-file.ts";
 
 /** Where a LocalCodeSource reads and writes. */
 export interface LocalCodeSourceOptions {
-  /** The cluster's registry: NAME/f.py ... */
+  /** The cluster's registry: NAME/f.py ..., or NAME.tar.gz. */
   readonly registryDir: string;
   /** The sandbox engine's `codeDir`, owned by the source: it is emptied at the start. */
   readonly codeDir: string;
+  /** Of packed bundles; default: DEFAULT_PACKED_LIMITS. */
+  readonly limits?: PackedLimits;
   readonly logger?: Logger;
 }
-
-/** For versions that are being copied, and old ones until they are removed; no lambda can have that name. */
-const UNUSED = ".unused";
 
 /**
  * Code from a directory on this machine. A sandbox never sees that directory: it gets a snapshot under
@@ -34,42 +37,40 @@ const UNUSED = ".unused";
  */
 export class LocalCodeSource implements CodeSource, AsyncDisposable {
   readonly #registryDir: string;
-  readonly #codeDir: string;
-  readonly #logger: Logger;
-  /** How many `resolve`s without `release` there are, by directory. */
-  readonly #uses = new Map<string, number>();
-  readonly #removing = new Set<Promise<void>>();
+  readonly #limits: PackedLimits;
+  readonly #directories: CodeDirectories;
   /** `min_instances` by lambda, and when the file that says so was changed. */
   readonly #minInstances = new Map<string, { readonly changedMs: number; readonly count: number }>();
 
-  /**
-   * Empties codeDir, which a worker that was killed may have left full. The directory itself stays: the engine may
-   * have opened it.
-   */
+  /** Empties codeDir, as CodeDirectories does. */
   static async create(options: LocalCodeSourceOptions): Promise<LocalCodeSource> {
-    await mkdir(join(options.codeDir, UNUSED), { recursive: true });
-    for (const name of await readdir(options.codeDir))
-      await rm(join(options.codeDir, name), { recursive: true, force: true });
-    await mkdir(join(options.codeDir, UNUSED));
-    return new LocalCodeSource(options);
+    const { codeDir, logger = silentLogger } = options;
+    return new LocalCodeSource(options, await CodeDirectories.create(codeDir, logger));
   }
 
-  private constructor({ registryDir, codeDir, logger }: LocalCodeSourceOptions) {
-    this.#registryDir = registryDir;
-    this.#codeDir = codeDir;
-    this.#logger = logger ?? silentLogger;
+  private constructor(options: LocalCodeSourceOptions, directories: CodeDirectories) {
+    this.#registryDir = options.registryDir;
+    this.#limits = options.limits ?? DEFAULT_PACKED_LIMITS;
+    this.#directories = directories;
   }
 
   async resolve(name: string, signal: AbortSignal): Promise<LambdaCode> {
-    const directory = this.#directoryOf(name);
-    const fresh = join(this.#codeDir, UNUSED, `new-${randomBytes(8).toString("hex")}`);
-    const { digest, fingerprint } = await known(name, snapshotDirectory(directory, fresh, { signal }));
-    const dir = await this.#adopt(name, digest, fresh);
+    const place = this.#placeOf(name);
+    const fresh = this.#directories.fresh();
+    const { digest, fingerprint } = await known(
+      name,
+      place.packed
+        ? unpackFile(place.path, fresh, this.#limits, signal)
+        : snapshotDirectory(place.path, fresh, { signal }),
+    );
+    const dir = `${name}@${digest}`;
+    await this.#directories.adopt(dir, fresh);
     return this.#code({ name, digest, dir, stamp: fingerprint });
   }
 
-  current(name: string, signal: AbortSignal): Promise<string> {
-    return known(name, fingerprintDirectory(this.#directoryOf(name), { signal }));
+  async current(name: string, signal: AbortSignal): Promise<string> {
+    const { path, packed } = this.#placeOf(name);
+    return await known(name, packed ? fingerprintFile(path) : fingerprintDirectory(path, { signal }));
   }
 
   async kept(signal: AbortSignal): Promise<readonly string[]> {
@@ -85,14 +86,12 @@ export class LocalCodeSource implements CodeSource, AsyncDisposable {
   }
 
   release({ dir }: LambdaCode): void {
-    const uses = (this.#uses.get(dir) ?? 1) - 1;
-    if (uses > 0) this.#uses.set(dir, uses);
-    else this.#remove(dir);
+    this.#directories.release(dir);
   }
 
   /** Settles when what was released is removed. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#removing);
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#directories[Symbol.asyncDispose]();
   }
 
   /** What its ol.yaml says now; read only if it was changed since. */
@@ -114,68 +113,29 @@ export class LocalCodeSource implements CodeSource, AsyncDisposable {
   }
 
   async #code(found: Pick<LambdaCode, "name" | "digest" | "dir" | "stamp">): Promise<LambdaCode> {
-    const directory = join(this.#codeDir, found.dir);
+    const directory = this.#directories.pathOf(found.dir);
     try {
       const config = readLambdaConfig(directory);
       const read = await readRequirements(directory);
       return { ...found, config, ...(read !== undefined && { requirements: read.requirements }) };
     } catch (error) {
-      this.release({ ...found, config: { environment: {}, limits: {} } });
+      this.#directories.release(found.dir);
       throw error;
     }
   }
 
-  /** Counts a use of the version, which is then on disk. */
-  async #adopt(name: string, digest: string, fresh: string): Promise<string> {
-    const dir = `${name}@${digest}`;
-    let moved = false;
-    try {
-      // No await before the use is counted: a removal must not come between.
-      moved = this.#move(fresh, dir);
-      this.#uses.set(dir, (this.#uses.get(dir) ?? 0) + 1);
-    } finally {
-      if (!moved) await rm(fresh, { recursive: true, force: true });
-    }
-    return dir;
-  }
-
-  /** False if the version is there already. */
-  #move(fresh: string, dir: string): boolean {
-    const target = join(this.#codeDir, dir);
-    if (lstatSync(target, { throwIfNoEntry: false }) !== undefined) return false;
-    renameSync(fresh, target);
-    return true;
-  }
-
-  #directoryOf(name: string): string {
+  /** Where its code is: a directory NAME, else a packed NAME.tar.gz. */
+  #placeOf(name: string): { readonly path: string; readonly packed: boolean } {
     const reference = parseReference(name);
     if (reference.tag !== undefined || reference.digest !== undefined)
       throw lambdaError(
         "OL_LAMBDA_UNKNOWN",
         `there is no lambda ${name}: a local registry has no tags and no older versions`,
       );
-    return join(this.#registryDir, reference.name);
-  }
-
-  #remove(dir: string): void {
-    this.#uses.delete(dir);
-    const trash = join(this.#codeDir, UNUSED, randomBytes(8).toString("hex"));
-    const removed = this.#removeVia(dir, trash);
-    this.#removing.add(removed);
-    void removed.finally(() => this.#removing.delete(removed));
-  }
-
-  async #removeVia(dir: string, trash: string): Promise<void> {
-    try {
-      // At once out of the way: the same version may come again before it is all gone.
-      renameSync(join(this.#codeDir, dir), trash);
-      await rm(trash, { recursive: true, force: true });
-    } catch (error) {
-      this.#logger.warn("an old version of a lambda's code could not be removed", {
-        code: dir,
-        error: messageOf(error),
-      });
-    }
+    const path = join(this.#registryDir, reference.name);
+    const file = `${path}.tar.gz`;
+    const packed = !existsSync(path) && existsSync(file);
+    return { path: packed ? file : path, packed };
   }
 }
 

@@ -13,11 +13,14 @@ const KEPT = 20;
 
 /** Locks beside the code of a local registry: REGISTRY/.locks/NAME/DIGEST-PYTHON-MACHINE.txt. */
 export class LocalLockStore implements LockStore {
-  readonly #registryDir: string;
+  readonly #isThere: (lambda: string) => boolean;
   readonly #directory: string;
 
-  constructor(registryDir: string) {
-    this.#registryDir = registryDir;
+  /** `isThere` says which lambdas there are; default: those with a directory or a packed bundle in the registry. */
+  constructor(registryDir: string, isThere?: (lambda: string) => boolean) {
+    this.#isThere =
+      isThere ??
+      ((lambda) => ["", ".tar.gz"].some((ending) => existsSync(join(registryDir, `${lambda}${ending}`))));
     this.#directory = join(registryDir, LOCKS);
   }
 
@@ -69,7 +72,7 @@ export class LocalLockStore implements LockStore {
     const found: FiledLock[] = [];
     for (const lambda of await namesIn(this.#directory)) {
       const directory = join(this.#directory, lambda);
-      if (!existsSync(join(this.#registryDir, lambda))) {
+      if (!this.#isThere(lambda)) {
         if (!dryRun) await rm(directory, { recursive: true, force: true });
         continue;
       }

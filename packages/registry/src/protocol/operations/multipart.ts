@@ -1,6 +1,7 @@
-import type { Checksum, ChecksumAlgorithm, PartInfo } from "../../object-store.ts";
+import type { Checksum, ChecksumAlgorithm } from "../../object-store.ts";
 import { s3Error } from "../../s3-error.ts";
 import type { NamedPart } from "../../store/multipart.ts";
+import type { PartInfo, UploadInfo } from "../../store/upload.ts";
 import { readCopyRange } from "../byte-range.ts";
 import { CHECKSUM_ALGORITHMS, checksumReply, readAlgorithm, wholeChecksum } from "../checksum-fields.ts";
 import { checkReadConditions, writeConditions } from "../conditions.ts";
@@ -100,9 +101,8 @@ const copyPart: Operation = {
     checkReadConditions(fields, info, "x-amz-copy-source-");
     const field = fields.get("x-amz-copy-source-range");
     const part = await host.store.copyPart(
-      source,
+      { ...source, ...(field !== undefined && { range: readCopyRange(field, info.size) }) },
       { bucket: target.bucket, key: target.key, uploadId: uploadIdOf(exchange), partNumber },
-      field === undefined ? undefined : readCopyRange(field, info.size),
       exchange.signal,
     );
     exchange.sendXml(200, [
@@ -130,6 +130,15 @@ const partElement = ({ partNumber, modifiedMs, etag, size, checksum }: PartInfo)
   ],
 ];
 
+/** How an upload's object and parts are checked, if they are. */
+const checksumKind = ({ algorithm, checksumType }: UploadInfo): readonly XmlElement[] =>
+  algorithm === undefined
+    ? []
+    : [
+        ["ChecksumAlgorithm", algorithm.toUpperCase()],
+        ["ChecksumType", checksumType],
+      ];
+
 const listParts: Operation = {
   name: "ListParts",
   needs: "read",
@@ -144,13 +153,8 @@ const listParts: Operation = {
     if (!/^\d{1,9}$/u.test(marker)) throw s3Error("InvalidArgument", "part-number-marker must be a number.");
     const limit = readLimit(query, "max-parts");
     const write = keyWriter(query);
-    const { parts, next, algorithm, checksumType } = exchange.host.store.listParts(
-      bucket,
-      key,
-      uploadId,
-      Number(marker),
-      limit,
-    );
+    const { store } = exchange.host;
+    const { upload, parts, next } = store.listParts(bucket, key, uploadId, Number(marker), limit);
     exchange.sendXml(200, [
       "ListPartsResult",
       [
@@ -164,8 +168,7 @@ const listParts: Operation = {
         next === undefined ? undefined : ["NextPartNumberMarker", next],
         ["MaxParts", limit],
         ["IsTruncated", next !== undefined],
-        algorithm && ["ChecksumAlgorithm", algorithm.toUpperCase()],
-        checksumType && ["ChecksumType", checksumType],
+        ...checksumKind(upload),
         ...parts.map(partElement),
       ],
     ]);
@@ -183,40 +186,44 @@ const listUploads: Operation = {
     checkBucket(exchange);
     const { bucket, query } = exchange.target;
     const write = keyWriter(query);
-    const [prefix, afterKey, afterUploadId] = ["prefix", "key-marker", "upload-id-marker"].map(
+    const [prefix, delimiter, afterKey, afterId] = ["prefix", "delimiter", "key-marker", "upload-id-marker"].map(
       (name) => query.get(name) ?? "",
-    ) as [string, string, string];
+    ) as [string, string, string, string];
     const limit = readLimit(query, "max-uploads");
-    const { uploads, next } = exchange.host.store.listUploads(bucket, { prefix, afterKey, afterUploadId, limit });
+    const request = { prefix, delimiter, afterKey, limit, ...(afterId !== "" && { afterId }) };
+    const { uploads, commonPrefixes, next } = exchange.host.store.listUploads(bucket, request);
     exchange.sendXml(200, [
       "ListMultipartUploadsResult",
       [
         ["Bucket", bucket],
         ["KeyMarker", write(afterKey)],
-        ["UploadIdMarker", afterUploadId],
+        ["UploadIdMarker", afterId],
         ["Prefix", write(prefix)],
+        delimiter === "" ? undefined : ["Delimiter", write(delimiter)],
         ["MaxUploads", limit],
         query.get("encoding-type") ? ["EncodingType", "url"] : undefined,
         ["IsTruncated", next !== undefined],
         next && ["NextKeyMarker", write(next.key)],
-        next && ["NextUploadIdMarker", next.uploadId],
-        ...uploads.map(
-          ({ key, uploadId, createdMs }): XmlElement => [
-            "Upload",
-            [
-              ["Key", write(key)],
-              ["UploadId", uploadId],
-              ownerElement("Initiator"),
-              ownerElement(),
-              ["StorageClass", "STANDARD"],
-              ["Initiated", isoDate(createdMs)],
-            ],
-          ],
-        ),
+        next && ["NextUploadIdMarker", next.id ?? ""],
+        ...uploads.map((upload) => uploadElement(upload, write)),
+        ...commonPrefixes.map((common): XmlElement => ["CommonPrefixes", [["Prefix", write(common)]]]),
       ],
     ]);
   },
 };
+
+const uploadElement = (upload: UploadInfo, write: (key: string) => string): XmlElement => [
+  "Upload",
+  [
+    ["Key", write(upload.key)],
+    ["UploadId", upload.id],
+    ownerElement("Initiator"),
+    ownerElement(),
+    ["StorageClass", "STANDARD"],
+    ["Initiated", isoDate(upload.startedMs)],
+    ...checksumKind(upload),
+  ],
+];
 
 const readPart = (node: XmlNode): NamedPart => {
   const [number, etag] = [node.text("PartNumber")?.trim(), node.text("ETag")?.trim()];
@@ -225,7 +232,7 @@ const readPart = (node: XmlNode): NamedPart => {
   return {
     partNumber: readPartNumber(number),
     etag: etag.replaceAll('"', ""),
-    ...(checksum !== undefined && { checksum }),
+    ...(checksum !== undefined && { checksumValue: checksum }),
   };
 };
 
@@ -248,7 +255,7 @@ const completeUpload: Operation = {
       uploadIdOf(exchange),
       parts,
       writeConditions(fields),
-      wholeChecksum(fields),
+      wholeChecksum(fields)?.value,
       exchange.signal,
     );
     const { checksum } = info;

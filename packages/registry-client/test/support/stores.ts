@@ -1,0 +1,142 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { connect, createServer } from "node:net";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** The keys of whoever may do everything. */
+export const ADMIN = { accessKey: "admin-key", secretKey: "admin-secret-1" } as const;
+/** The keys of who may only read, where a store has such. */
+export const READER = { accessKey: "reader-key", secretKey: "reader-secret-1" } as const;
+
+/** A real S3 server in a directory of its own, as a process of its own. */
+export interface TestStore {
+  readonly endpoint: URL;
+  /** Ends it at once, as a crash would. */
+  kill(): Promise<void>;
+  /** Starts it again, at the same address and on the same directory. */
+  restart(): Promise<void>;
+  /** Ends it and removes its directory. */
+  close(): Promise<void>;
+}
+
+/** A kind of server that is there on this machine. */
+export interface StoreKind {
+  readonly name: string;
+  /** Whether it has keys that may only read. */
+  readonly hasReader: boolean;
+  start(): Promise<TestStore>;
+}
+
+const START_MS = 30_000;
+const REGISTRY = new URL("../../../registry/dist/index.js", import.meta.url).href;
+
+/** What the child does: our server, until it is ended. */
+const PROGRAM = `
+  const [library, directory, port] = process.argv.slice(1);
+  const { ObjectStore, RegistryServer } = await import(library);
+  const store = await ObjectStore.open({ directory });
+  const keys = ${JSON.stringify([
+    { ...ADMIN, role: "admin" },
+    { ...READER, role: "read" },
+  ])};
+  const server = await RegistryServer.start({ store, keys, addresses: ["127.0.0.1"], port: Number(port) });
+  process.stdout.write(server.port + "\\n");
+`;
+
+const freePort = async (): Promise<number> => {
+  const server = createServer();
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+};
+
+const answers = async (port: number): Promise<boolean> => {
+  const socket = connect(port, "127.0.0.1");
+  try {
+    await once(socket, "connect");
+    return true;
+  } catch {
+    // Not listening yet.
+    return false;
+  } finally {
+    socket.destroy();
+  }
+};
+
+const untilAnswers = async (port: number, child: ChildProcess): Promise<void> => {
+  const deadlineMs = Date.now() + START_MS;
+  while (!(await answers(port))) {
+    if (child.exitCode !== null || Date.now() > deadlineMs) throw new Error("the store did not start");
+    await sleep(50);
+  }
+};
+
+const ended = async (child: ChildProcess): Promise<void> => {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill("SIGKILL");
+  await once(child, "exit");
+};
+
+const storeOf = async (
+  launch: (
+    directory: string,
+    port: number,
+  ) => Promise<{ readonly child: ChildProcess; readonly port: number }>,
+): Promise<TestStore> => {
+  const directory = await mkdtemp(join(tmpdir(), "ol-store-"));
+  let running = await launch(directory, 0);
+  const { port } = running;
+  return {
+    endpoint: new URL(`http://127.0.0.1:${port}`),
+    kill: () => ended(running.child),
+    restart: async () => {
+      await ended(running.child);
+      running = await launch(directory, port);
+    },
+    close: async () => {
+      await ended(running.child);
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+};
+
+const OURS: StoreKind = {
+  name: "our registry",
+  hasReader: true,
+  start: () =>
+    storeOf(async (directory, port) => {
+      const args = ["--input-type=module", "-e", PROGRAM, REGISTRY, join(directory, "data"), String(port)];
+      const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+      const signal = AbortSignal.timeout(START_MS);
+      const [line] = (await once(child.stdout as Readable, "data", { signal })) as [Buffer];
+      return { child, port: Number(String(line)) };
+    }),
+};
+
+/** Where scripts/versitygw.sh puts it. */
+const VERSITYGW =
+  process.env["OL_TEST_VERSITYGW"] ?? join(homedir(), ".cache", "openlambda", "versitygw-1.8.0", "versitygw");
+
+const VERSITY: StoreKind = {
+  name: "versitygw",
+  hasReader: false,
+  start: () =>
+    storeOf(async (directory, wanted) => {
+      const port = wanted === 0 ? await freePort() : wanted;
+      const data = join(directory, "data");
+      await mkdir(data, { recursive: true });
+      const args = ["--access", ADMIN.accessKey, "--secret", ADMIN.secretKey, "--port", `127.0.0.1:${port}`];
+      const child = spawn(VERSITYGW, [...args, "--quiet", "posix", data], { stdio: "ignore" });
+      await untilAnswers(port, child);
+      return { child, port };
+    }),
+};
+
+/** Every store that can be had here. Ours always can; versitygw if it was built. */
+export const STORES: readonly StoreKind[] = existsSync(VERSITYGW) ? [OURS, VERSITY] : [OURS];
