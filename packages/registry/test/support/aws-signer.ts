@@ -31,7 +31,10 @@ export const HOST = "registry.example:9000";
 
 /** As AWS's clients encode; not the server's own function. */
 const encode = (text: string): string =>
-  encodeURIComponent(text).replaceAll(/[!'()*]/gu, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
+  encodeURIComponent(text).replaceAll(
+    /[!'()*]/gu,
+    (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
 
 /** Signs by AWS's own library. */
 export const awsSign = async (plain: PlainRequest, signer: Signer): Promise<WireRequest> => {
