@@ -14,7 +14,7 @@ import { dirname, join } from "node:path";
 import { isOlError } from "@ol/common";
 import { beforeEach, describe, expect, test } from "vitest";
 
-import { HOSTILE_BUNDLES } from "../../../bundle/test/support/hostile-bundles.ts";
+import { HOSTILE_BUNDLES } from "@ol/bundle/testing";
 import { makeCodeBundle } from "../../src/code/code-bundle.ts";
 import { temporaryDirectory } from "../support/harness.ts";
 

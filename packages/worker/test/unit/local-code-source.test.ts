@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { packBundle } from "@ol/bundle";
 import { describe, expect, it, onTestFinished } from "vitest";
 
-import { HOSTILE_BUNDLES } from "../../../bundle/test/support/hostile-bundles.ts";
+import { HOSTILE_BUNDLES } from "@ol/bundle/testing";
 import { LocalCodeSource } from "../../src/index.ts";
 
 const never = new AbortController().signal;
@@ -20,6 +20,14 @@ const setup = async () => {
   };
   const source = await LocalCodeSource.create({ registryDir, codeDir });
   return { source, registryDir, codeDir, write };
+};
+
+/** Packs the code that a lambda has, and takes that away. */
+const packed = async ({ registryDir }: { registryDir: string }, name: string): Promise<void> => {
+  const directory = join(registryDir, name);
+  await rm(`${directory}.tar.gz`, { force: true });
+  await packBundle(directory, `${directory}.tar.gz`);
+  await rm(directory, { recursive: true });
 };
 
 describe("code from a local directory", () => {
@@ -59,14 +67,6 @@ describe("code from a local directory", () => {
   });
 
   describe("that is packed", () => {
-    /** Packs the code that a lambda has, and takes that away. */
-    const packed = async ({ registryDir }: { registryDir: string }, name: string): Promise<void> => {
-      const directory = join(registryDir, name);
-      await rm(`${directory}.tar.gz`, { force: true });
-      await packBundle(directory, `${directory}.tar.gz`);
-      await rm(directory, { recursive: true });
-    };
-
     it("is unpacked, and changes with its file", async () => {
       const { source, registryDir, codeDir, write } = await setup();
       await write("a", "one");
