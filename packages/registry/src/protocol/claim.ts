@@ -59,7 +59,10 @@ const headerClaim = (authorization: string, time: string | undefined): Claim => 
 
 const presignedClaim = (query: Query): Claim => {
   const malformed = (what: string): S3Error =>
-    s3Error("AuthorizationQueryParametersError", `The X-Amz- parameters of the query are malformed: ${what}.`);
+    s3Error(
+      "AuthorizationQueryParametersError",
+      `The X-Amz- parameters of the query are malformed: ${what}.`,
+    );
   const once = (name: string): string | undefined => {
     const values = query.pairs.filter(([candidate]) => candidate === name);
     if (values.length > 1) throw malformed(`${name} is there twice`);
