@@ -8,6 +8,9 @@ beforeAll(async () => {
 });
 afterAll(() => registry[Symbol.asyncDispose]());
 
+const body = (place: string) =>
+  `<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><LocationConstraint>${place}</LocationConstraint></CreateBucketConfiguration>`;
+
 describe("a bucket", () => {
   it("is made, found, listed and deleted", async () => {
     const made = await registry.send("PUT", "/fresh", { body: "" });
@@ -24,8 +27,6 @@ describe("a bucket", () => {
   });
 
   it("is made with the server's own region in the body, and with no other", async () => {
-    const body = (place: string) =>
-      `<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><LocationConstraint>${place}</LocationConstraint></CreateBucketConfiguration>`;
     expect((await registry.send("PUT", "/placed", { body: body("us-east-1") })).status).toBe(200);
     expect((await registry.send("PUT", "/elsewhere", { body: body("eu-west-1") })).code).toBe(
       "InvalidArgument",
@@ -76,10 +77,10 @@ describe("a bucket", () => {
   });
 });
 
-describe("what clients ask about a bucket", () => {
-  const ask = (query: string, target = "/code"): Promise<TestReply> =>
-    registry.send("GET", target, { query: { [query]: "" }, as: READER });
+const ask = (query: string, target = "/code"): Promise<TestReply> =>
+  registry.send("GET", target, { query: { [query]: "" }, as: READER });
 
+describe("what clients ask about a bucket", () => {
   it.each([
     ["policy", "NoSuchBucketPolicy"],
     ["cors", "NoSuchCORSConfiguration"],

@@ -22,10 +22,10 @@ const open = (): Wire => {
   return wire;
 };
 
-describe("a client that waits for 100 Continue", () => {
-  const expecting = (plain = {}, length = 5): Promise<string> =>
-    signedHead(plain, [`content-length: ${length}`, "expect: 100-continue"]);
+const expecting = (plain = {}, length = 5): Promise<string> =>
+  signedHead(plain, [`content-length: ${length}`, "expect: 100-continue"]);
 
+describe("a client that waits for 100 Continue", () => {
   it("is told to send its body once it is clear that it is wanted", async () => {
     const wire = open();
     wire.write(await expecting());

@@ -20,7 +20,7 @@ const elements = (text: string, name: string): string[] =>
 
 const list = async (query: Readonly<Record<string, string>>): Promise<string> => {
   const { status, text } = await registry.send("GET", "/code", { query, as: READER });
-  expect(status, text).toBe(200);
+  expect({ status, text }).toMatchObject({ status: 200 });
   return text;
 };
 
@@ -84,7 +84,7 @@ describe.each([
     "is refused with %j",
     async (query) => {
       const { code } = await registry.send("GET", "/code", {
-        query: { ...type, ...query } as Record<string, string>,
+        query: { ...type, ...query },
       });
       expect(code).toBe("InvalidArgument");
     },
@@ -111,11 +111,11 @@ describe("a listing, version 2,", () => {
   });
 });
 
-describe("many objects are deleted at once", () => {
-  const xml = (keys: readonly string[], more = ""): string =>
-    `<Delete>${more}${keys.map((key) => `<Object><Key>${key}</Key></Object>`).join("")}</Delete>`;
-  const remove = (body: string) => registry.send("POST", "/code", { query: { delete: "" }, body });
+const xml = (keys: readonly string[], more = ""): string =>
+  `<Delete>${more}${keys.map((key) => `<Object><Key>${key}</Key></Object>`).join("")}</Delete>`;
+const remove = (body: string) => registry.send("POST", "/code", { query: { delete: "" }, body });
 
+describe("many objects are deleted at once", () => {
   it("and each is answered for, those that were not there as well", async () => {
     for (const key of ["del/1", "del/2"]) await registry.send("PUT", `/code/${key}`, { body: "x" });
     const { status, text } = await remove(xml(["del/1", "del/2", "del/3"]));

@@ -3,7 +3,7 @@ import { crc32 } from "node:zlib";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { READER, TestRegistry, UPLOADER } from "../support/registry.ts";
+import { READER, TestRegistry, type TestReply, UPLOADER } from "../support/registry.ts";
 
 let registry: TestRegistry;
 beforeAll(async () => {
@@ -170,6 +170,9 @@ describe("a part of an object", () => {
   });
 });
 
+const getConditions = (headers: Readonly<Record<string, string>>): Promise<TestReply> =>
+  registry.send("GET", "/code/conditions", { headers });
+
 describe("conditions", () => {
   let etag = "";
   let modified = "";
@@ -180,8 +183,6 @@ describe("conditions", () => {
     ).headers);
   });
   const before = "Sun, 06 Nov 1994 08:49:37 GMT";
-  const get = (headers: Readonly<Record<string, string>>) =>
-    registry.send("GET", "/code/conditions", { headers });
 
   it("answer 304 with the ETag and no body for what the client has", async () => {
     for (const headers of [
@@ -190,7 +191,7 @@ describe("conditions", () => {
       { "if-none-match": `"a", ${etag}` },
       { "if-modified-since": modified },
     ]) {
-      const got = await get(headers);
+      const got = await getConditions(headers);
       expect([got.status, got.headers.etag, got.text, got.headers["content-length"]]).toEqual([
         304,
         etag,
@@ -201,8 +202,8 @@ describe("conditions", () => {
   });
 
   it("answer 412 for what is not as the client wants it", async () => {
-    expect((await get({ "if-match": '"other"' })).code).toBe("PreconditionFailed");
-    expect((await get({ "if-unmodified-since": before })).code).toBe("PreconditionFailed");
+    expect((await getConditions({ "if-match": '"other"' })).code).toBe("PreconditionFailed");
+    expect((await getConditions({ "if-unmodified-since": before })).code).toBe("PreconditionFailed");
   });
 
   it("let the rest through, in HTTP's order", async () => {
@@ -214,7 +215,7 @@ describe("conditions", () => {
       { "if-modified-since": "yesterday" },
       { "if-match": "*" },
     ])
-      expect((await get(headers)).status).toBe(200);
+      expect((await getConditions(headers)).status).toBe(200);
   });
 
   it("keep a write from replacing what it should not", async () => {
@@ -324,7 +325,7 @@ describe("a presigned URL", () => {
       presignedFor: 60,
       headers: copy,
     });
-    expect(status, text).toBe(200);
+    expect({ status, text }).toMatchObject({ status: 200 });
     expect((await registry.send("GET", "/code/presigned-copy")).text).toBe(HELLO);
   });
 
