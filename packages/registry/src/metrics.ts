@@ -130,6 +130,11 @@ export class Metrics {
       () => store.stats().quarantined,
     );
     this.#gauge(
+      "ol_registry_scrub_damaged",
+      "Contents that were damaged when everything was last read again.",
+      () => scrub().damaged ?? 0,
+    );
+    this.#gauge(
       "ol_registry_scrub_ended_timestamp_seconds",
       "When everything was last read again; 0 is never.",
       () => (scrub().endedMs ?? 0) / 1000,

@@ -119,8 +119,7 @@ export const overriddenHeaders = (query: Query): Record<string, string> =>
     OVERRIDES.flatMap((name) => {
       const value = query.get(`response-${name}`);
       if (value === undefined) return [];
-      // eslint-disable-next-line no-control-regex
-      if (/[\u0000-\u001f\u007f]/u.test(value))
+      if (/\p{Cc}/u.test(value))
         throw s3Error("InvalidArgument", `response-${name} cannot be the value of a header field.`);
       // As UTF-8 on the wire.
       return [[name, Buffer.from(value).toString("latin1")]];

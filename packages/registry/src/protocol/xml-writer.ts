@@ -39,7 +39,4 @@ const NAMED: Readonly<Record<string, string>> = {
  * carry the others at all; who has such keys asks for encoding-type=url.
  */
 const escaped = (text: string): string =>
-  text.replaceAll(
-    /[&<>"'\u0000-\u001f\u007f-\u009f\u2028\ufffe\uffff]/gu,
-    (sign) => NAMED[sign] ?? `&#${sign.charCodeAt(0)};`,
-  );
+  text.replaceAll(/[&<>"'\p{Cc}\u2028\ufffe\uffff]/gu, (sign) => NAMED[sign] ?? `&#${sign.charCodeAt(0)};`);

@@ -16,6 +16,8 @@ export interface PlainRequest {
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
   readonly headers: Readonly<Record<string, string>>;
+  /** Its hash is signed, unless x-amz-content-sha256 is among the headers. */
+  readonly body?: string | Buffer;
   /** In seconds; absent: the signature is in the header. */
   readonly presignedFor?: number;
 }
@@ -53,6 +55,7 @@ export const awsSign = async (plain: PlainRequest, signer: Signer): Promise<Wire
     path: plain.path.split("/").map(encode).join("/"),
     query: { ...plain.query },
     headers: { host: HOST, ...plain.headers },
+    ...(plain.body !== undefined && { body: plain.body }),
   });
   const signed =
     plain.presignedFor === undefined

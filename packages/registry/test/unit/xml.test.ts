@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { readXml } from "../../src/protocol/xml-reader.ts";
@@ -6,6 +6,15 @@ import { xmlDocument } from "../../src/protocol/xml-writer.ts";
 import { SEED } from "../support/seed.ts";
 
 const read = (text: string, root = "Delete") => readXml(Buffer.from(text), root);
+
+const codeOf = (act: () => unknown): unknown => {
+  try {
+    act();
+    return "none";
+  } catch (error) {
+    return (error as { code?: unknown }).code;
+  }
+};
 
 describe("XML that is read", () => {
   it("decodes what Go's clients write around ETags", () => {
@@ -93,11 +102,7 @@ describe("XML that is read", () => {
     );
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 20 }), (pieces) => {
-        try {
-          read(pieces.join("")).all("Object");
-        } catch (error) {
-          expect(error).toMatchObject({ code: "MalformedXML" });
-        }
+        expect(codeOf(() => read(pieces.join("")).all("Object"))).toMatch(/^(?:MalformedXML|none)$/u);
       }),
       { seed: SEED, numRuns: 2_000 },
     );
