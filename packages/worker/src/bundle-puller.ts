@@ -5,7 +5,7 @@ import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 
 import { bundleError, type PackedLimits, unpackBundle } from "@ol/bundle";
-import { isOlError, lockFree, type Logger, messageOf, tryLock } from "@ol/common";
+import { isOlError, lockFree, type Logger, messageOf, tryLock, within } from "@ol/common";
 import type { BareBundle, RegistryClient } from "@ol/registry-client";
 
 import type { BundleShelf } from "./bundle-shelf.ts";
@@ -31,6 +31,8 @@ export interface BundlePullerOptions {
 
 /** The largest bundle over a slow line; the client gives up long before on a store that is silent. */
 const PULL_MS = 600_000;
+/** A worker that ends waits so long for the disk. */
+const SETTLE_MS = 2_000;
 /** What failed is not fetched again within this time, however often it is asked for. */
 const RETRY_MS = 10_000;
 /** What is wrong with a bundle stays wrong: its digest is its name. */
@@ -47,7 +49,8 @@ interface Spooled {
 export class BundlePuller {
   readonly #options: BundlePullerOptions;
   readonly #work = new SharedWork<string>(PULL_MS);
-  readonly #settling = new Set<Promise<void>>();
+  /** By digest. */
+  readonly #settling = new Map<string, Promise<void>>();
   readonly #stop = new AbortController();
   /** Why, and until when, by digest. */
   readonly #bad = new Map<string, { readonly error: Error; readonly untilMs: number }>();
@@ -83,12 +86,28 @@ export class BundlePuller {
     return digest === "" ? undefined : digest;
   }
 
-  /** Gives up what is under way, and settles when it has ended. */
+  /** Gives up what is being fetched; what is there already is brought to the disk, if that does not take long. */
   async stop(): Promise<void> {
     const reason = new Error("the worker ends");
-    this.#stop.abort(reason);
     await this.#work.stop(reason);
-    await Promise.all(this.#settling);
+    const settled = Promise.all(this.#settling.values());
+    await within(settled, SETTLE_MS);
+    this.#stop.abort(reason);
+    await settled;
+  }
+
+  /** Sees to it, beside the calls, that what is on the shelf is on the disk as well. */
+  settle(digest: string): void {
+    if (this.#settling.has(digest)) return;
+    const { shelf, logger } = this.#options;
+    const settled = shelf
+      .settle(digest, this.#stop.signal)
+      .catch((error: unknown) => {
+        if (!this.#stop.signal.aborted)
+          logger.warn("a bundle cannot be brought to the disk for good", { digest, error: messageOf(error) });
+      })
+      .finally(() => this.#settling.delete(digest));
+    this.#settling.set(digest, settled);
   }
 
   /** Workers of one machine that want the same at the same time fetch it once; a lock only saves work. */
@@ -142,7 +161,6 @@ export class BundlePuller {
       bytes: spooled.bytes,
       ms: Math.round(performance.now() - sinceMs),
     });
-    this.#settle(spooled.digest);
     return spooled.digest;
   }
 
@@ -167,19 +185,6 @@ export class BundlePuller {
       throw signal.aborted ? signal.reason : error;
     }
     return { file, digest: hash.digest("hex"), bytes };
-  }
-
-  /** Beside the calls, which need not wait for it. */
-  #settle(digest: string): void {
-    const settled = this.#options.shelf.settle(digest, this.#stop.signal).catch((error: unknown) => {
-      if (!this.#stop.signal.aborted)
-        this.#options.logger.warn("a bundle cannot be brought to the disk for good", {
-          digest,
-          error: messageOf(error),
-        });
-    });
-    this.#settling.add(settled);
-    void settled.then(() => this.#settling.delete(settled));
   }
 
   #remember(digest: string, error: Error): void {

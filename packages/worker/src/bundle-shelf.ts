@@ -86,7 +86,7 @@ export class BundleShelf {
   async take(digest: string, target: string, claim: string): Promise<boolean> {
     const entry = this.#entry(digest);
     try {
-      if (!(await this.#isSound(entry))) return false;
+      if (!(await this.has(digest))) return false;
       await linkFile(join(entry, USE), claim);
       await linkTree(join(entry, TREE), target);
       // Which are wanted least is seen by the time of the last use.
@@ -101,9 +101,14 @@ export class BundleShelf {
     }
   }
 
-  /** Whether the bundle is there. */
-  has(digest: string): Promise<boolean> {
-    return this.#isSound(this.#entry(digest));
+  /** Whether the bundle is there. One that may have been written only in part when the machine lost its power is removed. */
+  async has(digest: string): Promise<boolean> {
+    const entry = this.#entry(digest);
+    const use = await readUse(join(entry, USE));
+    if (use !== undefined && (use.boot === this.#boot || (await statOf(join(entry, DURABLE))) !== undefined))
+      return true;
+    if (use !== undefined || (await statOf(entry)) !== undefined) await this.#remove(digest);
+    return false;
   }
 
   /** Puts an unpacked bundle there; `tree` is gone then. Does nothing if another one was first. */
@@ -124,6 +129,7 @@ export class BundleShelf {
   async settle(digest: string, signal: AbortSignal): Promise<void> {
     const entry = this.#entry(digest);
     try {
+      if ((await statOf(join(entry, DURABLE))) !== undefined) return;
       await syncTree(entry, signal);
       await writeFile(join(entry, DURABLE), "", { flush: true });
     } catch (error) {
@@ -167,14 +173,6 @@ export class BundleShelf {
       throw error;
     }
     await rm(trash, { recursive: true, force: true });
-  }
-
-  /** False if it is not there, or may have been written only in part before the machine lost its power. */
-  async #isSound(entry: string): Promise<boolean> {
-    const use = await readUse(join(entry, USE));
-    return (
-      use !== undefined && (use.boot === this.#boot || (await statOf(join(entry, DURABLE))) !== undefined)
-    );
   }
 
   #entry(digest: string): string {

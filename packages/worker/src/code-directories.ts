@@ -15,8 +15,8 @@ const UNUSED = ".unused";
 export class CodeDirectories implements AsyncDisposable {
   readonly #codeDir: string;
   readonly #logger: Logger;
-  /** Is told of each directory that is no longer used, before it is removed. */
-  readonly #unused: (dir: string) => void;
+  /** Is told of each directory that is no longer used. */
+  onUnused: (dir: string) => void = () => undefined;
   /** How many uses there are, by directory. */
   readonly #uses = new Map<string, number>();
   readonly #removing = new Set<Promise<void>>();
@@ -25,22 +25,17 @@ export class CodeDirectories implements AsyncDisposable {
    * Empties codeDir, which a worker that was killed may have left full. The directory itself stays: the engine may
    * have opened it.
    */
-  static async create(
-    codeDir: string,
-    logger: Logger,
-    unused: (dir: string) => void = () => undefined,
-  ): Promise<CodeDirectories> {
+  static async create(codeDir: string, logger: Logger): Promise<CodeDirectories> {
     await mkdir(join(codeDir, UNUSED), { recursive: true });
     for (const name of await readdir(codeDir))
       await rm(join(codeDir, name), { recursive: true, force: true });
     await mkdir(join(codeDir, UNUSED));
-    return new CodeDirectories(codeDir, logger, unused);
+    return new CodeDirectories(codeDir, logger);
   }
 
-  private constructor(codeDir: string, logger: Logger, unused: (dir: string) => void) {
+  private constructor(codeDir: string, logger: Logger) {
     this.#codeDir = codeDir;
     this.#logger = logger;
-    this.#unused = unused;
   }
 
   pathOf(dir: string): string {
@@ -105,7 +100,7 @@ export class CodeDirectories implements AsyncDisposable {
     try {
       // At once out of the way: the same version may come again before it is all gone.
       renameSync(this.pathOf(dir), trash);
-      this.#unused(dir);
+      this.onUnused(dir);
       await rm(trash, { recursive: true, force: true });
     } catch (error) {
       this.#logger.warn("an old version of a lambda's code could not be removed", {

@@ -80,11 +80,10 @@ export class RegistryCodeSource implements CodeSource, AsyncDisposable {
       maxUnusedBytes: options.maxUnusedBytes ?? DEFAULT_UNUSED_BYTES,
       graceMs: options.graceMs ?? DEFAULT_GRACE_MS,
     });
-    let source: RegistryCodeSource | undefined;
-    const directories = await CodeDirectories.create(options.codeDir, logger, (dir) => source?.unused(dir));
+    const directories = await CodeDirectories.create(options.codeDir, logger);
     await mkdir(directories.pathOf(CLAIMS));
-    source = new RegistryCodeSource(options, logger, shelf, directories);
-    source.collectSoon();
+    const source = new RegistryCodeSource(options, logger, shelf, directories);
+    source.#collectSoon();
     return source;
   }
 
@@ -99,6 +98,7 @@ export class RegistryCodeSource implements CodeSource, AsyncDisposable {
     this.#logger = logger;
     this.#shelf = shelf;
     this.#directories = directories;
+    directories.onUnused = (dir) => this.#unused(dir);
     this.#claims = directories.pathOf(CLAIMS);
     this.#known = new KnownTags(join(options.shelfDir, "tags"));
     this.#puller = new BundlePuller({ client, shelf, limits, logger });
@@ -150,8 +150,16 @@ export class RegistryCodeSource implements CodeSource, AsyncDisposable {
     await this.#collecting;
   }
 
+  /** Removes from the shelf what nobody uses and no tag that is known names; never rejects. Done by itself when a version ends. */
+  collect(): Promise<void> {
+    this.#collecting ??= this.#collect().finally(() => {
+      this.#collecting = undefined;
+    });
+    return this.#collecting;
+  }
+
   /** A version is no longer used here; others may use it still. */
-  unused(dir: string): void {
+  #unused(dir: string): void {
     const claim = this.#claimOf.get(dir);
     this.#claimOf.delete(dir);
     if (claim === undefined) return;
@@ -161,17 +169,14 @@ export class RegistryCodeSource implements CodeSource, AsyncDisposable {
       // The shelf keeps the version for longer then.
       this.#logger.warn("the mark of a version's use could not be removed", { error: messageOf(error) });
     }
-    this.collectSoon();
+    this.#collectSoon();
   }
 
-  /** Removes from the shelf what nobody wants, in a moment. */
-  collectSoon(): void {
+  #collectSoon(): void {
     if (this.#closed || this.#collectTimer !== undefined) return;
     this.#collectTimer = setTimeout(() => {
       this.#collectTimer = undefined;
-      this.#collecting ??= this.#collect().finally(() => {
-        this.#collecting = undefined;
-      });
+      void this.collect();
     }, COLLECT_MS).unref();
   }
 
@@ -186,7 +191,7 @@ export class RegistryCodeSource implements CodeSource, AsyncDisposable {
 
   /** What the tag points at now. */
   async #newest({ name, tag = LATEST }: Reference, signal: AbortSignal): Promise<LambdaCode> {
-    for (let left = TRIES; ; left -= 1) {
+    for (let left = TRIES; left > 0; left -= 1) {
       const found = await this.#tags.find(name, tag, signal);
       if (found === undefined) {
         await this.#known.forget(name, tag);
@@ -204,8 +209,8 @@ export class RegistryCodeSource implements CodeSource, AsyncDisposable {
         if (!isOlError(error, "OL_REGISTRY_CLIENT_NO_VERSION")) throw error;
         if (left <= 1) throw pointsAtNothing(name, tag, error);
       }
-      if (left <= 1) throw busy(name);
     }
+    throw busy(name);
   }
 
   /** What is found has its bundle on the shelf, and may be run; undefined if it changed in between. */
@@ -292,6 +297,7 @@ export class RegistryCodeSource implements CodeSource, AsyncDisposable {
     const fresh = this.#directories.fresh();
     const claim = join(this.#claims, basename(fresh));
     if (!(await this.#shelf.take(digest, fresh, claim))) return false;
+    this.#puller.settle(digest);
     if (await this.#directories.adopt(dir, fresh)) this.#claimOf.set(dir, claim);
     else await rm(claim, { force: true });
     return true;

@@ -5,8 +5,8 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 
 /** The keys of whoever may do everything. */
 export const ADMIN = { accessKey: "admin-key", secretKey: "admin-secret-1" } as const;
@@ -22,6 +22,7 @@ export interface TestStore {
   restart(): Promise<void>;
   /** Ends it and removes its directory. */
   close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** A kind of server that is there on this machine. */
@@ -35,18 +36,11 @@ export interface StoreKind {
 const START_MS = 30_000;
 const REGISTRY = new URL("../../../registry/dist/index.js", import.meta.url).href;
 
-/** What the child does: our server, until it is ended. */
-const PROGRAM = `
-  const [library, directory, port] = process.argv.slice(1);
-  const { ObjectStore, RegistryServer } = await import(library);
-  const store = await ObjectStore.open({ directory });
-  const keys = ${JSON.stringify([
-    { ...ADMIN, role: "admin" },
-    { ...READER, role: "read" },
-  ])};
-  const server = await RegistryServer.start({ store, keys, addresses: ["127.0.0.1"], port: Number(port) });
-  process.stdout.write(server.port + "\\n");
-`;
+const PROGRAM = fileURLToPath(new URL("registry-process.mjs", import.meta.url));
+const KEYS = JSON.stringify([
+  { ...ADMIN, role: "admin" },
+  { ...READER, role: "read" },
+]);
 
 const freePort = async (): Promise<number> => {
   const server = createServer();
@@ -92,6 +86,10 @@ const storeOf = async (
   const directory = await mkdtemp(join(tmpdir(), "ol-store-"));
   let running = await launch(directory, 0);
   const { port } = running;
+  const close = async (): Promise<void> => {
+    await ended(running.child);
+    await rm(directory, { recursive: true, force: true });
+  };
   return {
     endpoint: new URL(`http://127.0.0.1:${port}`),
     kill: () => ended(running.child),
@@ -99,10 +97,8 @@ const storeOf = async (
       await ended(running.child);
       running = await launch(directory, port);
     },
-    close: async () => {
-      await ended(running.child);
-      await rm(directory, { recursive: true, force: true });
-    },
+    close,
+    [Symbol.asyncDispose]: close,
   };
 };
 
@@ -111,10 +107,10 @@ const OURS: StoreKind = {
   hasReader: true,
   start: () =>
     storeOf(async (directory, port) => {
-      const args = ["--input-type=module", "-e", PROGRAM, REGISTRY, join(directory, "data"), String(port)];
+      const args = [PROGRAM, REGISTRY, join(directory, "data"), String(port), KEYS];
       const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
       const signal = AbortSignal.timeout(START_MS);
-      const [line] = (await once(child.stdout as Readable, "data", { signal })) as [Buffer];
+      const [line] = (await once(child.stdout, "data", { signal })) as [Buffer];
       return { child, port: Number(String(line)) };
     }),
 };
