@@ -7,6 +7,7 @@ export * from "./logger.ts";
 export * from "./memory.ts";
 export * from "./merge.ts";
 export * from "./redact.ts";
+export type * from "./registry-config.ts";
 export * from "./schema.ts";
 export type * from "./template.ts";
 export * from "./validate.ts";
