@@ -5,6 +5,7 @@ import { isOlError } from "@ol/common";
 import { loadWorkerConfig, type WorkerConfig, type WorkerIdentity, workerIdentity } from "@ol/config";
 import { type HostCheck, type HostReport, inspectHost, sweepSock } from "@ol/sandbox";
 
+import { checkRegistry } from "./code-parts.ts";
 import { checkPackages } from "./package-check.ts";
 import { codeDirOf } from "./package-parts.ts";
 
@@ -79,7 +80,12 @@ export const doctor = async (
   const baseDir = config?.basePath;
   const found = await inspectHost(baseDir === undefined ? {} : { baseDir });
   const optional = [...(found.optional ?? []), await checkPackages(config, environment)];
-  const report = { ...found, optional, checks: [...found.checks, ...checks] };
+  const registry = await checkRegistry(config);
+  const report = {
+    ...found,
+    optional,
+    checks: [...found.checks, ...checks, ...(registry === undefined ? [] : [registry])],
+  };
   const exitCode = report.checks.every((check) => check.ok) ? 0 : 1;
   return { text: json ? printed(report) : asText(report), exitCode };
 };

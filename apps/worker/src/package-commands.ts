@@ -5,6 +5,7 @@ import { CleanupStack, isOlError, messageOf } from "@ol/common";
 import { createLogger, identityToBecome, loadWorkerConfig, type WorkerConfig } from "@ol/config";
 import {
   collectGarbage,
+  type FiledLock,
   type GarbageReport,
   type InstalledPackage,
   type ListedPackage,
@@ -12,8 +13,8 @@ import {
   PackageShelf,
 } from "@ol/lambda";
 import { SandboxPool, SockEngine } from "@ol/sandbox";
-import { LocalLockStore } from "@ol/worker";
 
+import { localLocks } from "./code-parts.ts";
 import type { PackageWork } from "./command-line.ts";
 import type { Outcome } from "./host-commands.ts";
 import { codeDirOf, makePackageStore } from "./package-parts.ts";
@@ -59,8 +60,8 @@ export const packageWork = async (
 const shelfOf = ({ pkgsDir }: WorkerConfig): PackageShelf =>
   new PackageShelf({ packagesDir: pkgsDir, logger: createLogger({ output: "stderr", fields: {} }) });
 
-const locksOf = ({ registryDir }: WorkerConfig, dryRun: boolean): ReturnType<LocalLockStore["all"]> =>
-  new LocalLockStore(registryDir).all(dryRun, (name, error) =>
+const locksOf = (config: WorkerConfig, dryRun: boolean): Promise<readonly FiledLock[]> =>
+  localLocks(config).all(dryRun, (name, error) =>
     process.stderr.write(`ol-worker: the lock ${name} cannot be read: ${messageOf(error)}\n`),
   );
 
@@ -111,7 +112,7 @@ const withStore = async (
     // Whatever workers use besides: one sandbox at a time is what this takes.
     const pool = SandboxPool.create({ engine, memoryMb: config.installerLimits.memoryMb, logger });
     undo.add(() => pool.close());
-    const store = makePackageStore(own, engine, pool, tools, logger);
+    const store = makePackageStore(own, engine, pool, tools, localLocks(config), logger);
     undo.add(() => store[Symbol.asyncDispose]());
     return (await work(store)).packages;
   } finally {

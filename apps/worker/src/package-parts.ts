@@ -3,9 +3,8 @@ import { join } from "node:path";
 
 import type { Logger } from "@ol/common";
 import type { WorkerConfig } from "@ol/config";
-import { Installer, type InstallerTools, PackageStore } from "@ol/lambda";
+import { Installer, type InstallerTools, type LockStore, PackageStore } from "@ol/lambda";
 import type { SandboxPool, SockEngine } from "@ol/sandbox";
-import { LocalLockStore } from "@ol/worker";
 
 /** Bytes of code live here, in the worker's own directory. */
 export const codeDirOf = ({ workerDir }: Pick<WorkerConfig, "workerDir">): string => join(workerDir, "code");
@@ -16,6 +15,7 @@ export const makePackageStore = (
   engine: SockEngine,
   pool: SandboxPool,
   tools: InstallerTools,
+  locks: LockStore,
   logger: Logger,
 ): PackageStore =>
   new PackageStore({
@@ -31,7 +31,7 @@ export const makePackageStore = (
       source: config.sourcePackages,
       logger,
     }),
-    locks: new LocalLockStore(config.registryDir),
+    locks,
     waitMs: config.installerLimits.runtimeSec * 1_000,
     logger,
   });

@@ -10,9 +10,10 @@ import {
 import { CleanupStack, type Logger } from "@ol/common";
 import { LambdaManager, type LambdaManagerOptions, TraceWriter } from "@ol/lambda";
 import { EVICTION_POLICIES, SandboxPool, SockEngine } from "@ol/sandbox";
-import { LocalCodeSource, Worker } from "@ol/worker";
+import { RegistryCodeSource, Worker } from "@ol/worker";
 import { existsSync } from "node:fs";
 
+import { makeCodeSource, makeLocks, openRegistry } from "./code-parts.ts";
 import { codeDirOf, makePackageStore } from "./package-parts.ts";
 import { findPackageTools } from "./package-tools.ts";
 import { giveUpRoot } from "./privileges.ts";
@@ -84,20 +85,18 @@ const assemble = async (
   // As whoever starts it has them: they may be where only root can read.
   const tools = await findPackageTools(process.env, config, logger);
   undo.add(() => tools.uv?.close());
+  const registry = await openRegistry(config, logger);
+  undo.add(() => registry?.client[Symbol.asyncDispose]());
   const engine = await makeEngine(config, identity, logger);
   undo.add(() => engine.close());
   await makeStatePlace(config, identity);
   if (identity !== undefined) {
     // Before anything comes from outside: no request and no lambda's code is ever read with root's rights.
-    await giveUpRoot(identity, existsSync(config.registryDir) ? [config.registryDir] : []);
+    const isLocal = registry === undefined && existsSync(config.registryDir);
+    await giveUpRoot(identity, isLocal ? [config.registryDir] : []);
     logger.info("gave up root; the broker keeps it", { user: identity.name });
   }
-  // After the engine, which holds the lock of the directory: another worker's code must not be swept.
-  const source = await LocalCodeSource.create({
-    registryDir: config.registryDir,
-    codeDir: codeDirOf(config),
-    logger,
-  });
+  const source = await makeCodeSource(config, registry, logger);
   undo.add(() => source[Symbol.asyncDispose]());
   const pool = SandboxPool.create({
     engine,
@@ -107,7 +106,8 @@ const assemble = async (
     logger,
   });
   undo.add(() => pool.close());
-  const packages = makePackageStore(config, engine, pool, tools, logger);
+  const locks = makeLocks(config, registry, logger);
+  const packages = makePackageStore(config, engine, pool, tools, locks, logger);
   undo.add(() => packages[Symbol.asyncDispose]());
   const zygotes = await makeZygotes(config, pool, logger);
   undo.add(() => zygotes.close());
@@ -136,6 +136,7 @@ const assemble = async (
     port: config.workerPort,
     inheritedFds,
     trustedProxies: config.trustedProxies,
+    ...(source instanceof RegistryCodeSource && { registryStats: () => source.stats() }),
     logger,
   });
   const worker = front;

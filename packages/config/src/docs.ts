@@ -48,7 +48,6 @@ const cell = (text: string): string => text.replaceAll("|", "\\|");
 
 const LATER_VALUE_WORDS: Readonly<Record<string, string>> = {
   sandbox: '`"docker"`',
-  registry: '`"remote"` and URLs',
 };
 
 const laterValueLines = (): string[] =>

@@ -1,4 +1,5 @@
 export * from "./cluster-file.ts";
+export * from "./code-registry.ts";
 export * from "./docs.ts";
 export * from "./environment.ts";
 export * from "./errors.ts";

@@ -84,14 +84,91 @@ export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
   },
   registry: {
     type: "string",
-    enum: ["local"],
-    expects: '"local"',
-    description: "Where the lambdas' code comes from: `local` is the directory `registry_dir`.",
+    maxLength: 4096,
+    format: "registry",
+    expects:
+      '"local", "remote", or a URL such as "http://localhost:9000/BUCKET", "s3://BUCKET" or "file:///DIRECTORY"',
+    description:
+      "Where the lambdas' code comes from. `local`: the directory `registry_dir`. `remote`: the S3 store at `registry_server`. `http(s)://HOST:PORT/BUCKET`: the same in one. `s3://BUCKET`: that bucket of `registry_server`, or of AWS if there is none. `file:///DIRECTORY`: that directory.",
     default: "local",
   },
-  registry_dir: path("The directory of the local registry; NAME/f.py in it is the lambda NAME.", {
-    defaultText: "`registry` in the cluster directory",
+  registry_server: {
+    type: "string",
+    maxLength: 4096,
+    format: "server",
+    expects: 'HOST:PORT, or an http:// or https:// URL without a path, such as "localhost:9000"',
+    description: "The S3 store of `registry` `remote`; without a scheme it is asked by HTTP.",
+    defaultText: "none; of `s3://BUCKET` AWS",
+  },
+  registry_bucket: {
+    type: "string",
+    pattern: "^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+    expects: "3 to 63 lower-case letters, digits, '.' and '-'",
+    description: "The bucket in the store that holds the code.",
+    default: "registry",
+  },
+  registry_region: {
+    type: "string",
+    pattern: "^[A-Za-z0-9-]{1,64}$",
+    expects: 'a region such as "eu-central-1"',
+    description: "The region that requests to the store are signed for. Most stores but AWS take any.",
+    default: "us-east-1",
+  },
+  registry_access_key: {
+    type: "string",
+    pattern: "^[\\u0021-\\u007e]{3,256}$",
+    expects: "3 to 256 characters without blanks",
+    description: "Of the keys with which workers read from the store; they need not be able to write.",
+    defaultText: "none",
+  },
+  registry_secret_key: {
+    type: "string",
+    pattern: "^[\\u0021-\\u007e]{8,256}$",
+    expects: "8 to 256 characters without blanks",
+    description: "The secret of `registry_access_key`. It is never shown.",
+    defaultText: "none",
+  },
+  registry_ca: path(
+    "A file with certificates in PEM that are trusted, besides the system's, for an https:// store.",
+    {
+      defaultText: "none",
+    },
+  ),
+  signatures: {
+    type: "string",
+    enum: ["off", "warn", "enforce"],
+    expects: '"off", "warn" or "enforce"',
+    description:
+      "What happens to bundles from a store that no key in `trusted_keys` signed. `off`: nobody looks. `warn`: they run, and the log names them. `enforce`: they are not run. Has no meaning for `registry` `local`.",
+    default: "off",
+  },
+  trusted_keys: {
+    type: "array",
+    maxItems: 100,
+    items: {
+      type: "string",
+      minLength: 1,
+      maxLength: 4096,
+      pattern: "^[^\\u0000]*$",
+      expects: "a path",
+      description: "One file.",
+    },
+    expects: "a list of paths",
+    description:
+      "Files with ed25519 public keys in PEM (`openssl pkey -pubout`), one or several in each. Relative paths begin where those of other keys do.",
+    default: [],
+  },
+  bundle_limits: section("What a packed bundle, NAME.tar.gz, may be; what is larger is not run.", {
+    packed_mb: { ...whole(1, 10_240), description: "MiB, as it comes.", default: 100 },
+    unpacked_mb: { ...whole(1, 102_400), description: "MiB of all its files.", default: 250 },
+    files: { ...whole(1, 1_000_000), description: "Files and directories.", default: 10_000 },
   }),
+  registry_dir: path(
+    "The directory of the local registry; NAME/f.py in it is the lambda NAME, and so is what a NAME.tar.gz holds.",
+    {
+      defaultText: "`registry` in the cluster directory",
+    },
+  ),
   registry_cache_ms: {
     ...whole(0, 24 * HOUR_MS),
     description: "For how long, in ms, a lambda's code is used before the worker looks whether it changed.",

@@ -11,7 +11,20 @@ export interface WorkerTemplate {
   readonly sandbox?: "sock";
   readonly sock_base_path?: string;
   readonly network?: "host" | "outbound" | "none";
-  readonly registry?: "local";
+  readonly registry?: string;
+  readonly registry_server?: string;
+  readonly registry_bucket?: string;
+  readonly registry_region?: string;
+  readonly registry_access_key?: string;
+  readonly registry_secret_key?: string;
+  readonly registry_ca?: string;
+  readonly signatures?: "off" | "warn" | "enforce";
+  readonly trusted_keys?: readonly string[];
+  readonly bundle_limits?: {
+    readonly packed_mb?: number;
+    readonly unpacked_mb?: number;
+    readonly files?: number;
+  };
   readonly registry_dir?: string;
   readonly registry_cache_ms?: number;
   readonly mem_pool_mb?: number;

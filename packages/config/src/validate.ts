@@ -23,11 +23,40 @@ const isIpOrCidr = (text: string): boolean => {
   return bits === undefined || (/^\d{1,3}$/u.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
 };
 
+const urlOf = (text: string): URL | undefined => (URL.canParse(text) ? new URL(text) : undefined);
+
+/** Keys have options of their own: in an address they would be shown. */
+const isPlain = ({ username, password, search, hash }: URL): boolean =>
+  username === "" && password === "" && search === "" && hash === "";
+
+const BUCKET_PATH = /^\/?(?:[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?\/?$/u;
+
+const isRegistry = (text: string): boolean => {
+  if (text === "local" || text === "remote") return true;
+  const url = urlOf(text);
+  if (url === undefined || !isPlain(url)) return false;
+  switch (url.protocol) {
+    case "file:":
+      return url.host === "" && url.pathname.length > 1;
+    case "s3:":
+      return BUCKET_PATH.test(url.host) && url.host.length > 2 && url.pathname.length <= 1;
+    default:
+      return ["http:", "https:"].includes(url.protocol) && BUCKET_PATH.test(url.pathname);
+  }
+};
+
+const isServer = (text: string): boolean => {
+  const url = urlOf(/^https?:\/\//u.test(text) ? text : `http://${text}`);
+  return url !== undefined && isPlain(url) && url.pathname === "/";
+};
+
 const compile = (schema: KeySchema): ValidateFunction => {
   const ajv = new Ajv({ allErrors: true, strict: true, allowUnionTypes: true, coerceTypes: false });
   ajv.addVocabulary(["expects", "defaultText"]);
   ajv.addFormat("listen-address", isListenAddress);
   ajv.addFormat("ip-or-cidr", isIpOrCidr);
+  ajv.addFormat("registry", isRegistry);
+  ajv.addFormat("server", isServer);
   ajv.addFormat("port", (text) => /^\d{1,5}$/u.test(text) && Number(text) <= 65_535);
   return ajv.compile(schema);
 };
@@ -82,7 +111,9 @@ const wrongValue = (schema: KeySchema, root: unknown, keys: readonly string[]): 
   const path = keys.join(".");
   const value = valueAt(root, keys);
   const expects = schemaAt(schema, keys)?.expects ?? "another value";
-  const found = keys.some((key) => isSecretKey(key)) ? "what is there" : shown(value);
+  // An address with a password in it is wrong, and not to be shown either.
+  const secret = keys.some((key) => isSecretKey(key)) || (typeof value === "string" && value.includes("@"));
+  const found = secret ? "what is there" : shown(value);
   if (schema === WORKER_SCHEMA && typeof value === "string" && LATER_VALUES[path]?.test(value) === true)
     return `${path}: ${found} is not available in this version yet; use ${expects}`;
   return `${path === "" ? "" : `${path}: `}must be ${expects}, not ${found}`;

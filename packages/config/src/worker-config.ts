@@ -5,6 +5,7 @@ import { basename, join, resolve } from "node:path";
 import { type LambdaLimits, LIMIT_KEYS, type NetworkClass, limitsOrDefaults } from "@ol/common";
 
 import { derivedClusterId } from "./cluster-file.ts";
+import { type CodeRegistryConfig, registryOf } from "./code-registry.ts";
 import { type Environment, templateFromEnvironment } from "./environment.ts";
 import { readJsonObject } from "./json-file.ts";
 import { addressesOf, isLoopback } from "./listen-address.ts";
@@ -15,7 +16,7 @@ import type { WorkerTemplate } from "./template.ts";
 import { validateTemplate } from "./validate.ts";
 
 /** A worker's configuration with every default filled in. Paths are absolute. */
-export interface WorkerConfig {
+export interface WorkerConfig extends CodeRegistryConfig {
   /** The file it came from. */
   readonly file: string;
   /** The cluster directory, if the file is in one. */
@@ -26,7 +27,8 @@ export interface WorkerConfig {
   /** The name of `workerDir`, such as `worker-0`, cut down to `[a-z0-9-]`: names on the host are made from it. */
   readonly workerName: string;
   readonly workerDir: string;
-  readonly registryDir: string;
+  /** Bundles that came from a registry, unpacked; shared by the workers of a cluster. */
+  readonly bundlesDir: string;
   /** Where the last output of destroyed sandboxes goes: NAME/ below it. */
   readonly lambdaLogDir: string;
   /** As configured; for messages. */
@@ -46,7 +48,6 @@ export interface WorkerConfig {
   /** The root file system that sandboxes see; absent: this machine's own. */
   readonly basePath?: string;
   readonly network: NetworkClass;
-  readonly registry: "local";
   readonly registryCacheMs: number;
   readonly memPoolMb: number;
   readonly eviction: "default" | "lru" | "priority" | "greedyDual";
@@ -101,14 +102,14 @@ const pathsOf = (
   place: Place,
 ): Pick<
   WorkerConfig,
-  "workerDir" | "registryDir" | "pkgsDir" | "lambdaLogDir" | "logOutput" | "traceFile"
+  "workerDir" | "bundlesDir" | "pkgsDir" | "lambdaLogDir" | "logOutput" | "traceFile"
 > => {
   const at = (path: string): string => resolve(place.root, path);
   const workerDir = at(template.worker_dir ?? join("workers", place.name));
   const output = template.log_output ?? "";
   return {
     workerDir,
-    registryDir: at(template.registry_dir ?? "registry"),
+    bundlesDir: place.clusterDir === undefined ? join(workerDir, "bundles") : at("code"),
     pkgsDir: at(template.pkgs_dir ?? "packages"),
     ...(template.trace === undefined || template.trace === "" ? {} : { traceFile: at(template.trace) }),
     lambdaLogDir: place.clusterDir === undefined ? join(workerDir, "logs", "lambdas") : at("logs/lambdas"),
@@ -189,7 +190,7 @@ const fill = (template: WorkerTemplate, place: Place, basePath: string | undefin
     sandbox: template.sandbox ?? "sock",
     ...(basePath === undefined ? {} : { basePath }),
     network: template.network ?? "host",
-    registry: template.registry ?? "local",
+    ...registryOf(template, (path) => resolve(place.root, path), place.file),
     registryCacheMs: template.registry_cache_ms ?? 5000,
     memPoolMb: template.mem_pool_mb ?? defaultMemPoolMb(usableMemoryMb(), 1),
     eviction: template.eviction ?? "default",

@@ -28,7 +28,7 @@ export interface LocalCodeSourceOptions {
   /** The sandbox engine's `codeDir`, owned by the source: it is emptied at the start. */
   readonly codeDir: string;
   /** Of packed bundles; default: DEFAULT_PACKED_LIMITS. */
-  readonly limits?: PackedLimits;
+  readonly limits?: Partial<PackedLimits>;
   readonly logger?: Logger;
 }
 
@@ -54,7 +54,7 @@ export class LocalCodeSource implements CodeSource, AsyncDisposable {
 
   private constructor(options: LocalCodeSourceOptions, directories: CodeDirectories) {
     this.#registryDir = options.registryDir;
-    this.#limits = options.limits ?? DEFAULT_PACKED_LIMITS;
+    this.#limits = { ...DEFAULT_PACKED_LIMITS, ...options.limits };
     this.#directories = directories;
   }
 

@@ -9,6 +9,8 @@ import type {
 import type { SandboxPool } from "@ol/sandbox";
 import { Counter, Gauge, type Metric, Registry } from "prom-client";
 
+import type { RegistryStats } from "./registry-code-source.ts";
+
 /** One value with its labels. */
 type Sample = readonly [labels: Readonly<Record<string, string>>, value: number];
 
@@ -16,10 +18,11 @@ type Sample = readonly [labels: Readonly<Record<string, string>>, value: number]
 export class Metrics {
   readonly #registry = new Registry();
 
-  constructor(manager: LambdaManager, pool: SandboxPool) {
+  constructor(manager: LambdaManager, pool: SandboxPool, registry?: () => RegistryStats) {
     this.#worker(manager);
     this.#pool(pool);
     this.#packages(() => manager.stats().packages);
+    if (registry !== undefined) this.#code(registry);
     this.#lambdas(() => manager.stats().functions);
     this.#zygotes(() => manager.stats().zygotes);
   }
@@ -87,6 +90,25 @@ export class Metrics {
     total("failed_total", "Sets of packages that could not be provided.", "failed");
   }
 
+  #code(stats: () => RegistryStats): void {
+    const total = (name: string, help: string, value: () => number): void =>
+      this.#counter(`ol_worker_registry_${name}_total`, help, [], () => [[{}, value()]]);
+    total("pulls", "Bundles fetched from the registry and unpacked.", () => stats().pulls);
+    total("pulled_bytes", "Bytes of those bundles, packed.", () => stats().pulledBytes);
+    total("pull_failures", "Bundles that could not be fetched or unpacked.", () => stats().pullFailures);
+    total(
+      "revalidations",
+      "Times that the registry was asked where a tag points.",
+      () => stats().revalidations,
+    );
+    total("failures", "How many of these failed.", () => stats().failures);
+    this.#gauge(
+      "ol_worker_registry_failing_seconds",
+      "For how long all requests to the registry have failed; 0 if the last one did not.",
+      () => secondsSince(stats().failingSinceMs),
+    );
+  }
+
   #lambdas(functions: () => readonly FunctionStats[]): void {
     const each = (samples: (fn: FunctionStats) => readonly Sample[]) => (): Sample[] =>
       functions().flatMap((fn) =>
@@ -128,6 +150,12 @@ export class Metrics {
       "Instances by state.",
       ["lambda", "state"],
       each(({ instances }) => entries(instances, "state")),
+    );
+    this.#labelled(
+      "ol_lambda_stale_seconds",
+      "For how long the registry could not say whether the code is the newest; 0 if it can.",
+      ["lambda"],
+      each(({ staleSinceMs }) => [[{}, secondsSince(staleSinceMs)]]),
     );
     this.#labelled(
       "ol_lambda_queued_calls",
@@ -214,6 +242,9 @@ export class Metrics {
     this.#registry.registerMetric(histogram as unknown as Metric);
   }
 }
+
+const secondsSince = (sinceMs: number | undefined): number =>
+  sinceMs === undefined ? 0 : Math.max(0, Date.now() - sinceMs) / 1000;
 
 const countReady = ({ nodes }: ZygoteTreeStats): number =>
   nodes.filter(({ state }) => state === "ready").length;

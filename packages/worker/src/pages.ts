@@ -4,6 +4,7 @@ import type { SandboxPool } from "@ol/sandbox";
 import express, { type Express, type NextFunction, type Request, type Response } from "express";
 
 import { Metrics } from "./metrics.ts";
+import type { RegistryStats } from "./registry-code-source.ts";
 import { REPLY_HEADER, TEXT_TYPE } from "./reply-headers.ts";
 
 /** What the pages beside the lambdas show. */
@@ -13,6 +14,7 @@ export interface PagesOptions {
   readonly version: string;
   readonly manager: LambdaManager;
   readonly pool: SandboxPool;
+  readonly registryStats?: () => RegistryStats;
   readonly logger: Logger;
 }
 
@@ -38,11 +40,19 @@ const statusPage =
 
 /** Numbers of functions, sandboxes and memory. */
 const statsPage =
-  ({ name, engine, version, manager, pool }: PagesOptions) =>
+  ({ name, engine, version, manager, pool, registryStats }: PagesOptions) =>
   async (_: Request, response: Response): Promise<void> => {
     const usedMb = Math.round(await pool.usedMb());
     const { engine: engineStats, ...memory } = pool.stats();
-    response.json({ name, version, engine, ...manager.stats(), pool: { ...memory, usedMb }, engineStats });
+    response.json({
+      name,
+      version,
+      engine,
+      ...manager.stats(),
+      registry: registryStats?.(),
+      pool: { ...memory, usedMb },
+      engineStats,
+    });
   };
 
 /** What a balancer wants to know: the load, and which functions have a sandbox. */
@@ -73,7 +83,7 @@ const debugPage =
 
 /** Everything that is not a lambda. express is good enough here: none of it is on the path of a call. */
 export const pages = (options: PagesOptions): Express => {
-  const metrics = new Metrics(options.manager, options.pool);
+  const metrics = new Metrics(options.manager, options.pool, options.registryStats);
   const app = express();
   app.disable("x-powered-by").disable("etag");
   app.use(["/status", "/stats", "/metrics", "/state", "/debug"], readOnly);

@@ -2,7 +2,13 @@ import { rmSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 
-import { checkCode, type PackedLimits, parseReference, type Reference } from "@ol/bundle";
+import {
+  checkCode,
+  DEFAULT_PACKED_LIMITS,
+  type PackedLimits,
+  parseReference,
+  type Reference,
+} from "@ol/bundle";
 import { isOlError, type Logger, messageOf, silentLogger } from "@ol/common";
 import { type CodeSource, type LambdaCode, lambdaError } from "@ol/lambda";
 import { LATEST, type RegistryClient } from "@ol/registry-client";
@@ -25,7 +31,8 @@ export interface RegistryCodeSourceOptions {
   readonly shelfDir: string;
   /** Unique among them. */
   readonly workerName: string;
-  readonly limits: PackedLimits;
+  /** Default: DEFAULT_PACKED_LIMITS. */
+  readonly limits?: Partial<PackedLimits>;
   readonly signatures: SignatureOptions;
   /** See BundleShelfOptions; default: 1 GiB. */
   readonly maxUnusedBytes?: number;
@@ -93,7 +100,8 @@ export class RegistryCodeSource implements CodeSource, AsyncDisposable {
     shelf: BundleShelf,
     directories: CodeDirectories,
   ) {
-    const { client, limits } = options;
+    const { client } = options;
+    const limits = { ...DEFAULT_PACKED_LIMITS, ...options.limits };
     this.#client = client;
     this.#logger = logger;
     this.#shelf = shelf;

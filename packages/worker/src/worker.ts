@@ -23,6 +23,7 @@ import { Exchange, type ExchangeHost, WorkerRequest, WorkerResponse } from "./ex
 import { HttpTarget } from "./http-target.ts";
 import { OpenExchanges } from "./open-exchanges.ts";
 import { pages } from "./pages.ts";
+import type { RegistryStats } from "./registry-code-source.ts";
 import { TEXT_TYPE } from "./reply-headers.ts";
 import { asksAsync, checkedHeaders } from "./request-headers.ts";
 import { lambdaName, originForm } from "./request-target.ts";
@@ -48,6 +49,8 @@ export interface WorkerOptions {
   readonly trustedProxies?: readonly string[];
   /** Memory that request bodies may take together. Default 256 MiB. */
   readonly maxHeldBytes?: number;
+  /** What is counted of a code source that is a registry; absent: there is none. */
+  readonly registryStats?: () => RegistryStats;
   readonly logger?: Logger;
 }
 

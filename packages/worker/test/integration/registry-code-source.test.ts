@@ -4,7 +4,6 @@ import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 
-import { DEFAULT_PACKED_LIMITS } from "@ol/bundle";
 import { silentLogger } from "@ol/common";
 import { signBundle } from "@ol/registry-client";
 import { describe, expect, it, vi } from "vitest";
@@ -264,7 +263,7 @@ describe("code from a registry", () => {
 
   it("that is larger than it may be is not fetched to its end, nor unpacked", async () => {
     const { registry, cluster, client } = await setup();
-    const limits = { ...DEFAULT_PACKED_LIMITS, maxPackedBytes: 1_000_000 };
+    const limits = { maxPackedBytes: 1_000_000 };
     const source = await cluster.source(client, { workerName: "worker-1", limits });
     await registry.uploadBytes("a", gzipSync(Buffer.alloc(2_000_000, "x"), { level: 0 }));
     await expect(source.resolve("a", soon())).rejects.toHaveProperty("code", "OL_BUNDLE_TOO_LARGE");

@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 
-import { DEFAULT_PACKED_LIMITS, packBundle } from "@ol/bundle";
+import { packBundle } from "@ol/bundle";
 import { RegistryClient, type UploadRequest } from "@ol/registry-client";
 import { onTestFinished } from "vitest";
 
@@ -179,7 +179,6 @@ export class TestCluster {
       codeDir: this.codeDir(workerName),
       shelfDir: this.shelfDir,
       workerName,
-      limits: DEFAULT_PACKED_LIMITS,
       signatures: { mode: "off", trustedKeys: [] },
       graceMs: 0,
       ...options,
