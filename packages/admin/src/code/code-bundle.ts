@@ -6,12 +6,16 @@ import { join, resolve } from "node:path";
 import {
   type CheckedCode,
   checkCode,
+  DEFAULT_PACKED_LIMITS,
   packBundle,
   type PackedBundle,
+  type PackedLimits,
+  type PackedOptions,
   snapshotDirectory,
   unpackBundle,
 } from "@ol/bundle";
 import { systemReason } from "@ol/common";
+import { bundleLimitsOf, type WorkerTemplate } from "@ol/config";
 
 import { usageError } from "../cli/arguments.ts";
 import type { Context } from "../cli/command.ts";
@@ -34,7 +38,22 @@ export interface CodeBundle extends PackedBundle, CheckedCode, AsyncDisposable {
   readonly directory: string;
 }
 
-type Surroundings = Pick<Context, "cwd" | "environment" | "signal">;
+interface Surroundings extends Pick<Context, "cwd" | "environment" | "signal"> {
+  /** Default: DEFAULT_PACKED_LIMITS. */
+  readonly limits?: PackedLimits;
+}
+
+/** What the workers of a cluster take, by its template. */
+export const packedLimitsOf = (template: WorkerTemplate): PackedLimits => {
+  const { packedBytes, unpackedBytes, files } = bundleLimitsOf(template);
+  return {
+    ...DEFAULT_PACKED_LIMITS,
+    maxPackedBytes: packedBytes,
+    maxBytes: unpackedBytes,
+    maxFileBytes: unpackedBytes,
+    maxEntries: files,
+  };
+};
 
 /** Settles when the code is at `target`. */
 const bring = async (
@@ -43,22 +62,27 @@ const bring = async (
   temporary: string,
   context: Surroundings,
 ): Promise<void> => {
-  const { signal } = context;
+  const options = optionsOf(context);
   const path = resolve(context.cwd, given);
   const stats = statSync(path, { throwIfNoEntry: false });
   const git = stats === undefined ? parseGitSource(given) : undefined;
   if (git !== undefined) {
     const clone = await cloneInto(git, join(temporary, "clone"), context);
-    await snapshotDirectory(clone, target, { signal, skip: isNoCode });
+    await snapshotDirectory(clone, target, { ...options, skip: isNoCode });
   } else if (stats === undefined) throw usageError(`--file: there is no file or directory ${shown(path)}`);
-  else if (stats.isDirectory()) await snapshotDirectory(path, target, { signal, skip: isNoCode });
-  else if (stats.isFile()) await unpackFile(path, target, signal);
+  else if (stats.isDirectory()) await snapshotDirectory(path, target, { ...options, skip: isNoCode });
+  else if (stats.isFile()) await unpackFile(path, target, options);
   else throw usageError(`--file: ${shown(path)} is neither a directory nor a .tar.gz`);
 };
 
-const unpackFile = async (path: string, target: string, signal: AbortSignal): Promise<void> => {
+const optionsOf = ({ signal, limits = DEFAULT_PACKED_LIMITS }: Surroundings): Required<PackedOptions> => ({
+  signal,
+  limits,
+});
+
+const unpackFile = async (path: string, target: string, options: PackedOptions): Promise<void> => {
   try {
-    await unpackBundle(createReadStream(path), target, { signal });
+    await unpackBundle(createReadStream(path), target, options);
   } catch (error) {
     if (errnoOf(error)?.startsWith("E") !== true) throw error;
     throw adminError("OL_ADMIN_FILE", `cannot read ${path}: ${systemReason(error)}`, { cause: error });
@@ -71,7 +95,6 @@ const unpackFile = async (path: string, target: string, signal: AbortSignal): Pr
  * OL_ADMIN_BUNDLE and OL_ADMIN_FILE; nothing stays then.
  */
 export const makeCodeBundle = async (given: string, context: Surroundings): Promise<CodeBundle> => {
-  const { signal } = context;
   const temporary = await mkdtemp(join(tmpdir(), "ol-upload-"));
   const discard = (): Promise<void> => rm(temporary, { recursive: true, force: true });
   try {
@@ -79,7 +102,7 @@ export const makeCodeBundle = async (given: string, context: Surroundings): Prom
     await bring(given, directory, temporary, context);
     const checked = await checkCode(directory);
     const file = join(temporary, "code.tar.gz");
-    const packed = await packBundle(directory, file, { signal });
+    const packed = await packBundle(directory, file, optionsOf(context));
     return { ...checked, ...packed, file, directory, [Symbol.asyncDispose]: discard };
   } catch (error) {
     await discard();

@@ -13,7 +13,7 @@ export const rollbackCommand: Command = {
   positionals: [
     { name: "name", about: "the lambda", required: true },
     {
-      name: "version",
+      name: "to",
       about: "its digest, the beginning of that, or a tag; default: what was there before",
       required: false,
     },
@@ -27,7 +27,7 @@ export const rollbackCommand: Command = {
   async run(args, context) {
     const name = checkLambdaName(args.required("name"));
     const tag = parseReference(`${name}@${args.text("tag") ?? LATEST}`).tag ?? LATEST;
-    const to = args.text("version");
+    const to = args.text("to");
     const { paths } = await openCluster(args, context);
     await using client = await connectStore("write", args, context, paths);
     const request = { name, tag, ...(to !== undefined && { to }) };

@@ -2,14 +2,21 @@ import type { KeyObject } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 
-import { checkLambdaName, formatReference, parseReference } from "@ol/bundle";
+import {
+  checkLambdaName,
+  DEFAULT_PACKED_LIMITS,
+  formatReference,
+  type PackedLimits,
+  parseReference,
+} from "@ol/bundle";
 import { systemReason } from "@ol/common";
+import { readJsonObject, validateTemplate } from "@ol/config";
 import { LATEST, parseSigningKey, type RegistryClient, type UploadResult } from "@ol/registry-client";
 
 import { type Arguments, usageError } from "../cli/arguments.ts";
 import { CLUSTER_OPTION, type Command, type Context, JSON_OPTION } from "../cli/command.ts";
 import { progressBar, withProgress } from "../cli/progress.ts";
-import { type CodeBundle, makeCodeBundle } from "../code/code-bundle.ts";
+import { type CodeBundle, makeCodeBundle, packedLimitsOf } from "../code/code-bundle.ts";
 import { type Cluster, openCluster } from "../cluster/discover.ts";
 import { adminError } from "../errors.ts";
 import { connectRegistry, REGISTRY_OPTIONS, withAdvice } from "../registry/access.ts";
@@ -116,6 +123,13 @@ const send = (
   return withProgress(output, () => `sending ${name} ${progressBar(sent, packedBytes)}`, work);
 };
 
+/** What its workers take; of another cluster that is not known here. */
+const limitsFor = async (cluster: Cluster | undefined): Promise<PackedLimits> => {
+  if (cluster === undefined) return DEFAULT_PACKED_LIMITS;
+  const { template } = cluster.paths;
+  return packedLimitsOf(validateTemplate(await readJsonObject(template), template));
+};
+
 const upload = async (args: Arguments, context: Context): Promise<number> => {
   const { output } = context;
   const file = args.text("file");
@@ -130,7 +144,7 @@ const upload = async (args: Arguments, context: Context): Promise<number> => {
   await using bundle = await withProgress(
     output,
     "reading and checking the code",
-    makeCodeBundle(file, context),
+    makeCodeBundle(file, { ...context, limits: await limitsFor(cluster) }),
   );
   const { digest, packedBytes: size } = bundle;
   if (client === undefined) {

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 
 import { isOlError } from "@ol/common";
-import { readJsonObject, validateTemplate } from "@ol/config";
+import { codePlaceOf, readJsonObject, type StorePlace, validateTemplate } from "@ol/config";
 import { RegistryClient, type RegistryClientOptions } from "@ol/registry-client";
 
 import { type Arguments, usageError } from "../cli/arguments.ts";
@@ -30,37 +30,18 @@ export const REGISTRY_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   },
 };
 
-/** Where the cluster's workers get code, if that is a store; its keys may only read. */
-interface StoreOfWorkers {
-  readonly server: string | undefined;
-  readonly bucket: string;
-  readonly region: string | undefined;
-  readonly caFile: string | undefined;
+/** Where the cluster's workers get code, if that is a store; their keys may only read. */
+interface StoreOfWorkers extends StorePlace {
   readonly keys: RegistryKeys | undefined;
 }
 
 const storeOfWorkers = async (paths: ClusterPaths): Promise<StoreOfWorkers | undefined> => {
-  const template: Readonly<Record<string, unknown>> = {
-    ...validateTemplate(await readJsonObject(paths.template), paths.template),
-  };
-  const text = (key: string): string | undefined => {
-    const value = template[key];
-    return typeof value === "string" && value !== "" ? value : undefined;
-  };
-  const registry = text("registry") ?? "local";
-  if (registry === "local" || registry.startsWith("file:")) return undefined;
-  const [accessKey, secretKey, ca] = [
-    text("registry_access_key"),
-    text("registry_secret_key"),
-    text("registry_ca"),
-  ];
-  return {
-    server: registry === "remote" ? text("registry_server") : registry,
-    bucket: text("registry_bucket") ?? DEFAULT_BUCKET,
-    region: text("registry_region"),
-    caFile: ca === undefined ? undefined : resolve(paths.root, ca),
-    keys: accessKey === undefined || secretKey === undefined ? undefined : { accessKey, secretKey },
-  };
+  const template = validateTemplate(await readJsonObject(paths.template), paths.template);
+  const place = codePlaceOf(template, (path) => resolve(paths.root, path));
+  if ("directory" in place) return undefined;
+  const { registry_access_key: accessKey, registry_secret_key: secretKey } = template;
+  const keys = accessKey === undefined || secretKey === undefined ? undefined : { accessKey, secretKey };
+  return { ...place.store, keys };
 };
 
 const urlOf = (text: string, what: string): URL => {
@@ -96,16 +77,17 @@ const optionsFor = (
   plan: RegistryPlan | undefined,
 ): RegistryClientOptions | undefined => {
   if (given.address === undefined && store === undefined) return undefined;
-  const address = given.address ?? store?.server ?? plan?.url;
+  const address = given.address ?? store?.endpoint ?? plan?.url;
   if (address === undefined)
     throw adminError(
       "OL_ADMIN_REGISTRY",
       "template.json says that there is a registry, and not where: registry_server is missing",
     );
   // Our keys are for our own registry: a stranger's address gets none of them.
-  const isOurs =
-    given.address === undefined || given.address === store?.server || given.address === plan?.url;
-  const ours = isOurs ? (plan?.admin ?? (purpose === "read" ? store?.keys : undefined)) : undefined;
+  const endpoint = urlOf(address, given.address === undefined ? "registry_server" : "--address");
+  const ours =
+    (plan !== undefined && endpoint.origin === new URL(plan.url).origin ? plan.admin : undefined) ??
+    (purpose === "read" && endpoint.origin === store?.endpoint ? store.keys : undefined);
   const keys = given.keys ?? ours;
   if (keys === undefined)
     throw adminError(
@@ -113,7 +95,7 @@ const optionsFor = (
       `there are no keys that may ${purpose === "write" ? "change" : "read"} the registry at ${address}; give them by --access-key and --secret-key, or $OL_ACCESS_KEY and $OL_SECRET_KEY`,
     );
   return {
-    endpoint: urlOf(address, given.address === undefined ? "registry_server" : "--address"),
+    endpoint,
     bucket: store?.bucket ?? plan?.bucket ?? DEFAULT_BUCKET,
     ...keys,
     ...(store?.region !== undefined && { region: store.region }),

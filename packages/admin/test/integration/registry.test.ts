@@ -25,11 +25,11 @@ interface Ground {
   readonly cwd: string;
   readonly cluster: string;
   readonly port: number;
-  act(...tokens: string[]): Promise<Outcome>;
+  readonly act: (...tokens: string[]) => Promise<Outcome>;
   /** Like `act`, and with these variables. */
-  actWith(environment: Record<string, string>, ...tokens: string[]): Promise<Outcome>;
+  readonly actWith: (environment: Record<string, string>, ...tokens: string[]) => Promise<Outcome>;
   /** Writes a lambda's code that answers with `value`, and returns where. */
-  code(value: number): string;
+  readonly code: (value: number) => string;
 }
 
 /** A new cluster; whatever was started in it is ended after the test. */
@@ -118,7 +118,7 @@ describe("a cluster's own registry", () => {
     writeFileSync(join(cluster, "registry-data"), "no directory");
     const failed = await act("registry", `--port=${port}`);
     expect(failed).toMatchObject({ code: 1, stdout: "" });
-    expect(failed.stderr).toMatch(/^registry did not start: [^\n]+\n$/u);
+    expect(failed.stderr).toMatch(/^registry did not start: [^\n]+\n$/mu);
     expect(readdirSync(join(cluster, "config")).sort()).toEqual(["cluster.json", "template.json"]);
     expect(readFileSync(join(cluster, "config/template.json"), "utf8")).toBe(before);
     rmSync(join(cluster, "registry-data"));
