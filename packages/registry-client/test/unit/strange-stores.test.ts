@@ -62,49 +62,64 @@ const failureOf = async (failing: Promise<unknown>): Promise<{ code: string; mes
 
 const tagOf = (client: RegistryClient) => client.tag("a", "latest", { signal: soon() });
 
+const endless = (response: ServerResponse): void => {
+  const more = (): void => {
+    if (!response.destroyed) response.write("x".repeat(10_000), () => setImmediate(more));
+  };
+  more();
+};
+
+const trickle = (response: ServerResponse): void => {
+  const timer = setInterval(() => response.write(" "), 50);
+  response.on("close", () => clearInterval(timer));
+};
+
+/** How it answers, the code of the error, and words that must be in it. */
+const STRANGE: readonly (readonly [how: string, Answer, code: string, words: string])[] = [
+  ["answers in HTML", (_, response) => response.end("<html>Welcome!</html>"), "BAD_ANSWER", "is no tag"],
+  [
+    "has another clock",
+    refusal(403, "RequestTimeTooSkewed", "", { date: "Thu, 01 Jan 2026 00:00:00 GMT" }),
+    "CLOCK",
+    "01 Jan 2026",
+  ],
+  [
+    "is in another region",
+    refusal(400, "AuthorizationHeaderMalformed", "<Region>eu-west-1</Region>"),
+    "REGION",
+    "in region eu-west-1, not in us-east-1",
+  ],
+  [
+    "sends elsewhere",
+    refusal(301, "PermanentRedirect", "", { "x-amz-bucket-region": "eu-west-2" }),
+    "REGION",
+    "eu-west-2",
+  ],
+  ["does not know the key", refusal(403, "InvalidAccessKeyId"), "DENIED", "does not know the access key"],
+  [
+    "does not take the signature",
+    refusal(403, "SignatureDoesNotMatch"),
+    "DENIED",
+    "the secret key is not that",
+  ],
+  [
+    "says no without a word",
+    (_, response) => response.writeHead(403).end(),
+    "DENIED",
+    "does not take the keys",
+  ],
+  ["has no such bucket", refusal(404, "NoSuchBucket"), "NO_BUCKET", "has no bucket registry"],
+  ["fails at everything", refusal(500, "InternalError"), "REFUSED", "500 InternalError: So it is."],
+  ["is full", refusal(507, "InsufficientStorage"), "REFUSED", "507 InsufficientStorage"],
+  ["closes the connection", (request) => request.socket.destroy(), "UNREACHABLE", "ECONNRESET"],
+  ["never answers", () => undefined, "UNREACHABLE", "400 ms"],
+  ["never ends its answer", (_, response) => void response.write("{"), "UNREACHABLE", "400 ms"],
+  ["answers without an end", (_, response) => endless(response), "BAD_ANSWER", "longer than 65536 bytes"],
+  ["trickles", (_, response) => trickle(response), "UNREACHABLE", "no answer within 400 ms"],
+];
+
 describe("a registry client whose store is none, or a strange one", () => {
-  it.each<[string, Answer, string, string]>([
-    ["answers in HTML", (_, response) => response.end("<html>Welcome!</html>"), "BAD_ANSWER", "is no tag"],
-    [
-      "has another clock",
-      refusal(403, "RequestTimeTooSkewed", "", { date: "Thu, 01 Jan 2026 00:00:00 GMT" }),
-      "CLOCK",
-      "01 Jan 2026",
-    ],
-    [
-      "is in another region",
-      refusal(400, "AuthorizationHeaderMalformed", "<Region>eu-west-1</Region>"),
-      "REGION",
-      "in region eu-west-1, not in us-east-1",
-    ],
-    [
-      "sends elsewhere",
-      refusal(301, "PermanentRedirect", "", { "x-amz-bucket-region": "eu-west-2" }),
-      "REGION",
-      "eu-west-2",
-    ],
-    ["does not know the key", refusal(403, "InvalidAccessKeyId"), "DENIED", "does not know the access key"],
-    [
-      "does not take the signature",
-      refusal(403, "SignatureDoesNotMatch"),
-      "DENIED",
-      "the secret key is not that",
-    ],
-    [
-      "says no without a word",
-      (_, response) => response.writeHead(403).end(),
-      "DENIED",
-      "does not take the keys",
-    ],
-    ["has no such bucket", refusal(404, "NoSuchBucket"), "NO_BUCKET", "has no bucket registry"],
-    ["fails at everything", refusal(500, "InternalError"), "REFUSED", "500 InternalError: So it is."],
-    ["is full", refusal(507, "InsufficientStorage"), "REFUSED", "507 InsufficientStorage"],
-    ["closes the connection", (request) => request.socket.destroy(), "UNREACHABLE", "ECONNRESET"],
-    ["never answers", () => undefined, "UNREACHABLE", "400 ms"],
-    ["never ends its answer", (_, response) => void response.write("{"), "UNREACHABLE", "400 ms"],
-    ["answers without an end", (_, response) => endless(response), "BAD_ANSWER", "longer than 65536 bytes"],
-    ["trickles", (_, response) => trickle(response), "UNREACHABLE", "no answer within 400 ms"],
-  ])("that %s gets one error that says so", async (_, answer, code, words) => {
+  it.each(STRANGE)("that %s gets one error that says so", async (_, answer, code, words) => {
     const client = await clientOf(answer);
     const { code: found, message } = await failureOf(tagOf(client));
     expect(found).toBe(`OL_REGISTRY_CLIENT_${code}`);
@@ -283,15 +298,3 @@ describe.each(["ignored", "refused"] as const)(
     });
   },
 );
-
-const endless = (response: ServerResponse): void => {
-  const more = (): void => {
-    if (!response.destroyed) response.write("x".repeat(10_000), () => setImmediate(more));
-  };
-  more();
-};
-
-const trickle = (response: ServerResponse): void => {
-  const timer = setInterval(() => response.write(" "), 50);
-  response.on("close", () => clearInterval(timer));
-};
