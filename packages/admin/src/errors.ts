@@ -78,6 +78,28 @@ export const ADMIN_ERRORS = {
     about:
       "An application's setup.sh failed or did not end in time; the message is its last word, the whole output is in logs/app-NAME.out. What it had started is ended again.",
   },
+  OL_ADMIN_BUNDLE: {
+    causedBy: "user",
+    status: 400,
+    about:
+      "The code that was to be uploaded could not be had from its git repository; the message has git's reason.",
+  },
+  OL_ADMIN_REGISTRY: {
+    causedBy: "user",
+    status: 400,
+    about:
+      "What was asked needs another kind of registry than the cluster has, or keys that are not there; the message says which.",
+  },
+  OL_ADMIN_EXISTS: {
+    causedBy: "user",
+    status: 409,
+    about: "`upload --create-only` was given a name that the registry has already.",
+  },
+  OL_ADMIN_REGISTRY_FAILED: {
+    causedBy: "system",
+    status: 500,
+    about: "The registry did not get ready; the message is its own last word.",
+  },
   OL_ADMIN_HOST_WORK: {
     causedBy: "system",
     status: 500,

@@ -17,21 +17,22 @@ interface PackageFile {
 const readPackage = (file: string | URL): PackageFile =>
   JSON.parse(readFileSync(file, "utf8")) as PackageFile;
 
-/** The `ol-worker` that is our dependency, run by the Node that runs us. */
-const findWorker = (): readonly string[] => {
+/** A program that is our dependency, run by the Node that runs us. */
+const findProgram = (
+  name: "ol-worker" | "ol-registry",
+  failure: "OL_ADMIN_WORKER_FAILED" | "OL_ADMIN_REGISTRY_FAILED",
+): readonly string[] => {
   let file: string;
   try {
-    file = createRequire(import.meta.url).resolve("ol-worker/package.json");
+    file = createRequire(import.meta.url).resolve(`${name}/package.json`);
   } catch (error) {
-    throw adminError("OL_ADMIN_WORKER_FAILED", "the package ol-worker is missing; install ol-admin again", {
-      cause: error,
-    });
+    throw adminError(failure, `the package ${name} is missing; install ol-admin again`, { cause: error });
   }
   const { bin } = readPackage(file);
-  const script = typeof bin === "string" ? bin : bin?.["ol-worker"];
+  const script = typeof bin === "string" ? bin : bin?.[name];
   const path = join(dirname(file), script ?? "");
   if (script === undefined || !existsSync(path))
-    throw adminError("OL_ADMIN_WORKER_FAILED", "the package ol-worker has no bin; install ol-admin again");
+    throw adminError(failure, `the package ${name} has no bin; install ol-admin again`);
   return [process.execPath, path];
 };
 
@@ -80,7 +81,8 @@ export const main = async (): Promise<number> => {
     output: new Output(process.stdout, process.stderr),
     signal,
     urgent,
-    workerCommand: findWorker,
+    workerCommand: () => findProgram("ol-worker", "OL_ADMIN_WORKER_FAILED"),
+    registryCommand: () => findProgram("ol-registry", "OL_ADMIN_REGISTRY_FAILED"),
   });
   stop();
   return code;

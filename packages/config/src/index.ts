@@ -1,13 +1,16 @@
 export * from "./cluster-file.ts";
+export * from "./code-registry.ts";
 export * from "./docs.ts";
 export * from "./environment.ts";
 export * from "./errors.ts";
 export * from "./json-file.ts";
+export * from "./listen-address.ts";
 export * from "./logger.ts";
 export * from "./memory.ts";
 export * from "./merge.ts";
 export * from "./redact.ts";
-export type * from "./registry-config.ts";
+export * from "./registry-config.ts";
+export * from "./registry-schema.ts";
 export * from "./schema.ts";
 export type * from "./template.ts";
 export * from "./validate.ts";

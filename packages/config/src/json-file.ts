@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import type { Stats } from "node:fs";
 import { open, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 
@@ -48,10 +49,9 @@ export const readJsonObject = async (file: string): Promise<Record<string, unkno
   return parseJsonObject(text, file);
 };
 
-/** The permission bits of a file, or undefined if it does not exist. */
-const modeOf = async (file: string): Promise<number | undefined> => {
+const statOf = async (file: string): Promise<Stats | undefined> => {
   try {
-    return (await stat(file)).mode & 0o777;
+    return await stat(file);
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return undefined;
     throw error;
@@ -69,16 +69,20 @@ const syncDirectory = async (directory: string): Promise<void> => {
 
 /**
  * Writes `value` as indented JSON so that the file is the old or the new one at every moment, also after a
- * power cut. The file keeps its mode; a new one gets `mode`. Fails with OL_CONFIG_WRITE_FAILED.
+ * power cut. The file keeps its mode; a new one gets `mode`. What root writes belongs to whom the file, or else the
+ * directory, belonged to: they have to be able to read it. Fails with OL_CONFIG_WRITE_FAILED.
  */
 export const writeJsonFile = async (file: string, value: unknown, mode = 0o644): Promise<void> => {
   const temporary = `${file}.tmp-${randomBytes(6).toString("hex")}`;
   try {
-    const wanted = (await modeOf(file)) ?? mode;
+    const old = await statOf(file);
+    const wanted = old === undefined ? mode : old.mode & 0o777;
+    const owner = old ?? (await stat(dirname(file)));
     const handle = await open(temporary, "wx", wanted);
     try {
       // Whatever the umask.
       await handle.chmod(wanted);
+      if (process.getuid?.() === 0) await handle.chown(owner.uid, owner.gid);
       await handle.writeFile(`${JSON.stringify(value, undefined, 2)}\n`);
       await handle.sync();
     } finally {

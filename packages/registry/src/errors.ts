@@ -10,7 +10,8 @@ export const REGISTRY_ERRORS = {
   OL_REGISTRY_PORT_IN_USE: {
     causedBy: "user",
     status: 500,
-    about: "Another process listens on the registry's port; choose another registry_port, or stop that process.",
+    about:
+      "Another process listens on the registry's port; choose another registry_port, or stop that process.",
   },
   OL_REGISTRY_CANNOT_LISTEN: {
     causedBy: "user",

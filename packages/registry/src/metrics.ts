@@ -102,30 +102,52 @@ export class Metrics {
     this.#counter("ol_registry_received_bytes_total", "Bytes of request bodies.", () => this.#receivedBytes);
     this.#counter("ol_registry_sent_bytes_total", "Bytes of reply bodies.", () => this.#sentBytes);
     this.#gauge("ol_registry_running_requests", "Requests being answered.", () => this.#running);
-    this.#gauge("ol_registry_resident_memory_bytes", "Resident memory of the process.", () => process.memoryUsage.rss());
+    this.#gauge("ol_registry_resident_memory_bytes", "Resident memory of the process.", () =>
+      process.memoryUsage.rss(),
+    );
   }
 
   #storage(store: ObjectStore, scrub: () => ScrubState): void {
     this.#gauge("ol_registry_objects", "Objects that are there.", () => store.stats().objects);
-    this.#gauge("ol_registry_object_bytes", "Bytes of all objects, as their owners see them.", () => store.stats().bytes);
+    this.#gauge(
+      "ol_registry_object_bytes",
+      "Bytes of all objects, as their owners see them.",
+      () => store.stats().bytes,
+    );
     this.#gauge("ol_registry_contents", "Different contents on the disk.", () => store.stats().blobs);
     this.#gauge("ol_registry_content_bytes", "Bytes of contents on the disk.", () => store.stats().blobBytes);
     this.#gauge("ol_registry_writable", "0 after the disk failed in a way that only a new start mends.", () =>
       Number(store.stats().writable),
     );
-    this.#gauge("ol_registry_uploads", "Multipart uploads that are neither completed nor aborted.", () => store.stats().uploads);
+    this.#gauge(
+      "ol_registry_uploads",
+      "Multipart uploads that are neither completed nor aborted.",
+      () => store.stats().uploads,
+    );
     this.#gauge(
       "ol_registry_quarantined_files",
       "Files that were not what they should be, and were set aside.",
       () => store.stats().quarantined,
     );
-    this.#gauge("ol_registry_scrub_ended_timestamp_seconds", "When everything was last read again; 0 is never.", () =>
-      (scrub().endedMs ?? 0) / 1000,
+    this.#gauge(
+      "ol_registry_scrub_damaged",
+      "Contents that were damaged when everything was last read again.",
+      () => scrub().damaged ?? 0,
+    );
+    this.#gauge(
+      "ol_registry_scrub_ended_timestamp_seconds",
+      "When everything was last read again; 0 is never.",
+      () => (scrub().endedMs ?? 0) / 1000,
     );
   }
 
   #gauge(name: string, help: string, value: () => number): void {
-    const gauge: Gauge = new Gauge({ name, help, registers: [this.#registry], collect: () => gauge.set(value()) });
+    const gauge: Gauge = new Gauge({
+      name,
+      help,
+      registers: [this.#registry],
+      collect: () => gauge.set(value()),
+    });
   }
 
   #counter(name: string, help: string, value: () => number): void {

@@ -51,7 +51,8 @@ export class Pages {
         : { status: 200, type: TEXT_TYPE, text: "ready" };
     if (this.#for !== "all" && !(this.#for === "loopback" && isLoopback(address)))
       throw s3Error("AccessDenied", "This page is not shown to callers from there.");
-    if (path === "/metrics") return { status: 200, type: this.#metrics.contentType, text: await this.#metrics.text() };
+    if (path === "/metrics")
+      return { status: 200, type: this.#metrics.contentType, text: await this.#metrics.text() };
     return { status: 200, type: "application/json", text: JSON.stringify(this.#stats()) };
   }
 }

@@ -1,6 +1,5 @@
 import { type Logger, messageOf } from "@ol/common";
 
-import type { ScrubReport } from "./store/scrub.ts";
 import type { ObjectStore } from "./store/store.ts";
 
 /** What is known of the last time that everything was read again. */
@@ -8,7 +7,10 @@ export interface ScrubState {
   readonly running: boolean;
   /** When it ended, in ms since 1970. */
   readonly endedMs?: number;
-  readonly report?: ScrubReport;
+  /** How many contents were read, their bytes, and how many of them were damaged. */
+  readonly blobs?: number;
+  readonly bytes?: number;
+  readonly damaged?: number;
   /** Why it did not get to its end. */
   readonly error?: string;
 }
@@ -59,8 +61,10 @@ export class Scrubbing implements AsyncDisposable {
   async #run(): Promise<void> {
     try {
       const report = await this.#store.scrub(this.#stop.signal);
-      this.#last = { endedMs: Date.now(), report };
-      this.#logger.info("read everything again", { report });
+      const { blobs, bytes, damaged } = report;
+      this.#last = { endedMs: Date.now(), blobs, bytes, damaged: damaged.length };
+      if (damaged.length === 0) this.#logger.info("read everything again", { report });
+      else this.#logger.error("read everything again; what is damaged was set aside", { report });
     } catch (error) {
       if (this.#stop.signal.aborted) return;
       this.#last = { ...this.#last, endedMs: Date.now(), error: messageOf(error) };

@@ -107,7 +107,15 @@ export class RegistryServer implements ExchangeHost, AsyncDisposable {
   }
 
   private constructor(options: RegistryServerOptions) {
-    const { store, keys, region = "us-east-1", limits, tls, pagesFor = "loopback", scrubEveryMs = 0 } = options;
+    const {
+      store,
+      keys,
+      region = "us-east-1",
+      limits,
+      tls,
+      pagesFor = "loopback",
+      scrubEveryMs = 0,
+    } = options;
     this.store = store;
     this.region = region;
     this.limits = { maxObjectBytes: MOST_OBJECT_BYTES, idleMs: DEFAULT_IDLE_MS, ...limits };
@@ -156,7 +164,9 @@ export class RegistryServer implements ExchangeHost, AsyncDisposable {
       (server) => new Promise<void>((resolve) => void server.close(() => resolve())),
     );
     const cut = setTimeout(() => {
-      this.#logger.warn("requests are cut short: they took too long to finish", { requests: this.#open.size });
+      this.#logger.warn("requests are cut short: they took too long to finish", {
+        requests: this.#open.size,
+      });
       for (const server of this.#servers) server.closeAllConnections();
     }, DRAIN_MS);
     await Promise.all(closed);
@@ -186,9 +196,13 @@ export class RegistryServer implements ExchangeHost, AsyncDisposable {
       return createTlsServer({ ...options, cert, key, minVersion: "TLSv1.2" });
     } catch (error) {
       // OpenSSL's words about a file that it cannot read hold nothing of the file.
-      throw registryError("OL_REGISTRY_BAD_OPTION", `the certificate and its key cannot be used: ${messageOf(error)}`, {
-        cause: error,
-      });
+      throw registryError(
+        "OL_REGISTRY_BAD_OPTION",
+        `the certificate and its key cannot be used: ${messageOf(error)}`,
+        {
+          cause: error,
+        },
+      );
     }
   }
 
@@ -203,8 +217,19 @@ export class RegistryServer implements ExchangeHost, AsyncDisposable {
       this.#open.delete(response);
       const { receivedBytes, sentBytes } = exchange;
       const ms = performance.now() - begunMs;
-      this.#metrics.ended({ ...outcome, status: response.statusCode, receivedBytes, sentBytes, seconds: ms / 1000 });
-      this.#logger.debug("request", { ...outcome, status: response.statusCode, id: exchange.id, ms: Math.round(ms) });
+      this.#metrics.ended({
+        ...outcome,
+        status: response.statusCode,
+        receivedBytes,
+        sentBytes,
+        seconds: ms / 1000,
+      });
+      this.#logger.debug("request", {
+        ...outcome,
+        status: response.statusCode,
+        id: exchange.id,
+        ms: Math.round(ms),
+      });
     });
     try {
       await this.#answer(exchange, outcome);
@@ -219,7 +244,10 @@ export class RegistryServer implements ExchangeHost, AsyncDisposable {
     const { method, target, fields } = exchange;
     if (Pages.has(method, target.path) && Authenticator.isAnonymous(exchange)) {
       outcome.operation = "Page";
-      const { status, type, text } = await this.#pages.page(target.path, exchange.request.socket.remoteAddress);
+      const { status, type, text } = await this.#pages.page(
+        target.path,
+        exchange.request.socket.remoteAddress,
+      );
       exchange.send(status, text, { "Content-Type": type });
       return;
     }
@@ -235,11 +263,17 @@ export class RegistryServer implements ExchangeHost, AsyncDisposable {
   #failure(error: unknown, { id, signal, response }: Exchange, operation: string): S3Error {
     if (isS3Error(error)) {
       if (error.status >= 500 && error.code !== "NotImplemented")
-        this.#logger.error("a request failed", { operation, id, code: error.code, error: error.cause ?? error.message });
+        this.#logger.error("a request failed", {
+          operation,
+          id,
+          code: error.code,
+          error: error.cause ?? error.message,
+        });
       return error;
     }
     // A reply that was broken off by its client is no fault of ours.
-    if (!signal.aborted && !response.destroyed) this.#logger.error("a request failed", { operation, id, error });
+    if (!signal.aborted && !response.destroyed)
+      this.#logger.error("a request failed", { operation, id, error });
     return s3Error("InternalError", undefined, { cause: error });
   }
 
@@ -274,7 +308,10 @@ const checkKeys = (keys: readonly KeyPair[]): void => {
         `an access key must have ${LEAST_ACCESS_KEY} characters and a secret key ${LEAST_SECRET_KEY} at least`,
       );
     if (names.has(accessKey))
-      throw registryError("OL_REGISTRY_BAD_OPTION", "an access key is there twice; each must have one secret key and one role");
+      throw registryError(
+        "OL_REGISTRY_BAD_OPTION",
+        "an access key is there twice; each must have one secret key and one role",
+      );
     names.add(accessKey);
   }
 };

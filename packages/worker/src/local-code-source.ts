@@ -1,4 +1,4 @@
-import { existsSync, statSync } from "node:fs";
+import { createReadStream, existsSync, statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
@@ -11,6 +11,7 @@ import {
   type PackedLimits,
   parseReference,
   readLambdaConfig,
+  readPackedConfig,
   readRequirements,
   snapshotDirectory,
 } from "@ol/bundle";
@@ -31,8 +32,11 @@ export interface LocalCodeSourceOptions {
   readonly logger?: Logger;
 }
 
+const PACKED = ".tar.gz";
+
 /**
- * Code from a directory on this machine. A sandbox never sees that directory: it gets a snapshot under
+ * Code from a directory on this machine: NAME/f.py and so on, or packed as NAME.tar.gz; where there are both, the directory
+ * counts. A sandbox never sees that directory: it gets a snapshot under
  * codeDir/NAME@DIGEST, so that who edits a file changes no running lambda and uploads are never visible half-done.
  */
 export class LocalCodeSource implements CodeSource, AsyncDisposable {
@@ -74,15 +78,16 @@ export class LocalCodeSource implements CodeSource, AsyncDisposable {
   }
 
   async kept(signal: AbortSignal): Promise<readonly string[]> {
-    const names: string[] = [];
-    for (const name of await readdir(this.#registryDir)) {
+    const names = new Set<string>();
+    for (const file of await readdir(this.#registryDir)) {
+      const name = file.endsWith(PACKED) ? file.slice(0, -PACKED.length) : file;
       if (!isLambdaName(name)) continue;
       // Reading is synchronous, and there may be a thousand of them.
       await setImmediate();
       signal.throwIfAborted();
-      if (this.#minInstancesOf(name) > 0) names.push(name);
+      if ((await this.#minInstancesOf(name, signal)) > 0) names.add(name);
     }
-    return names;
+    return [...names];
   }
 
   release({ dir }: LambdaCode): void {
@@ -95,18 +100,21 @@ export class LocalCodeSource implements CodeSource, AsyncDisposable {
   }
 
   /** What its ol.yaml says now; read only if it was changed since. */
-  #minInstancesOf(name: string): number {
-    const directory = join(this.#registryDir, name);
-    const file = statSync(join(directory, LAMBDA_CONFIG_FILE), { throwIfNoEntry: false });
+  async #minInstancesOf(name: string, signal: AbortSignal): Promise<number> {
+    const { path, packed } = this.#placeOf(name);
+    const file = statSync(packed ? path : join(path, LAMBDA_CONFIG_FILE), { throwIfNoEntry: false });
     if (file === undefined) return 0;
     const known = this.#minInstances.get(name);
     if (known?.changedMs === file.ctimeMs) return known.count;
     let count = 0;
     try {
-      count = readLambdaConfig(directory).minInstances ?? 0;
+      const config = packed
+        ? await readPackedConfig(createReadStream(path), { limits: this.#limits, signal })
+        : readLambdaConfig(path);
+      count = config.minInstances ?? 0;
     } catch (error) {
-      // Its author hears of the mistake with the first call.
-      if (!isOlError(error)) throw error;
+      // Its author hears of the mistake with the first call; a file that is gone since is no lambda.
+      if (!isOlError(error) && (error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     }
     this.#minInstances.set(name, { changedMs: file.ctimeMs, count });
     return count;
@@ -133,7 +141,7 @@ export class LocalCodeSource implements CodeSource, AsyncDisposable {
         `there is no lambda ${name}: a local registry has no tags and no older versions`,
       );
     const path = join(this.#registryDir, reference.name);
-    const file = `${path}.tar.gz`;
+    const file = `${path}${PACKED}`;
     const packed = !existsSync(path) && existsSync(file);
     return { path: packed ? file : path, packed };
   }

@@ -6,10 +6,10 @@ import { CleanupStack, isOlError, systemReason } from "@ol/common";
 import { writeJsonFile } from "@ol/config";
 
 import type { Context } from "../cli/command.ts";
-import type { CodeRegistry } from "../cluster/local-registry.ts";
 import type { ClusterPaths } from "../cluster/paths.ts";
 import { adminError } from "../errors.ts";
 import { type ProcessSession, livingOf, stopSession } from "../process/session.ts";
+import type { CodeRegistry } from "../registry/code-registry.ts";
 import { asClusterFlag, shown } from "../text.ts";
 import { type Application, STATIC, lambdaOf } from "./application.ts";
 import { type AppRecord, readRecord, removeRecord, stateDirectory, writeRecord } from "./record.ts";
@@ -72,14 +72,12 @@ export class Deployment {
       );
     const record: AppRecord = known ?? { name, directory, lambdas: [], services: [] };
     const deployment = new Deployment(ground, application, record);
-    const foreign = deployment.lambdas.find(
-      (lambda) => ground.registry.has(lambda) && !record.lambdas.includes(lambda),
-    );
-    if (foreign !== undefined)
-      throw adminError(
-        "OL_ADMIN_BAD_APP",
-        `there is a lambda ${foreign} in ${ground.registry.place} that is not this application's; remove it: npx ol-admin remove ${foreign} ${asClusterFlag(ground.paths.root)}`,
-      );
+    for (const lambda of deployment.lambdas.filter((one) => !record.lambdas.includes(one)))
+      if (await ground.registry.has(lambda))
+        throw adminError(
+          "OL_ADMIN_BAD_APP",
+          `there is a lambda ${lambda} in ${ground.registry.place} that is not this application's; remove it: npx ol-admin remove ${lambda} ${asClusterFlag(ground.paths.root)}`,
+        );
     return deployment;
   }
 
@@ -158,13 +156,13 @@ export class Deployment {
   }
 
   async #upload(stage: string): Promise<void> {
-    const { registry, context } = this.#ground;
+    const { registry } = this.#ground;
     const { name } = this.#application;
     const { lambdas } = this;
     const gone = this.#record.lambdas.filter((lambda) => !lambdas.includes(lambda));
     await this.#write({ lambdas: [...lambdas, ...gone] });
     for (const part of this.#parts) await registry.put(lambdaOf(name, part), join(stage, part));
-    for (const lambda of gone) if (registry.has(lambda)) await registry.remove(lambda, context.signal);
+    for (const lambda of gone) if (await registry.has(lambda)) await registry.remove(lambda);
     await this.#write({ lambdas });
   }
 
@@ -191,8 +189,7 @@ export const withdraw = async (
   { paths, registry, context }: Omit<Ground, "url">,
   record: AppRecord,
 ): Promise<void> => {
-  for (const lambda of record.lambdas)
-    if (registry.has(lambda)) await registry.remove(lambda, context.signal);
+  for (const lambda of record.lambdas) if (await registry.has(lambda)) await registry.remove(lambda);
   await stopServices(paths, record, context.signal);
   await rm(pathOfPage(join(record.directory, STATIC)), { force: true });
   await removeRecord(paths, record.name);

@@ -8,7 +8,7 @@ import type { Environment } from "@ol/config";
 import { adminError } from "../errors.ts";
 import { identityOf } from "../process/identity.ts";
 import { type ProcessSession, sessionMembers, stopSession } from "../process/session.ts";
-import { lastWords } from "../worker/last-words.ts";
+import { lastWords } from "../process/last-words.ts";
 
 /** How an application's setup.sh is run. */
 export interface Setup {

@@ -17,6 +17,8 @@ export interface Context {
   readonly urgent: AbortSignal;
   /** The command, with its first arguments, that is `ol-worker`. */
   readonly workerCommand: () => readonly string[];
+  /** The same of `ol-registry`. */
+  readonly registryCommand: () => readonly string[];
 }
 
 /** An option of a command. */

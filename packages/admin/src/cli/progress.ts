@@ -6,15 +6,28 @@ const FRAME_MS = 100;
 /** Without a terminal a line now and then shows that it is alive. */
 const LINE_MS = 10_000;
 const FRAMES = ["-", "\\", "|", "/"];
+const BAR = 20;
 
-/** Shows that `what` is being done while `work` takes longer than a second. */
-export const withProgress = async <T>(output: Output, what: string, work: Promise<T>): Promise<T> => {
+/** "[#####-----] 50 % of 12.3 MB" */
+export const progressBar = (done: number, total: number): string => {
+  const part = total === 0 ? 1 : Math.min(1, done / total);
+  const full = Math.round(part * BAR);
+  return `[${"#".repeat(full)}${"-".repeat(BAR - full)}] ${Math.floor(part * 100)} % of ${(total / 1e6).toFixed(1)} MB`;
+};
+
+/** Shows that `what`, which may be new each time, is being done while `work` takes longer than a second. */
+export const withProgress = async <T>(
+  output: Output,
+  what: string | (() => string),
+  work: Promise<T>,
+): Promise<T> => {
   const start = performance.now();
   const seconds = (): string => `${Math.round((performance.now() - start) / 1000)} s`;
   let frame = 0;
   const show = (): void => {
-    if (output.interactive) output.transient(`${FRAMES[frame++ % FRAMES.length]} ${what} (${seconds()})`);
-    else output.message(`${what} (${seconds()}) ...`);
+    const words = typeof what === "string" ? what : what();
+    if (output.interactive) output.transient(`${FRAMES[frame++ % FRAMES.length]} ${words} (${seconds()})`);
+    else output.message(`${words} (${seconds()}) ...`);
   };
   let repeat: NodeJS.Timeout | undefined;
   const first = setTimeout(() => {

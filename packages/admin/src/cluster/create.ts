@@ -7,7 +7,15 @@ import { type ClusterIdentity, newClusterId, writeJsonFile } from "@ol/config";
 
 import { adminError, errnoOf } from "../errors.ts";
 import { shown } from "../text.ts";
-import { clusterPaths } from "./paths.ts";
+import {
+  DEFAULT_REGISTRY_PORT,
+  newKeys,
+  readRegistryPlan,
+  templateFor,
+  writeRegistryPlan,
+} from "../registry/plan.ts";
+import { type ClusterPaths, clusterPaths } from "./paths.ts";
+import { writeProtected } from "./protected-file.ts";
 
 /** What `new` is told. */
 export interface NewCluster {
@@ -15,6 +23,8 @@ export interface NewCluster {
   readonly directory: string;
   /** How many workers are planned. */
   readonly workers: number;
+  /** Whether it gets a registry of its own; its keys are made here. */
+  readonly registry?: boolean;
   /** Absolute; what sandboxes see if it is not this machine's own. */
   readonly baseDirectory?: string;
   /** Fills the cluster's own base, an empty directory. */
@@ -56,10 +66,22 @@ const templateOf = (name: string, baseDirectory: string | undefined): Record<str
   registry: "local",
 });
 
+/** Settles with what the workers have to know of it. */
+const planRegistry = async (paths: ClusterPaths): Promise<Readonly<Record<string, unknown>>> => {
+  const reader = newKeys();
+  await writeRegistryPlan(paths, { port: DEFAULT_REGISTRY_PORT, admin: newKeys(), reader });
+  const plan = await readRegistryPlan(paths);
+  return plan === undefined ? {} : templateFor(plan, reader);
+};
+
 const fill = async (root: string, name: string, cluster: NewCluster): Promise<void> => {
   const paths = clusterPaths(root);
   for (const directory of DIRECTORIES) await mkdir(join(root, directory), DIRECTORY_MODE);
-  await writeJsonFile(paths.template, templateOf(name, cluster.baseDirectory));
+  const template = templateOf(name, cluster.baseDirectory);
+  await writeProtected(paths.template, {
+    ...template,
+    ...(cluster.registry === true ? await planRegistry(paths) : {}),
+  });
   const identity: ClusterIdentity = {
     id: newClusterId(),
     token: randomBytes(32).toString("hex"),

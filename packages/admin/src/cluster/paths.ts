@@ -14,6 +14,10 @@ export interface ClusterPaths {
   workerConfig(index: number): string;
   pidFile(index: number): string;
   outFile(index: number): string;
+  /** Of the registry that runs in this cluster: its keys are in it. */
+  readonly registryConfig: string;
+  readonly registryPid: string;
+  readonly registryOut: string;
   /** Where a worker finds the one that is to have its listening sockets. */
   handOver(index: number): string;
 }
@@ -30,6 +34,9 @@ export const clusterPaths = (root: string): ClusterPaths => {
     lambdaLogs: join(logs, "lambdas"),
     workers: join(root, "workers"),
     apps: join(root, "apps"),
+    registryConfig: join(config, "registry.json"),
+    registryPid: join(logs, "registry.pid"),
+    registryOut: join(logs, "registry.out"),
     workerConfig: (index) => join(config, `worker-${index}.json`),
     pidFile: (index) => join(logs, `worker-${index}.pid`),
     outFile: (index) => join(logs, `worker-${index}.out`),

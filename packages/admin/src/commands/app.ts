@@ -5,8 +5,9 @@ import { STATIC, applicationName, lambdaOf, readApplication } from "../app/appli
 import { Deployment, withdraw } from "../app/deployment.ts";
 import { readRecord } from "../app/record.ts";
 import { type Cluster, openCluster } from "../cluster/discover.ts";
-import { LocalRegistry } from "../cluster/local-registry.ts";
 import { adminError } from "../errors.ts";
+import { REGISTRY_OPTIONS } from "../registry/access.ts";
+import { openRegistry } from "../registry/code-registry.ts";
 import { readyUrl } from "../worker/reach.ts";
 import { clusterFlag, lockFor } from "./options.ts";
 
@@ -14,7 +15,7 @@ const bringIn = async (args: Arguments, context: Context, { paths }: Cluster): P
   const application = readApplication(context.cwd, args.required("directory"));
   const { name, page } = application;
   const url = await readyUrl(paths, context);
-  const registry = await LocalRegistry.of(paths);
+  await using registry = await openRegistry(args, context, paths);
   const deployment = await Deployment.prepare({ paths, registry, url, context }, application);
   await withProgress(context.output, `setting up ${name}`, deployment.run());
   for (const lambda of deployment.lambdas)
@@ -35,7 +36,7 @@ const takeOut = async (args: Arguments, context: Context, { paths }: Cluster): P
       "OL_ADMIN_BAD_APP",
       `the cluster has no application ${name}; it was taken out, or never set up`,
     );
-  const registry = await LocalRegistry.of(paths);
+  await using registry = await openRegistry(args, context, paths);
   await withProgress(context.output, `taking out ${name}`, withdraw({ paths, registry, context }, record));
   context.output.message(`${name} is gone, with what its setup.sh started and kept`);
 };
@@ -48,6 +49,7 @@ export const appCommand: Command = {
   ],
   options: {
     cluster: CLUSTER_OPTION,
+    ...REGISTRY_OPTIONS,
     down: { kind: "flag", about: "take it out again, with what its setup.sh started and kept" },
   },
   async run(args, context) {

@@ -9,9 +9,12 @@ import { listCommand } from "./list.ts";
 import { logsCommand } from "./logs.ts";
 import { newCommand } from "./new.ts";
 import { packagesCommand } from "./packages.ts";
+import { registryCommand } from "./registry.ts";
 import { removeCommand } from "./remove.ts";
+import { rollbackCommand } from "./rollback.ts";
 import { setconfCommand } from "./setconf.ts";
 import { statusCommand } from "./status.ts";
+import { uploadCommand } from "./upload.ts";
 import { workerExecCommand } from "./worker-exec.ts";
 import { workersCommand } from "./workers.ts";
 import { zygotesCommand } from "./zygotes.ts";
@@ -21,6 +24,7 @@ export const COMMANDS: readonly Command[] = [
   newCommand,
   setconfCommand,
   configCommand,
+  registryCommand,
   workersCommand,
   workerExecCommand,
   statusCommand,
@@ -28,7 +32,9 @@ export const COMMANDS: readonly Command[] = [
   invokeCommand,
   appCommand,
   logsCommand,
+  uploadCommand,
   listCommand,
+  rollbackCommand,
   removeCommand,
   packagesCommand,
   doctorCommand,
@@ -37,11 +43,4 @@ export const COMMANDS: readonly Command[] = [
 ];
 
 /** Commands of later versions: named, so that whoever knows them hears that they will come. */
-export const LATER_COMMANDS: readonly string[] = [
-  "registry",
-  "upload",
-  "load-balancer",
-  "load-balancer-exec",
-  "up",
-  "down",
-];
+export const LATER_COMMANDS: readonly string[] = ["load-balancer", "load-balancer-exec", "up", "down"];

@@ -7,6 +7,8 @@ import { withProgress } from "../cli/progress.ts";
 import { openCluster } from "../cluster/discover.ts";
 import type { ClusterPaths } from "../cluster/paths.ts";
 import { removePidFile } from "../process/pid-file.ts";
+import type { StopOutcome } from "../process/stop.ts";
+import { stopRegistry } from "../registry/server.ts";
 import { escapeControls } from "../text.ts";
 import { hostWork } from "../worker/host-work.ts";
 import { type Worker, listWorkers } from "../worker/list.ts";
@@ -52,6 +54,18 @@ const stopApplications = async (
   return good;
 };
 
+/** After the workers: what they are starting may still be on its way from there. */
+const killRegistry = async (
+  paths: ClusterPaths,
+  graceMs: number | undefined,
+  context: Context,
+): Promise<StopOutcome> => {
+  const stopping = stopRegistry(paths, context.signal, graceMs);
+  const outcome = await withProgress(context.output, "stopping the registry", stopping);
+  if (outcome !== "was-gone") context.output.message(`registry ${WORDS[outcome]}`);
+  return outcome;
+};
+
 export const killCommand: Command = {
   name: "kill",
   about: "stop every process and sandbox of the cluster; calls that run may finish",
@@ -85,7 +99,9 @@ export const killCommand: Command = {
     const records = await listRecords(cluster.paths);
     const services = stopApplications(cluster.paths, records, context);
     if (!(await withProgress(context.output, "stopping applications", services))) code = 1;
-    if (workers.length === 0) context.output.message("nothing of this cluster was running");
+    const registry = await killRegistry(cluster.paths, graceMs, context);
+    if (workers.length === 0 && registry === "was-gone")
+      context.output.message("nothing of this cluster was running");
     return code;
   },
 };

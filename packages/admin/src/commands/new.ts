@@ -17,7 +17,6 @@ const BOOTSTRAP = "debootstrap:";
 const SUITE = /^[a-z0-9][a-z0-9._-]{0,63}$/iu;
 
 const refuseLater = (args: Arguments): void => {
-  if (args.flag("registry")) throw later("--registry");
   if (args.flag("load-balancer")) throw later("--load-balancer");
 };
 
@@ -59,7 +58,10 @@ export const newCommand: Command = {
         "what sandboxes see as their root file system: host (this machine's /usr, the default), the directory of one, or debootstrap:SUITE, made by mmdebstrap or debootstrap",
     },
     "num-workers": { kind: "text", value: "N", about: "how many workers the cluster is planned for" },
-    registry: { kind: "flag", about: "(not available yet) plan a registry" },
+    registry: {
+      kind: "flag",
+      about: "give it a code registry of its own instead of a directory; ol-admin registry starts it",
+    },
     "load-balancer": { kind: "flag", about: "(not available yet) plan a load balancer" },
   },
   async run(args, context) {
@@ -68,9 +70,15 @@ export const newCommand: Command = {
     refuseLater(args);
     const workers = args.wholeNumber("num-workers", 1, MOST_WORKERS) ?? 1;
     const directory = resolve(context.cwd, named);
-    await createCluster({ directory, workers, ...(await asBase(args, context)) });
+    const registry = args.flag("registry");
+    await createCluster({ directory, workers, registry, ...(await asBase(args, context)) });
     context.output.result(directory);
-    context.output.message(`cluster made; start a worker with: npx ol-admin workers ${asClusterFlag(named)}`);
+    const flag = asClusterFlag(named);
+    context.output.message(
+      registry
+        ? `cluster made; start its registry, then a worker: npx ol-admin registry ${flag} && npx ol-admin workers ${flag}`
+        : `cluster made; start a worker with: npx ol-admin workers ${flag}`,
+    );
     return 0;
   },
 };

@@ -26,7 +26,8 @@ const indexesIn = (directory: string, pattern: RegExp): number[] =>
     return index === undefined ? [] : [Number(index)];
   });
 
-const stateOf = (recorded: ProcessIdentity | "unreadable" | undefined): WorkerState => {
+/** What the content of a pid file means. */
+export const stateOf = (recorded: ProcessIdentity | "unreadable" | undefined): WorkerState => {
   if (recorded === undefined) return "stopped";
   return recorded !== "unreadable" && isAlive(recorded) ? "running" : "dead";
 };

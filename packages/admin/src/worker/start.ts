@@ -1,14 +1,15 @@
 import { rm } from "node:fs/promises";
 
 import { messageOf } from "@ol/common";
-import { readJsonObject, usableMemoryMb, type WorkerTemplate, writeJsonFile } from "@ol/config";
+import { readJsonObject, usableMemoryMb, type WorkerTemplate } from "@ol/config";
 
 import type { Context } from "../cli/command.ts";
 import type { Cluster } from "../cluster/discover.ts";
+import { writeProtected } from "../cluster/protected-file.ts";
+import { type Launch, type Successor, launchProcess, prepareWorker } from "../process/launch.ts";
 import { removePidFile } from "../process/pid-file.ts";
 import { escapeControls } from "../text.ts";
 import { hostWork } from "./host-work.ts";
-import { type Launch, type Successor, launchWorker, prepareWorker } from "./launch.ts";
 import { type Worker, listWorkers } from "./list.ts";
 import { type Start, workerConfigFor } from "./plan.ts";
 import { findScope } from "./scope.ts";
@@ -27,7 +28,7 @@ export interface Ground {
 /** Writes the worker's configuration, from the template as it is now. */
 const configure = ({ cluster, template, total }: Ground, start: Start): Promise<void> => {
   const machine = { memoryMb: usableMemoryMb(), workers: total };
-  return writeJsonFile(cluster.paths.workerConfig(start.index), workerConfigFor(template, start, machine));
+  return writeProtected(cluster.paths.workerConfig(start.index), workerConfigFor(template, start, machine));
 };
 
 const launchOf = async ({ cluster, context }: Ground, { index }: Start): Promise<Launch> => {
@@ -35,6 +36,7 @@ const launchOf = async ({ cluster, context }: Ground, { index }: Start): Promise
   const scope = await findScope(`ol-${cluster.identity.id}-${name}`, context.environment, context.signal);
   return {
     name,
+    failure: "OL_ADMIN_WORKER_FAILED",
     scope: scope.words,
     command: context.workerCommand(),
     configFile: cluster.paths.workerConfig(index),
@@ -55,7 +57,7 @@ export const startOne = async (ground: Ground, start: Start): Promise<string> =>
   );
   await configure(ground, start);
   try {
-    const { url } = await launchWorker(await launchOf(ground, start));
+    const { url } = await launchProcess(await launchOf(ground, start));
     return url;
   } catch (error) {
     await cleanUpAfter(ground, configFile, isNew);
@@ -111,10 +113,10 @@ const successorOf = async (ground: Ground, worker: Worker, start: Start): Promis
     const takeOver =
       worker.process === undefined
         ? undefined
-        : takeOverFrom(worker.process, launch.handOverPath, launch.environment);
+        : takeOverFrom(worker.process, ground.cluster.paths.handOver(worker.index), launch.environment);
     return await prepareWorker(launch, takeOver);
   } catch (error) {
-    await writeJsonFile(worker.configFile, before);
+    await writeProtected(worker.configFile, before);
     throw error;
   }
 };

@@ -37,6 +37,7 @@ export interface Surroundings {
   /** Hears of what is printed while the command runs. */
   readonly printed?: (text: string) => void;
   readonly workerCommand?: readonly string[];
+  readonly registryCommand?: readonly string[];
 }
 
 /** Runs a command line as the bin does, with a stand-in for ol-worker. */
@@ -61,6 +62,7 @@ export const admin = async (tokens: readonly string[], surroundings: Surrounding
       output,
       signal: surroundings.signal ?? new AbortController().signal,
       urgent: new AbortController().signal,
+      registryCommand: () => surroundings.registryCommand ?? [process.execPath, FAKE_WORKER],
       workerCommand: () => surroundings.workerCommand ?? [process.execPath, FAKE_WORKER],
     },
   );

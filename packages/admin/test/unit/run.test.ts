@@ -38,7 +38,7 @@ describe("ol-admin", () => {
     },
   );
 
-  test.each(["registry", "upload", "load-balancer", "up", "down"])(
+  test.each(["load-balancer", "up", "down"])(
     "%s is answered as not available in this version, with exit code 2",
     async (name) => {
       const outcome = await admin([name, "--port=3"], { cwd: temporaryDirectory() });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 
 import { checkCode, unpackBundle } from "../../src/index.ts";
-import { HOSTILE_BUNDLES } from "../support/hostile-bundles.ts";
+import { HOSTILE_BUNDLES } from "../../src/testing/index.ts";
 import { temporaryDirectory } from "./temporary.ts";
 
 /** For those that hold thousands of files, on a busy machine. */

@@ -23,7 +23,7 @@ import { extract } from "tar-stream";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 
 import { DEFAULT_PACKED_LIMITS, packBundle, unpackBundle } from "../../src/index.ts";
-import { bundle, entry, F, pax } from "../support/tar-builder.ts";
+import { bundle, checksum, entry, F, pax } from "../../src/testing/index.ts";
 import { temporaryDirectory } from "./temporary.ts";
 
 const LONG = { timeout: 60_000 };
@@ -477,8 +477,5 @@ describe("any damage", () => {
 
 /** Makes a header's checksum right; what is no header stays as it is. */
 const mend = (block: Buffer): void => {
-  if (block.toString("latin1", 257, 262) !== "ustar") return;
-  block.fill(" ", 148, 156);
-  const sum = block.reduce((total, byte) => total + byte, 0);
-  block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+  if (block.toString("latin1", 257, 262) === "ustar") checksum(block);
 };

@@ -8,7 +8,11 @@ import { xmlDocument } from "./xml-writer.ts";
 const XML_TYPE = "application/xml";
 
 /** An error as S3's clients read it. `resource` is the path of the request. */
-export const errorDocument = ({ code, message, details }: S3Error, resource: string, requestId: string): string =>
+export const errorDocument = (
+  { code, message, details }: S3Error,
+  resource: string,
+  requestId: string,
+): string =>
   xmlDocument([
     "Error",
     [

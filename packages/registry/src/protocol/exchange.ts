@@ -50,7 +50,12 @@ export class Exchange {
   #authenticated: Authenticated | undefined;
   #expectsContinue: boolean;
 
-  constructor(host: ExchangeHost, request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) {
+  constructor(
+    host: ExchangeHost,
+    request: IncomingMessage,
+    response: ServerResponse,
+    expectsContinue: boolean,
+  ) {
     this.host = host;
     this.request = request;
     this.response = response;
@@ -167,7 +172,8 @@ export class Exchange {
 
 const digestsOf = (bytes: Buffer, { algorithms }: RequestBody): Parameters<RequestBody["verify"]>[0] => {
   const values = checksumsOf(["md5", "sha256", ...algorithms], [bytes]);
-  const hex = (kind: "md5" | "sha256"): string => Buffer.from(values.get(kind) ?? "", "base64").toString("hex");
+  const hex = (kind: "md5" | "sha256"): string =>
+    Buffer.from(values.get(kind) ?? "", "base64").toString("hex");
   const checksums = new Map(algorithms.map((algorithm) => [algorithm, values.get(algorithm) ?? ""]));
   return { size: bytes.length, md5: hex("md5"), sha256: hex("sha256"), checksums };
 };

@@ -27,7 +27,9 @@ export class XmlNode {
   all(name: string): readonly XmlNode[] {
     if (typeof this.#parsed === "string" || !Object.hasOwn(this.#parsed, name)) return [];
     const there = this.#parsed[name] as Parsed | readonly Parsed[];
-    return (Array.isArray(there) ? (there as readonly Parsed[]) : [there as Parsed]).map((one) => new XmlNode(one));
+    return (Array.isArray(there) ? (there as readonly Parsed[]) : [there as Parsed]).map(
+      (one) => new XmlNode(one),
+    );
   }
 
   /** The text of the element of that name; undefined without one. Fails with MalformedXML if there are several, or elements in it. */

@@ -16,6 +16,8 @@ export interface PlainRequest {
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
   readonly headers: Readonly<Record<string, string>>;
+  /** Its hash is signed, unless x-amz-content-sha256 is among the headers. */
+  readonly body?: string | Buffer;
   /** In seconds; absent: the signature is in the header. */
   readonly presignedFor?: number;
 }
@@ -31,7 +33,10 @@ export const HOST = "registry.example:9000";
 
 /** As AWS's clients encode; not the server's own function. */
 const encode = (text: string): string =>
-  encodeURIComponent(text).replaceAll(/[!'()*]/gu, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
+  encodeURIComponent(text).replaceAll(
+    /[!'()*]/gu,
+    (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
 
 /** Signs by AWS's own library. */
 export const awsSign = async (plain: PlainRequest, signer: Signer): Promise<WireRequest> => {
@@ -50,6 +55,7 @@ export const awsSign = async (plain: PlainRequest, signer: Signer): Promise<Wire
     path: plain.path.split("/").map(encode).join("/"),
     query: { ...plain.query },
     headers: { host: HOST, ...plain.headers },
+    ...(plain.body !== undefined && { body: plain.body }),
   });
   const signed =
     plain.presignedFor === undefined

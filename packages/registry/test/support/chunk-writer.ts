@@ -32,7 +32,9 @@ export class ChunkWriter {
     const text = `AWS4-HMAC-SHA256-PAYLOAD\n${this.#head}\n${this.#previous}\n${sha256("")}\n${sha256(data)}`;
     this.#previous = hmac(this.#key, text).toString("hex");
     const head = `${data.length.toString(16)};chunk-signature=${this.#previous}\r\n`;
-    return data.length === 0 ? Buffer.from(head) : Buffer.concat([Buffer.from(head), data, Buffer.from("\r\n")]);
+    return data.length === 0
+      ? Buffer.from(head)
+      : Buffer.concat([Buffer.from(head), data, Buffer.from("\r\n")]);
   }
 
   /** The trailing header with its signature, to the end of the body. */

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { readXml } from "../../src/protocol/xml-reader.ts";
@@ -7,9 +7,19 @@ import { SEED } from "../support/seed.ts";
 
 const read = (text: string, root = "Delete") => readXml(Buffer.from(text), root);
 
+const codeOf = (act: () => unknown): unknown => {
+  try {
+    act();
+    return "none";
+  } catch (error) {
+    return (error as { code?: unknown }).code;
+  }
+};
+
 describe("XML that is read", () => {
   it("decodes what Go's clients write around ETags", () => {
-    const text = "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>&#34;abc&#34;</ETag></Part></CompleteMultipartUpload>";
+    const text =
+      "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>&#34;abc&#34;</ETag></Part></CompleteMultipartUpload>";
     const [part] = read(text, "CompleteMultipartUpload").all("Part");
     expect(part?.text("ETag")).toBe('"abc"');
     expect(part?.text("PartNumber")).toBe("1");
@@ -17,8 +27,15 @@ describe("XML that is read", () => {
 
   it("keeps keys as they are: spaces, digits, signs, and what looks like markup", () => {
     const keys = [" a ", "007", "1e3", "true", "<b>&amp;", "a\nb", "ü\u{1f600}", "__proto__"];
-    const objects = keys.map((key) => xmlDocument(["Object", [["Key", key]]]).split("\n").slice(1).join("\n"));
-    const found = read(`<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">\n ${objects.join("\n ")}</Delete>`).all("Object");
+    const objects = keys.map((key) =>
+      xmlDocument(["Object", [["Key", key]]])
+        .split("\n")
+        .slice(1)
+        .join("\n"),
+    );
+    const found = read(
+      `<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">\n ${objects.join("\n ")}</Delete>`,
+    ).all("Object");
     expect(found.map((object) => object.text("Key"))).toEqual(keys);
   });
 
@@ -38,14 +55,23 @@ describe("XML that is read", () => {
     expect(() => read(text)).toThrow(expect.objectContaining({ code: "MalformedXML" }));
   });
 
-  it.each(["&nbsp;", "&", "&;", "&#;", "&#x;", "&#55296;", "&#xD800;", "&#1114112;", "&#99999999;", "&lt", "&LT;"])(
-    "is refused with the reference %s in a text",
-    (reference) => {
-      expect(() => read(`<Delete><Key>a${reference}</Key></Delete>`).text("Key")).toThrow(
-        expect.objectContaining({ code: "MalformedXML" }),
-      );
-    },
-  );
+  it.each([
+    "&nbsp;",
+    "&",
+    "&;",
+    "&#;",
+    "&#x;",
+    "&#55296;",
+    "&#xD800;",
+    "&#1114112;",
+    "&#99999999;",
+    "&lt",
+    "&LT;",
+  ])("is refused with the reference %s in a text", (reference) => {
+    expect(() => read(`<Delete><Key>a${reference}</Key></Delete>`).text("Key")).toThrow(
+      expect.objectContaining({ code: "MalformedXML" }),
+    );
+  });
 
   it("names the key that the client means, also with characters that XML does not allow", () => {
     expect(read("<Delete><Key>a&#1;&#x1F;&#0;b</Key></Delete>").text("Key")).toBe("a\u0001\u001f\0b");
@@ -58,14 +84,25 @@ describe("XML that is read", () => {
   });
 
   it("fails with nothing but MalformedXML, whatever it is", () => {
-    const piece = fc.constantFrom("<", ">", "/", "Delete", "&#34;", "&", "<!--", "-->", "<![CDATA[", "]]>", "<?xml", "?>", " a='b'", "\0");
+    const piece = fc.constantFrom(
+      "<",
+      ">",
+      "/",
+      "Delete",
+      "&#34;",
+      "&",
+      "<!--",
+      "-->",
+      "<![CDATA[",
+      "]]>",
+      "<?xml",
+      "?>",
+      " a='b'",
+      "\0",
+    );
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 20 }), (pieces) => {
-        try {
-          read(pieces.join("")).all("Object");
-        } catch (error) {
-          expect(error).toMatchObject({ code: "MalformedXML" });
-        }
+        expect(codeOf(() => read(pieces.join("")).all("Object"))).toMatch(/^(?:MalformedXML|none)$/u);
       }),
       { seed: SEED, numRuns: 2_000 },
     );
@@ -85,6 +122,8 @@ describe("XML that is written", () => {
 
   it("leaves elements away that are undefined, and has attributes where they are given", () => {
     const text = xmlDocument(["A", [undefined, ["B", 5], ["C", true, { "xsi:type": 'a"b' }]]]);
-    expect(text).toBe('<?xml version="1.0" encoding="UTF-8"?>\n<A><B>5</B><C xsi:type="a&quot;b">true</C></A>');
+    expect(text).toBe(
+      '<?xml version="1.0" encoding="UTF-8"?>\n<A><B>5</B><C xsi:type="a&quot;b">true</C></A>',
+    );
   });
 });

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { packBundle } from "@ol/bundle";
 import { describe, expect, it, onTestFinished } from "vitest";
 
+import { HOSTILE_BUNDLES } from "@ol/bundle/testing";
 import { LocalCodeSource } from "../../src/index.ts";
 
 const never = new AbortController().signal;
@@ -26,6 +27,14 @@ const setup = async () => {
   };
   const source = await LocalCodeSource.create({ registryDir, codeDir });
   return { source, registryDir, codeDir, write, pack };
+};
+
+/** Packs the code that a lambda has, and takes that away. */
+const packed = async ({ registryDir }: { registryDir: string }, name: string): Promise<void> => {
+  const directory = join(registryDir, name);
+  await rm(`${directory}.tar.gz`, { force: true });
+  await packBundle(directory, `${directory}.tar.gz`);
+  await rm(directory, { recursive: true });
 };
 
 describe("code from a local directory", () => {
@@ -62,6 +71,62 @@ describe("code from a local directory", () => {
     await write("warm", "max_instances: 2\n", "ol.yaml");
     await write("plain", "min_instances: 1\n", "ol.yaml");
     expect(await source.kept(never)).toEqual(["plain"]);
+  });
+
+  describe("that is packed", () => {
+    it("is unpacked, and changes with its file", async () => {
+      const { source, registryDir, codeDir, write } = await setup();
+      await write("a", "one");
+      await packed({ registryDir }, "a");
+      const first = await source.resolve("a", never);
+      expect(await readFile(join(codeDir, first.dir, "f.py"), "utf8")).toBe("one");
+      await write("a", "two");
+      await packed({ registryDir }, "a");
+      expect(await source.current("a", never)).not.toBe(first.stamp);
+      const second = await source.resolve("a", never);
+      expect(await readFile(join(codeDir, second.dir, "f.py"), "utf8")).toBe("two");
+      await expect(source.resolve("a.tar.gz", never)).rejects.toMatchObject({ code: "OL_BUNDLE_BAD_NAME" });
+    });
+
+    it("counts for nothing beside a directory of the same name", async () => {
+      const { source, registryDir, codeDir, write } = await setup();
+      await write("a", "packed");
+      await packed({ registryDir }, "a");
+      await write("a", "directory");
+      const { dir } = await source.resolve("a", never);
+      expect(await readFile(join(codeDir, dir, "f.py"), "utf8")).toBe("directory");
+      await rm(join(registryDir, "a"), { recursive: true });
+      expect((await source.resolve("a", never)).dir).not.toBe(dir);
+    });
+
+    it("can ask to be kept warm", async () => {
+      const { source, registryDir, write } = await setup();
+      for (const name of ["warm", "cold"]) await write(name, "");
+      await write("warm", "min_instances: 2\n", "ol.yaml");
+      for (const name of ["warm", "cold"]) await packed({ registryDir }, name);
+      expect(await source.kept(never)).toEqual(["warm"]);
+      await write("warm", "");
+      await packed({ registryDir }, "warm");
+      expect(await source.kept(never)).toEqual([]);
+    });
+
+    it.each(HOSTILE_BUNDLES.filter(({ unpacks }) => unpacks !== true).map((one) => [one.name, one] as const))(
+      "and holds %s is refused, and leaves nothing",
+      { timeout: 60_000 },
+      async (_name, { code, packed: bytes }) => {
+        const { source, registryDir, codeDir } = await setup();
+        await mkdir(registryDir, { recursive: true });
+        await writeFile(join(registryDir, "bad.tar.gz"), bytes);
+        await utimes(join(registryDir, "bad.tar.gz"), 1, 1);
+        // What was changed a moment ago may still be on its way there.
+        const failed = expect.objectContaining({
+          code: expect.toBeOneOf([code, "OL_LAMBDA_LOAD_FAILED"]) as string,
+        });
+        await expect(source.resolve("bad", never)).rejects.toEqual(failed);
+        expect(await readdir(codeDir)).toEqual([".unused"]);
+        expect(await readdir(join(codeDir, ".unused"))).toEqual([]);
+      },
+    );
   });
 
   it("is removed with its last release, and not before", async () => {

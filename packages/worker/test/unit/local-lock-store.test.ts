@@ -69,15 +69,16 @@ describe("locks beside a local registry", () => {
     const directory = registry();
     mkdirSync(join(directory, "two"));
     const store = new LocalLockStore(directory);
-    for (const lambda of ["one", "two", "gone"]) await store.write({ ...KEY, lambda }, lock("1.0"));
+    writeFileSync(join(directory, "packed.tar.gz"), "");
+    for (const lambda of ["one", "two", "packed", "gone"]) await store.write({ ...KEY, lambda }, lock("1.0"));
     writeFileSync(join(directory, ".locks/two/bad.txt"), "nonsense");
     const unreadable: string[] = [];
     const all = async (dryRun: boolean): Promise<string[]> =>
       (await store.all(dryRun, (file) => unreadable.push(file))).map(({ lambda }) => lambda).sort();
-    expect(await all(true)).toEqual(["one", "two"]);
+    expect(await all(true)).toEqual(["one", "packed", "two"]);
     expect(readdirSync(join(directory, ".locks"))).toContain("gone");
-    expect(await all(false)).toEqual(["one", "two"]);
-    expect(readdirSync(join(directory, ".locks")).sort()).toEqual(["one", "two"]);
+    expect(await all(false)).toEqual(["one", "packed", "two"]);
+    expect(readdirSync(join(directory, ".locks")).sort()).toEqual(["one", "packed", "two"]);
     expect(unreadable).toEqual(["two/bad.txt", "two/bad.txt"]);
   });
 });

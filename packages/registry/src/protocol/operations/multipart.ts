@@ -186,9 +186,12 @@ const listUploads: Operation = {
     checkBucket(exchange);
     const { bucket, query } = exchange.target;
     const write = keyWriter(query);
-    const [prefix, delimiter, afterKey, afterId] = ["prefix", "delimiter", "key-marker", "upload-id-marker"].map(
-      (name) => query.get(name) ?? "",
-    ) as [string, string, string, string];
+    const [prefix, delimiter, afterKey, afterId] = [
+      "prefix",
+      "delimiter",
+      "key-marker",
+      "upload-id-marker",
+    ].map((name) => query.get(name) ?? "") as [string, string, string, string];
     const limit = readLimit(query, "max-uploads");
     const request = { prefix, delimiter, afterKey, limit, ...(afterId !== "" && { afterId }) };
     const { uploads, commonPrefixes, next } = exchange.host.store.listUploads(bucket, request);
@@ -227,7 +230,8 @@ const uploadElement = (upload: UploadInfo, write: (key: string) => string): XmlE
 
 const readPart = (node: XmlNode): NamedPart => {
   const [number, etag] = [node.text("PartNumber")?.trim(), node.text("ETag")?.trim()];
-  if (number === undefined || etag === undefined) throw s3Error("MalformedXML", "A Part has no PartNumber or no ETag.");
+  if (number === undefined || etag === undefined)
+    throw s3Error("MalformedXML", "A Part has no PartNumber or no ETag.");
   const [checksum] = CHECKSUM_ELEMENTS.flatMap((name) => node.text(name)?.trim() ?? []);
   return {
     partNumber: readPartNumber(number),

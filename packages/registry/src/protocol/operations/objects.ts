@@ -46,7 +46,8 @@ const readReply = (
 } => {
   const range = rangeApplies(fields, info) ? readRange(fields.get("range"), info.size) : undefined;
   const headers = { ...objectHeaders(info, fields, range === undefined), ...overriddenHeaders(target.query) };
-  if (range === undefined) return { status: 200, headers: { ...headers, "Content-Length": String(info.size) }, range };
+  if (range === undefined)
+    return { status: 200, headers: { ...headers, "Content-Length": String(info.size) }, range };
   const { start, end } = range;
   const part = {
     "Content-Range": `bytes ${start}-${end}/${info.size}`,

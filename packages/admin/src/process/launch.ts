@@ -6,38 +6,40 @@ import { messageOf, systemReason } from "@ol/common";
 import type { Environment } from "@ol/config";
 
 import { adminError } from "../errors.ts";
-import { type ProcessIdentity, identityOf } from "../process/identity.ts";
-import { removePidFile, writePidFile } from "../process/pid-file.ts";
-import { stopProcess } from "../process/stop.ts";
 import { escapeControls } from "../text.ts";
+import type { TakeOver } from "../worker/take-over.ts";
+import { type ProcessIdentity, identityOf } from "./identity.ts";
 import { lastWords } from "./last-words.ts";
 import { Lines } from "./lines.ts";
-import type { TakeOver } from "./take-over.ts";
+import { removePidFile, writePidFile } from "./pid-file.ts";
+import { stopProcess } from "./stop.ts";
 
-/** What a worker is started from. */
+/** What a worker, or a registry, is started from. */
 export interface Launch {
   readonly name: string;
+  /** With which it fails. */
+  readonly failure: "OL_ADMIN_WORKER_FAILED" | "OL_ADMIN_REGISTRY_FAILED";
   /** Comes before the command: a scope to run it in. */
   readonly scope: readonly string[];
   readonly command: readonly string[];
   readonly configFile: string;
   readonly outFile: string;
   readonly pidFile: string;
-  /** Where it hands its listening sockets over to its successor. */
-  readonly handOverPath: string;
+  /** Where a worker hands its listening sockets over to its successor. */
+  readonly handOverPath?: string;
   readonly environment: Environment;
   readonly signal: AbortSignal;
   /** How long it may take to get ready; default 60 s. */
   readonly deadlineMs?: number;
 }
 
-/** A worker starts in well under a second; a machine that swaps may need far longer. */
+/** A program of ours starts in well under a second; a machine that swaps may need far longer. */
 const READY_MS = 60_000;
 const STOP_MS = 5000;
 const READY_FD = 3;
 const GO_FD = 4;
 
-/** ol-admin decides these for each worker; one value from the shell for all of them could only be wrong. */
+/** ol-admin decides these for each process; one value from the shell for all of them could only be wrong. */
 const OURS = new Set([
   "OL_WORKER_PORT",
   "OL_WORKER_DIR",
@@ -46,12 +48,14 @@ const OURS = new Set([
   "OL_LISTEN_FDS",
   "OL_HANDOVER",
   "OL_CLUSTER",
+  "OL_REGISTRY_PORT",
+  "OL_REGISTRY_KEYS",
 ]);
 
 const environmentOf = ({ environment, handOverPath }: Launch): Record<string, string | undefined> => ({
   ...Object.fromEntries(Object.entries(environment).filter(([name]) => !OURS.has(name))),
   OL_READY_FD: String(READY_FD),
-  OL_HANDOVER: handOverPath,
+  ...(handOverPath !== undefined && { OL_HANDOVER: handOverPath }),
 });
 
 const openOut = (file: string): number => {
@@ -69,13 +73,9 @@ const openOut = (file: string): number => {
 };
 
 const failed = (launch: Launch, why: string, cause?: unknown): Error =>
-  adminError(
-    "OL_ADMIN_WORKER_FAILED",
-    `${launch.name} did not start: ${why}`,
-    cause === undefined ? {} : { cause },
-  );
+  adminError(launch.failure, `${launch.name} did not start: ${why}`, cause === undefined ? {} : { cause });
 
-/** A worker's process from its start on, and what it says. */
+/** A process from its start on, and what it says. */
 class LaunchedProcess {
   readonly launch: Launch;
   /** Undefined if it is gone already, or was never there. */
@@ -115,7 +115,7 @@ class LaunchedProcess {
     pipe.end("go\n");
   }
 
-  /** Settles with what follows `word` in the line that it says next; fails with OL_ADMIN_WORKER_FAILED. */
+  /** Settles with what follows `word` in the line that it says next. */
   says(word: "listening" | "waiting" | "ready"): Promise<string> {
     return Promise.race([this.#says(word), this.#notStarted]);
   }
@@ -152,13 +152,13 @@ class LaunchedProcess {
   }
 }
 
-/** A worker that is ready. */
-export interface ReadyWorker {
+/** A process that is ready. */
+export interface ReadyProcess {
   readonly url: string;
   readonly process: ProcessIdentity;
 }
 
-const untilReady = async (launched: LaunchedProcess): Promise<ReadyWorker> => {
+const untilReady = async (launched: LaunchedProcess): Promise<ReadyProcess> => {
   const { launch, identity } = launched;
   if (identity !== undefined) writePidFile(launch.pidFile, identity);
   try {
@@ -174,17 +174,17 @@ const untilReady = async (launched: LaunchedProcess): Promise<ReadyWorker> => {
 };
 
 /**
- * Starts a worker that outlives us and our terminal, in a session of its own, its output appended to a file.
- * Settles when it is ready, with its URL. Otherwise it is ended again, its pid file is gone, and the error
- * OL_ADMIN_WORKER_FAILED says what it said.
+ * Starts a worker or a registry that outlives us and our terminal, in a session of its own, its output appended to a
+ * file. Settles when it is ready, with its URL. Otherwise it is ended again, its pid file is gone, and the error says
+ * what it said.
  */
-export const launchWorker = (launch: Launch): Promise<ReadyWorker> =>
+export const launchProcess = (launch: Launch): Promise<ReadyProcess> =>
   untilReady(new LaunchedProcess(launch, false));
 
 /** A worker's process that waits, with all it could do in advance done, for the one that it replaces to be gone. */
 export interface Successor {
-  /** As `launchWorker`; the pid file is its own from here on. */
-  begin(): Promise<ReadyWorker>;
+  /** As `launchProcess`; the pid file is its own from here on. */
+  begin(): Promise<ReadyProcess>;
   /** It is not wanted any more. */
   dismiss(): Promise<void>;
 }

@@ -22,13 +22,15 @@ export interface Entry {
   readonly damage?: (header: Buffer) => void;
 }
 
-export const GNU = "ustar  \0";
+/** The magic of GNU tar's own format. */
+export const GNU: string = "ustar  \0";
 
 const numberField = (value: number | string | Buffer, width: number): Buffer =>
   typeof value === "number"
     ? Buffer.from(`${value.toString(8).padStart(width - 1, "0")}\0`)
     : Buffer.from(value);
 
+/** Makes a header's checksum right. */
 export const checksum = (header: Buffer): void => {
   header.fill(" ", 148, 156);
   const sum = header.reduce((total, byte) => total + byte, 0);
@@ -56,6 +58,7 @@ export const entry = (given: Entry): Buffer => {
   return Buffer.concat([header, content, Buffer.alloc((BLOCK - (content.length % BLOCK)) % BLOCK)]);
 };
 
+/** A line of a pax header. */
 export const paxRecord = (key: string, value: string | Buffer): Buffer => {
   const rest = Buffer.concat([Buffer.from(` ${key}=`), Buffer.from(value), Buffer.from("\n")]);
   let length = rest.length + 1;
@@ -71,10 +74,14 @@ export const pax = (records: Readonly<Record<string, string | Buffer>>, type = "
     content: Buffer.concat(Object.entries(records).map(([key, value]) => paxRecord(key, value))),
   });
 
+/** The end of an archive. */
 export const END: Buffer = Buffer.alloc(2 * BLOCK);
+/** A handler, so that the rest may be a lambda. */
 export const F: Buffer = entry({ name: "f.py", content: "def f(event):\n    return 1\n" });
 
+/** A whole archive of these entries. */
 export const tar = (...parts: readonly Buffer[]): Buffer => Buffer.concat([...parts, END]);
+/** Compressed. */
 export const gz = (data: Buffer): Buffer => gzipSync(data);
 /** A whole bundle of these entries. */
 export const bundle = (...parts: readonly Buffer[]): Buffer => gz(tar(...parts));

@@ -474,7 +474,10 @@ const lambdas: readonly HostileBundle[] = [
   ),
 ];
 
-/** Every one of them has to be refused, whoever gets it and however it came there. */
+/**
+ * Every one of them has to be refused, whoever gets it and however it came there; and what is the same without what makes it
+ * hostile has to be taken. What `unpacks` is refused by checkCode only.
+ */
 export const HOSTILE_BUNDLES: readonly HostileBundle[] = [
   ...names,
   ...twice,

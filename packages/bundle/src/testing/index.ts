@@ -1,0 +1,2 @@
+export { HOSTILE_BUNDLES, type HostileBundle } from "./hostile-bundles.ts";
+export * from "./tar-builder.ts";
