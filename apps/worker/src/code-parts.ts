@@ -1,8 +1,8 @@
 import type { KeyObject } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { lchown, mkdir, readFile } from "node:fs/promises";
 
 import { type Logger, messageOf, silentLogger, systemReason } from "@ol/common";
-import { configError, type WorkerConfig } from "@ol/config";
+import { configError, type WorkerConfig, type WorkerIdentity } from "@ol/config";
 import type { LockStore } from "@ol/lambda";
 import type { HostCheck } from "@ol/sandbox";
 import {
@@ -59,6 +59,22 @@ const keysIn = async (file: string): Promise<readonly KeyObject[]> => {
     );
   }
   return parseTrustedKeys(text, file);
+};
+
+/** Makes the place for bundles from a store, for `identity` if this process is about to become somebody else. */
+export const makeBundlesPlace = async (
+  { registryStore, bundlesDir }: WorkerConfig,
+  identity: WorkerIdentity | undefined,
+): Promise<void> => {
+  if (registryStore === undefined || identity === undefined) return;
+  try {
+    await mkdir(bundlesDir);
+  } catch (error) {
+    // Whose it is then was decided when it was made.
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return;
+    throw error;
+  }
+  await lchown(bundlesDir, identity.uid, identity.gid);
 };
 
 /** Where the code comes from. After the engine, which holds the lock of the directory: another worker's code must not be swept. */

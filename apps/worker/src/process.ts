@@ -13,7 +13,7 @@ import { EVICTION_POLICIES, SandboxPool, SockEngine } from "@ol/sandbox";
 import { RegistryCodeSource, Worker } from "@ol/worker";
 import { existsSync } from "node:fs";
 
-import { makeCodeSource, makeLocks, openRegistry } from "./code-parts.ts";
+import { makeBundlesPlace, makeCodeSource, makeLocks, openRegistry } from "./code-parts.ts";
 import { codeDirOf, makePackageStore } from "./package-parts.ts";
 import { findPackageTools } from "./package-tools.ts";
 import { giveUpRoot } from "./privileges.ts";
@@ -90,6 +90,7 @@ const assemble = async (
   const engine = await makeEngine(config, identity, logger);
   undo.add(() => engine.close());
   await makeStatePlace(config, identity);
+  await makeBundlesPlace(config, identity);
   if (identity !== undefined) {
     // Before anything comes from outside: no request and no lambda's code is ever read with root's rights.
     const isLocal = registry === undefined && existsSync(config.registryDir);

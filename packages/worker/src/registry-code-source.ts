@@ -9,13 +9,14 @@ import {
   parseReference,
   type Reference,
 } from "@ol/bundle";
-import { isOlError, type Logger, messageOf, silentLogger } from "@ol/common";
+import { isOlError, type Logger, messageOf, silentLogger, systemReason } from "@ol/common";
 import { type CodeSource, type LambdaCode, lambdaError } from "@ol/lambda";
 import { LATEST, type RegistryClient } from "@ol/registry-client";
 
 import { BundlePuller, type PullStats } from "./bundle-puller.ts";
 import { BundleShelf } from "./bundle-shelf.ts";
 import { CodeDirectories } from "./code-directories.ts";
+import { workerError } from "./errors.ts";
 import { KeptNames } from "./kept-names.ts";
 import { type KnownTag, KnownTags } from "./known-tags.ts";
 import { type SignatureOptions, SignaturePolicy } from "./signature-policy.ts";
@@ -78,15 +79,10 @@ export class RegistryCodeSource implements CodeSource, AsyncDisposable {
   #collectTimer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  /** Empties codeDir, as CodeDirectories does. Asks nobody yet. */
+  /** Empties codeDir, as CodeDirectories does. Asks nobody yet. Fails with OL_WORKER_BAD_OPTIONS. */
   static async create(options: RegistryCodeSourceOptions): Promise<RegistryCodeSource> {
     const { logger = silentLogger } = options;
-    const shelf = await BundleShelf.open({
-      directory: options.shelfDir,
-      worker: options.workerName,
-      maxUnusedBytes: options.maxUnusedBytes ?? DEFAULT_UNUSED_BYTES,
-      graceMs: options.graceMs ?? DEFAULT_GRACE_MS,
-    });
+    const shelf = await openShelf(options);
     const directories = await CodeDirectories.create(options.codeDir, logger);
     await mkdir(directories.pathOf(CLAIMS));
     const source = new RegistryCodeSource(options, logger, shelf, directories);
@@ -311,6 +307,23 @@ export class RegistryCodeSource implements CodeSource, AsyncDisposable {
     return true;
   }
 }
+
+const openShelf = async (options: RegistryCodeSourceOptions): Promise<BundleShelf> => {
+  try {
+    return await BundleShelf.open({
+      directory: options.shelfDir,
+      worker: options.workerName,
+      maxUnusedBytes: options.maxUnusedBytes ?? DEFAULT_UNUSED_BYTES,
+      graceMs: options.graceMs ?? DEFAULT_GRACE_MS,
+    });
+  } catch (error) {
+    throw workerError(
+      "OL_WORKER_BAD_OPTIONS",
+      `the directory for bundles from the registry, ${options.shelfDir}, cannot be used: ${systemReason(error)}`,
+      { cause: error },
+    );
+  }
+};
 
 const unknown = (name: string, tag: string): Error =>
   lambdaError(

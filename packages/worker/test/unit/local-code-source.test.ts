@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -18,8 +18,15 @@ const setup = async () => {
     await mkdir(join(registryDir, name), { recursive: true });
     await writeFile(join(registryDir, name, file), text);
   };
+  const pack = async (name: string, files: Readonly<Record<string, string>>): Promise<void> => {
+    const from = await mkdtemp(join(directory, "code-"));
+    for (const [file, text] of Object.entries(files)) await writeFile(join(from, file), text);
+    await mkdir(registryDir, { recursive: true });
+    await packBundle(from, `${from}.tar.gz`);
+    await rename(`${from}.tar.gz`, join(registryDir, `${name}.tar.gz`));
+  };
   const source = await LocalCodeSource.create({ registryDir, codeDir });
-  return { source, registryDir, codeDir, write };
+  return { source, registryDir, codeDir, write, pack };
 };
 
 /** Packs the code that a lambda has, and takes that away. */
@@ -167,5 +174,44 @@ describe("code from a local directory", () => {
     await mkdir(join(codeDir, "old", "digest"), { recursive: true });
     await LocalCodeSource.create({ registryDir, codeDir });
     expect(await readdir(codeDir)).toEqual([".unused"]);
+  });
+
+  it("may be packed: NAME.tar.gz is unpacked, and what replaces it is seen", async () => {
+    const { source, registryDir, codeDir, pack } = await setup();
+    await pack("a", { "f.py": "one", "ol.yaml": "triggers:\n  http:\n    - method: GET\n" });
+    const first = await source.resolve("a", never);
+    expect(first.dir).toBe(`a@${first.digest}`);
+    expect(await readFile(join(codeDir, first.dir, "f.py"), "utf8")).toBe("one");
+    expect(first.config.methods).toEqual(["GET"]);
+    const old = new Date(Date.now() - 60_000);
+    await utimes(join(registryDir, "a.tar.gz"), old, old);
+    await pack("a", { "f.py": "two" });
+    expect(await source.current("a", never)).not.toBe(first.stamp);
+    expect((await source.resolve("a", never)).digest).not.toBe(first.digest);
+    await rm(join(registryDir, "a.tar.gz"));
+    await expect(source.current("a", never)).rejects.toHaveProperty("code", "OL_LAMBDA_UNKNOWN");
+  });
+
+  it("that is there as a directory and packed is what the directory holds", async () => {
+    const { source, codeDir, write, pack } = await setup();
+    await pack("a", { "f.py": "packed" });
+    await write("a", "plain");
+    const { dir } = await source.resolve("a", never);
+    expect(await readFile(join(codeDir, dir, "f.py"), "utf8")).toBe("plain");
+  });
+
+  it("packed, and still being copied there, is no mistake of its author", async () => {
+    const { source, registryDir, codeDir, pack } = await setup();
+    await pack("a", { "f.py": "one" });
+    const file = join(registryDir, "a.tar.gz");
+    const whole = await readFile(file);
+    await writeFile(file, whole.subarray(0, whole.length / 2));
+    await expect(source.resolve("a", never)).rejects.toMatchObject({
+      code: "OL_LAMBDA_LOAD_FAILED",
+      message: "the code of a is being written",
+    });
+    await writeFile(file, whole);
+    await source.resolve("a", never);
+    expect((await readdir(join(codeDir, ".unused"))).length).toBe(0);
   });
 });
