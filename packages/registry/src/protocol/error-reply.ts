@@ -35,7 +35,7 @@ export const sendError = (exchange: Exchange, error: S3Error): void => {
   const close = mustClose(request, exchange.expectsContinue);
   const headers = { ...headersOf(error), ...(close && { Connection: "close" }) };
   const document = errorDocument(error, exchange.path, id);
-  if (request.complete || exchange.expectsContinue) {
+  if (request.complete) {
     exchange.send(error.status, document, headers);
     return;
   }

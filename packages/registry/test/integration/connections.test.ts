@@ -56,10 +56,24 @@ describe("a client that waits for 100 Continue", () => {
       wire.write(head);
       await expect.poll(() => wire.text, WAIT).toContain(`<Code>${code}</Code>`);
       expect(wire.text).not.toContain("100 Continue");
-      // Its body may or may not follow: what comes next would be anybody's guess.
+      // Its body may or may not follow: nothing that comes then is taken for a request.
+      expect(wire.text).toMatch(/connection: close/iu);
+      wire.write(head);
+      wire.socket.end();
       await expect.poll(() => wire.ended, WAIT).toBe(true);
+      expect(wire.statuses).toHaveLength(1);
     }
     expect((await registry.send("GET", "/code/wire")).text).toBe("there");
+  });
+
+  it("and loses its patience while it is refused sees the reply all the same", async () => {
+    const wire = open();
+    wire.write(await expecting({ path: "/not-there/a" }, 8 * MIB));
+    await expect.poll(() => wire.text, WAIT).toContain("<Code>NoSuchBucket</Code>");
+    for (let sent = 0; sent < 8; sent += 1) wire.write(Buffer.alloc(MIB));
+    await expect.poll(() => wire.socket.writableLength, WAIT).toBe(0);
+    await expect.poll(() => wire.ended, WAIT).toBe(true);
+    expect(wire.reset).toBe(false);
   });
 
   it("of another kind gets 417", async () => {
