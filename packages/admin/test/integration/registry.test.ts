@@ -100,6 +100,8 @@ describe("a cluster's own registry", () => {
     expect((await act("list", ...keys)).code).toBe(1);
     expect((await act("list", ...next)).stdout).toMatch(/^hello /u);
     expect((await act("list")).stdout).toMatch(/^hello /u);
+    const others = { OL_ACCESS_KEY: "another", OL_SECRET_KEY: "registry-s" };
+    expect((await here.actWith(others, "registry")).stderr).toBe("it ran already\n");
     expect(await act("registry", "--access-key=ab", "--secret-key=12345678")).toMatchObject({ code: 2 });
     expect(await act("registry", "--access-key=abc", "--secret-key=1234567")).toMatchObject({ code: 2 });
     expect(await act("registry", "--access-key=abc")).toMatchObject({ code: 2 });
