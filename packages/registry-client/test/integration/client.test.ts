@@ -217,6 +217,35 @@ for (const kind of STORES)
       expect(await client.readLock(lock, soon())).toBeUndefined();
     });
 
+    it("never leaves a tag that points at nothing, whoever uploads, rolls back, removes and collects at the same time", async () => {
+      const client = await ready();
+      const bundles = await Promise.all(Array.from({ length: 4 }, () => bundle("a")));
+      const allowed = ["UNKNOWN", "NO_VERSION", "IN_USE", "BUSY"].map((code) => `OL_REGISTRY_CLIENT_${code}`);
+      const tries = async (deed: () => Promise<unknown>): Promise<void> => {
+        try {
+          await deed();
+        } catch (error) {
+          expect(allowed).toContain((error as { code?: string }).code);
+        }
+      };
+      const uploads = bundles.map(async (one) => {
+        for (let round = 0; round < 6; round += 1)
+          await client.upload({ ...one, tags: ["latest", "v1"], keep: 2 }, { signal: soon() });
+      });
+      const others = [
+        () => client.rollback({ name: "a" }, soon()),
+        () => client.remove({ name: "a", digest: (bundles[0] as { digest: string }).digest }, soon()),
+        () => client.remove({ name: "a", tag: "v1" }, soon()),
+        () => client.gc({ keep: 2 }, soon()),
+        () => client.remove({ name: "a" }, soon()),
+      ].map(async (deed) => {
+        for (let round = 0; round < 6; round += 1) await tries(deed);
+      });
+      await Promise.all([...uploads, ...others]);
+      for (const { missing, tags } of await client.versions("a", soon()))
+        if (tags.length > 0) expect(missing).toBe(false);
+    });
+
     it("sends a bundle again that no tag names any more", async () => {
       const client = await ready();
       const [one, two] = [await bundle("a"), await bundle("a")];
