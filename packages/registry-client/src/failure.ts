@@ -42,8 +42,11 @@ const onTheWay = (
   return { code: "UNREACHABLE", why: systemReason(error) };
 };
 
+/** The second is versitygw's, with status 404. */
+const UNKNOWN_KEY = ["InvalidAccessKeyId", "XAdminUserNotFound"];
+
 const denied = (refusal: Refusal): string => {
-  if (refusal.s3Code === "InvalidAccessKeyId") return "it does not know the access key";
+  if (UNKNOWN_KEY.includes(refusal.s3Code)) return "it does not know the access key";
   if (refusal.s3Code === "SignatureDoesNotMatch") return "the secret key is not that of the access key";
   if (refusal.s3Code === "AccessDenied" || refusal.s3Code === "AllAccessDisabled")
     return "these keys may not do that";
@@ -85,7 +88,7 @@ const refused = (connection: Connection, doing: Doing, refusal: Refusal): OlErro
     );
   if (refusal.s3Code === "NoSuchBucket")
     return registryClientError("OL_REGISTRY_CLIENT_NO_BUCKET", `${could} has no bucket ${bucket}`, options);
-  if (refusal.status === 401 || refusal.status === 403)
+  if (refusal.status === 401 || refusal.status === 403 || UNKNOWN_KEY.includes(refusal.s3Code))
     return registryClientError("OL_REGISTRY_CLIENT_DENIED", `${could} says that ${denied(refusal)}`, options);
   return registryClientError("OL_REGISTRY_CLIENT_REFUSED", `${could} answered ${quoted(refusal)}`, options);
 };

@@ -67,22 +67,28 @@ export class Garbage {
   ): Promise<LambdaGarbage> {
     const { olderThanMs = HOUR_MS, dryRun = false } = request;
     const named = namedBy(await this.#trimmed(name, request, signal));
-    const isOld = (digest: string): Promise<boolean> => this.#isOld(name, digest, olderThanMs, signal);
+    const isOld = (key: string): Promise<boolean> => this.#isOld(name, key, olderThanMs, signal);
+    const isOldBlob = (digest: string): Promise<boolean> => isOld(blobKey(name, digest));
     const versions: string[] = [];
     for (const digest of there.blobs.keys())
-      if (!named.has(digest) && (await isOld(digest))) versions.push(digest);
+      if (!named.has(digest) && (await isOldBlob(digest))) versions.push(digest);
     const gone = new Set(versions);
     const locks = there.locks.filter(
       ({ digest }) => !named.has(digest) && (gone.has(digest) || !there.blobs.has(digest)),
     );
-    if (!dryRun)
+    if (!dryRun) {
+      // Of somebody who was interrupted, unless he is at it at this moment.
+      const aside: string[] = [];
+      for (const [digest, { key }] of there.trash) if (await isOld(key)) aside.push(digest);
+      await this.#removal.restoreNamed(name, aside, signal);
       await this.#removal.sweep(
         name,
         there,
         [...versions, ...locks.map(({ digest }) => digest)],
-        isOld,
+        isOldBlob,
         signal,
       );
+    }
     const bytes = versions.reduce((sum, digest) => sum + (there.blobs.get(digest)?.size ?? 0), 0);
     return { name, versions, locks: locks.length, bytes };
   }
@@ -112,9 +118,10 @@ export class Garbage {
   }
 
   /** By the store's own clock, and as it is now: whoever sends a bundle again makes it new. */
-  async #isOld(name: string, digest: string, olderThanMs: number, signal: AbortSignal): Promise<boolean> {
-    const head = await this.#objects.head(blobKey(name, digest), `look at a bundle of ${name}`, signal);
+  async #isOld(name: string, key: string, olderThanMs: number, signal: AbortSignal): Promise<boolean> {
+    const head = await this.#objects.head(key, `look at a bundle of ${name}`, signal);
     if (head === undefined) return true;
-    return (head.nowMs ?? Date.now()) - head.modifiedMs >= olderThanMs;
+    // Both times are whole seconds, and not rounded alike.
+    return Math.max(0, (head.nowMs ?? Date.now()) - head.modifiedMs) >= olderThanMs;
   }
 }

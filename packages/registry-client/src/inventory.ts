@@ -1,4 +1,13 @@
-import { digestOfBlob, digestOfLock, HANDLERS, isLambda, lambdaPrefix, tagPrefix } from "./layout.ts";
+import {
+  blobPrefix,
+  digestOfBundle,
+  digestOfLock,
+  HANDLERS,
+  isLambda,
+  lambdaPrefix,
+  tagPrefix,
+  trashPrefix,
+} from "./layout.ts";
 import type { ListedObject, ObjectAccess } from "./object-access.ts";
 
 /** Every object of one lambda. */
@@ -7,6 +16,8 @@ export interface LambdaObjects {
   readonly tags: Map<string, ListedObject>;
   /** By digest. */
   readonly blobs: Map<string, ListedObject>;
+  /** By digest; what somebody was about to remove, and did not get to. */
+  readonly trash: Map<string, ListedObject>;
   /** With the digest of the version that each belongs to. */
   readonly locks: { readonly digest: string; readonly object: ListedObject }[];
   /** Bundles put there by hand. */
@@ -15,7 +26,14 @@ export interface LambdaObjects {
   readonly others: ListedObject[];
 }
 
-const nothing = (): LambdaObjects => ({ tags: new Map(), blobs: new Map(), locks: [], bare: [], others: [] });
+const nothing = (): LambdaObjects => ({
+  tags: new Map(),
+  blobs: new Map(),
+  trash: new Map(),
+  locks: [],
+  bare: [],
+  others: [],
+});
 
 const BARE = /^(?:handlers\/)?(?<name>[^/]+)\.tar\.gz$/u;
 
@@ -25,8 +43,10 @@ const file = (name: string, object: ListedObject, into: LambdaObjects): void => 
   const tag = key.startsWith(tagPrefix(name)) ? key.slice(tagPrefix(name).length) : undefined;
   if (tag !== undefined && tag.endsWith(".json") && !tag.includes("/"))
     return void into.tags.set(tag.slice(0, -".json".length), object);
-  const blob = digestOfBlob(name, key);
+  const blob = digestOfBundle(blobPrefix(name), key);
   if (blob !== undefined) return void into.blobs.set(blob, object);
+  const trash = digestOfBundle(trashPrefix(name), key);
+  if (trash !== undefined) return void into.trash.set(trash, object);
   const lock = digestOfLock(name, key);
   if (lock !== undefined) return void into.locks.push({ digest: lock, object });
   into.others.push(object);

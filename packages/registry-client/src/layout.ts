@@ -18,6 +18,10 @@ export const lockPrefix = (name: string): string => `${lambdaPrefix(name)}locks/
 export const lockKey = (name: string, digest: string, python: string, machine: string): string =>
   `${lockPrefix(name)}${digest}-${python}-${machine}.txt`;
 
+/** Where a bundle is for the moment in which it is removed, so that it can come back. */
+export const trashPrefix = (name: string): string => `${lambdaPrefix(name)}trash/`;
+export const trashKey = (name: string, digest: string): string => `${trashPrefix(name)}${digest}.tar.gz`;
+
 /** Bundles that somebody put there by hand, in the order in which they are looked for. They count as `latest` while that tag is missing. */
 export const bareKeys = (name: string): readonly string[] => [`${HANDLERS}${name}.tar.gz`, `${name}.tar.gz`];
 
@@ -28,9 +32,8 @@ const DIGEST = /^[0-9a-f]{64}$/u;
 
 export const isDigest = (text: string): boolean => DIGEST.test(text);
 
-/** The digest that a blob's key names; undefined if it is no blob's. */
-export const digestOfBlob = (name: string, key: string): string | undefined => {
-  const prefix = blobPrefix(name);
+/** The digest that a bundle's key below `prefix` names; undefined if it is no bundle's. */
+export const digestOfBundle = (prefix: string, key: string): string | undefined => {
   if (!key.startsWith(prefix) || !key.endsWith(".tar.gz")) return undefined;
   const digest = key.slice(prefix.length, -".tar.gz".length);
   return isDigest(digest) ? digest : undefined;

@@ -70,6 +70,7 @@ const FIRST_DELAY_MS = 100;
 const PASSING = [429, 500, 502, 503, 504];
 /** 1,000 entries of a listing with the longest keys. */
 const MAX_LISTING_BYTES = 8 * 1024 * 1024;
+const MAX_COPY_ANSWER_BYTES = 65_536;
 const SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /** One bucket of an S3 store: the few requests that are needed, each with a time limit, a signal and one kind of error. */
@@ -175,6 +176,28 @@ export class ObjectAccess {
     }
   }
 
+  /** Has the store copy an object; false if there is none. */
+  async copy(from: string, to: string, doing: Doing, signal: AbortSignal): Promise<boolean> {
+    const headers = { "x-amz-copy-source": `/${this.connection.bucket}/${from}` };
+    const answer = await this.#find(
+      {
+        method: "PUT",
+        key: to,
+        headers,
+        accepted: [200],
+        doing,
+        long: true,
+        maxBytes: MAX_COPY_ANSWER_BYTES,
+      },
+      signal,
+    );
+    if (answer === undefined) return false;
+    const text = (await this.#read(answer, doing, signal)).toString();
+    // S3 has to answer before it is done, and then says in the body if that failed.
+    if (!text.includes("<Error>")) return true;
+    throw this.#failure(doing, new Refusal(500, {}, text), signal);
+  }
+
   /** Does nothing if there is no such object. */
   async delete(key: string, doing: Doing, signal: AbortSignal): Promise<void> {
     (await this.#find({ method: "DELETE", key, accepted: [200, 204], doing }, signal))?.resume();
@@ -272,8 +295,7 @@ export class ObjectAccess {
     try {
       return await this.#send(request, signal);
     } catch (error) {
-      if (error instanceof Refusal && error.status === 404 && error.s3Code !== "NoSuchBucket")
-        return undefined;
+      if (error instanceof Refusal && isNoObject(error, request.method)) return undefined;
       throw this.#failure(request.doing, error, signal);
     }
   }
@@ -371,6 +393,13 @@ export class ObjectAccess {
     return failureOf(this.connection, doing, error, signal);
   }
 }
+
+/**
+ * Whether the store says, by itself and about the object, that there is none. A 404 alone may come from whatever else answers
+ * there, or be about a key: that must not look as if a lambda had been removed. Answers to HEAD have no words.
+ */
+const isNoObject = ({ status, s3Code }: Refusal, method: Request["method"]): boolean =>
+  status === 404 && (s3Code === "NoSuchKey" || (method === "HEAD" && s3Code === ""));
 
 const isCrossing = (request: OneRequest, error: unknown): boolean =>
   request.reused &&

@@ -1,6 +1,6 @@
 import { registryClientError } from "./errors.ts";
 import { type LambdaObjects, objectsOf } from "./inventory.ts";
-import { bareKeys } from "./layout.ts";
+import { bareKeys, blobKey, trashKey } from "./layout.ts";
 import type { ObjectAccess } from "./object-access.ts";
 import { inParallel } from "./parallel.ts";
 import { forgotten } from "./tag-record.ts";
@@ -47,8 +47,9 @@ export class Removal {
   }
 
   /**
-   * Removes those of the digests' bundles and locks that no tag names at this moment, and that `may` lets go. What is
-   * uploaded meanwhile stays.
+   * Removes those of the digests' bundles and locks that no tag names, and that `may` lets go. Between a look at the tags and
+   * a removal somebody may point one there: so the bundles are set aside, and come back if a tag names them then. Whoever points
+   * a tag later looks whether its bundle is there.
    */
   async sweep(
     name: string,
@@ -61,16 +62,39 @@ export class Removal {
     let objects = 0;
     let bytes = 0;
     const unnamed = [...new Set(digests)].filter((digest) => !named.has(digest));
+    const aside: string[] = [];
     await inParallel(unnamed, async (digest) => {
       if (!(await may(digest))) return;
-      const locks = there.locks.filter((lock) => lock.digest === digest).map(({ object }) => object.key);
       const blob = there.blobs.get(digest);
-      const keys = [...(blob === undefined ? [] : [blob.key]), ...locks];
-      for (const key of keys) await this.#delete(key, signal);
-      objects += keys.length;
+      if (blob !== undefined) {
+        await this.#objects.copy(
+          blob.key,
+          trashKey(name, digest),
+          `set the object ${blob.key} aside`,
+          signal,
+        );
+        aside.push(digest);
+        await this.#delete(blob.key, signal);
+      }
+      const locks = there.locks.filter((lock) => lock.digest === digest);
+      for (const { object } of locks) await this.#delete(object.key, signal);
+      objects += locks.length + (blob === undefined ? 0 : 1);
       bytes += blob?.size ?? 0;
     });
+    await this.restoreNamed(name, aside, signal);
     return { objects, bytes };
+  }
+
+  /** Brings back what was set aside and a tag names, and removes it there. */
+  async restoreNamed(name: string, aside: readonly string[], signal: AbortSignal): Promise<void> {
+    if (aside.length === 0) return;
+    const named = namedBy(await this.#tags.all(name, signal));
+    await inParallel(aside, async (digest) => {
+      const trash = trashKey(name, digest);
+      if (named.has(digest))
+        await this.#objects.copy(trash, blobKey(name, digest), `bring the object ${trash} back`, signal);
+      await this.#delete(trash, signal);
+    });
   }
 
   async #removeTag(name: string, tag: string, signal: AbortSignal): Promise<RemoveResult> {

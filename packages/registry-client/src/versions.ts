@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
 import type { Blobs } from "./blobs.ts";
 import { registryClientError } from "./errors.ts";
 import type { LambdaObjects } from "./inventory.ts";
@@ -78,6 +80,9 @@ export interface RollbackResult {
   readonly previous: string;
 }
 
+const LOOKS = 10;
+const LOOK_MS = 500;
+
 const noVersion = (message: string): Error => registryClientError("OL_REGISTRY_CLIENT_NO_VERSION", message);
 
 /** Points a tag at an older version: one small write, nothing is copied. */
@@ -107,9 +112,12 @@ export const rollBack = async (
     },
     signal,
   );
-  // Somebody may have removed the version, or moved the tag, between the two.
   const digest = after?.digest ?? "";
-  await assertThere(blobs, name, digest, signal);
+  // Who removes a version looks afterwards whether a tag names it, and brings it back: it may be away for a moment.
+  for (let left = LOOKS; !(await blobs.exists(name, digest, signal)); left -= 1) {
+    if (left === 0) throw gone(name, digest);
+    await sleep(LOOK_MS, undefined, { signal });
+  }
   return { digest, previous: before?.digest ?? digest };
 };
 
@@ -119,9 +127,11 @@ const assertThere = async (
   digest: string,
   signal: AbortSignal,
 ): Promise<void> => {
-  if (!(await blobs.exists(name, digest, signal)))
-    throw noVersion(`the bundle of ${name}@sha256:${digest} is no longer in the registry; upload it again`);
+  if (!(await blobs.exists(name, digest, signal))) throw gone(name, digest);
 };
+
+const gone = (name: string, digest: string): Error =>
+  noVersion(`the bundle of ${name}@sha256:${digest} is no longer in the registry; upload it again`);
 
 /** The version that is meant; fails with OL_REGISTRY_CLIENT_NO_VERSION if that is none, or not only one. */
 export const chosen = (name: string, to: string, versions: readonly Version[]): VersionEntry => {

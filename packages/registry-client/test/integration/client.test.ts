@@ -1,11 +1,14 @@
 import { generateKeyPairSync, randomBytes } from "node:crypto";
-import { appendFile } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
+import { appendFile, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 
 import { isSignedBy, RegistryClient } from "../../src/index.ts";
 import { bundle, clientOf, soon, textOf } from "../support/bundles.ts";
-import { ADMIN, READER, STORES, type TestStore } from "../support/stores.ts";
+import { ADMIN, READER, startOurs, STORES, type TestStore, type Tls } from "../support/stores.ts";
 
 for (const kind of STORES)
   describe(`a registry client with ${kind.name}`, () => {
@@ -214,6 +217,35 @@ for (const kind of STORES)
       expect(await client.readLock(lock, soon())).toBeUndefined();
     });
 
+    it("never leaves a tag that points at nothing, whoever uploads, rolls back, removes and collects at the same time", async () => {
+      const client = await ready();
+      const bundles = await Promise.all(Array.from({ length: 4 }, () => bundle("a")));
+      const allowed = ["UNKNOWN", "NO_VERSION", "IN_USE", "BUSY"].map((code) => `OL_REGISTRY_CLIENT_${code}`);
+      const tries = async (deed: () => Promise<unknown>): Promise<void> => {
+        try {
+          await deed();
+        } catch (error) {
+          expect(allowed).toContain((error as { code?: string }).code);
+        }
+      };
+      const uploads = bundles.map(async (one) => {
+        for (let round = 0; round < 6; round += 1)
+          await client.upload({ ...one, tags: ["latest", "v1"], keep: 2 }, { signal: soon() });
+      });
+      const others = [
+        () => client.rollback({ name: "a" }, soon()),
+        () => client.remove({ name: "a", digest: (bundles[0] as { digest: string }).digest }, soon()),
+        () => client.remove({ name: "a", tag: "v1" }, soon()),
+        () => client.gc({ keep: 2 }, soon()),
+        () => client.remove({ name: "a" }, soon()),
+      ].map(async (deed) => {
+        for (let round = 0; round < 6; round += 1) await tries(deed);
+      });
+      await Promise.all([...uploads, ...others]);
+      for (const { missing, tags } of await client.versions("a", soon()))
+        if (tags.length > 0) expect(missing).toBe(false);
+    });
+
     it("sends a bundle again that no tag names any more", async () => {
       const client = await ready();
       const [one, two] = [await bundle("a"), await bundle("a")];
@@ -360,3 +392,45 @@ for (const kind of STORES.filter(({ hasReader }) => hasReader))
       });
     });
   });
+
+/** Not everywhere there is one to make certificates with. */
+const PROGRAMS = ["openssl"].filter((program) => spawnSync(program, ["version"]).status === 0);
+
+for (const program of PROGRAMS)
+  describe("a registry client over TLS", () => {
+    it("trusts the authority that it is told of, and says what to do about one that it is not", async () => {
+      const { cert, key, file } = await certificate(program);
+      await using store = await startOurs({ cert, key });
+      const options = { bucket: `test-${randomBytes(8).toString("hex")}` };
+      const trusting = clientOf(store, { ...options, caFile: file });
+      expect(await trusting.probe(soon())).toEqual({ conditionalWrites: true });
+      const one = await bundle("a", "code");
+      await trusting.upload(one, { signal: soon() });
+      expect(await textOf(await trusting.download("a", one.digest, soon()))).toBe("code");
+      await expect(clientOf(store, options).check(soon())).rejects.toMatchObject({
+        code: "OL_REGISTRY_CLIENT_UNREACHABLE",
+        message: expect.stringContaining("certificate is not trusted"),
+      });
+    });
+  });
+
+/** For 127.0.0.1, signed by itself. */
+const certificate = async (program: string): Promise<Tls & { readonly file: string }> => {
+  const directory = await mkdtemp(join(tmpdir(), "ol-tls-"));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  const [key, file] = [join(directory, "key.pem"), join(directory, "cert.pem")];
+  const subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"];
+  const made = [
+    "req",
+    "-x509",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:P-256",
+    "-nodes",
+    "-days",
+    "1",
+  ];
+  spawnSync(program, [...made, ...subject, "-keyout", key, "-out", file]);
+  return { cert: await readFile(file, "utf8"), key: await readFile(key, "utf8"), file };
+};

@@ -82,6 +82,7 @@ const storeOf = async (
     directory: string,
     port: number,
   ) => Promise<{ readonly child: ChildProcess; readonly port: number }>,
+  scheme = "http",
 ): Promise<TestStore> => {
   const directory = await mkdtemp(join(tmpdir(), "ol-store-"));
   let running = await launch(directory, 0);
@@ -91,7 +92,7 @@ const storeOf = async (
     await rm(directory, { recursive: true, force: true });
   };
   return {
-    endpoint: new URL(`http://127.0.0.1:${port}`),
+    endpoint: new URL(`${scheme}://127.0.0.1:${port}`),
     kill: () => ended(running.child),
     restart: async () => {
       await ended(running.child);
@@ -102,18 +103,27 @@ const storeOf = async (
   };
 };
 
-const OURS: StoreKind = {
-  name: "our registry",
-  hasReader: true,
-  start: () =>
-    storeOf(async (directory, port) => {
+/** A certificate and its key, in PEM. */
+export interface Tls {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** Starts our own server; with a certificate it speaks TLS. */
+export const startOurs = (tls?: Tls): Promise<TestStore> =>
+  storeOf(
+    async (directory, port) => {
       const args = [PROGRAM, REGISTRY, join(directory, "data"), String(port), KEYS];
+      if (tls !== undefined) args.push(JSON.stringify(tls));
       const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
       const signal = AbortSignal.timeout(START_MS);
       const [line] = (await once(child.stdout, "data", { signal })) as [Buffer];
       return { child, port: Number(String(line)) };
-    }),
-};
+    },
+    tls === undefined ? "http" : "https",
+  );
+
+const OURS: StoreKind = { name: "our registry", hasReader: true, start: () => startOurs() };
 
 /** Where scripts/versitygw.sh puts it. */
 const VERSITYGW =

@@ -103,6 +103,18 @@ const STRANGE: readonly (readonly [how: string, Answer, code: string, words: str
     "the secret key is not that",
   ],
   [
+    "does not know the key, as versitygw says it",
+    refusal(404, "XAdminUserNotFound"),
+    "DENIED",
+    "does not know the access key",
+  ],
+  [
+    "has something else before it",
+    (_, response) => response.writeHead(404).end("<h1>Not Found</h1>"),
+    "REFUSED",
+    "answered 404",
+  ],
+  [
     "says no without a word",
     (_, response) => response.writeHead(403).end(),
     "DENIED",

@@ -4,6 +4,7 @@ import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 
+import { HOSTILE_BUNDLES } from "@ol/bundle/testing";
 import { silentLogger } from "@ol/common";
 import { signBundle } from "@ol/registry-client";
 import { describe, expect, it, vi } from "vitest";
@@ -20,6 +21,10 @@ const setup = async () => {
   const source = await cluster.source(client);
   return { registry, cluster, client, source };
 };
+
+/** Everything that is there, links as what they are. */
+const filesBelow = async (directory: string): Promise<readonly string[]> =>
+  (await readdir(directory, { recursive: true })).toSorted();
 
 /** The digests on the shelf. */
 const shelved = async (cluster: TestCluster): Promise<readonly string[]> =>
@@ -252,6 +257,19 @@ describe("code from a registry", () => {
     await registry.upload("a", HELLO);
     await source.resolve("a", soon());
   });
+
+  it("that is hostile is refused for what it is, and nothing of it stays or gets anywhere", async () => {
+    const { registry, cluster, source } = await setup();
+    expect(HOSTILE_BUNDLES.length).toBeGreaterThan(60);
+    const before = await filesBelow(cluster.directory);
+    for (const [index, { name, code, packed }] of HOSTILE_BUNDLES.entries()) {
+      await registry.uploadBytes(`f${index}`, packed);
+      const failed: unknown = await source.resolve(`f${index}`, soon()).catch((error: unknown) => error);
+      expect(failed, name).toMatchObject({ code, causedBy: "user" });
+    }
+    await source.collect();
+    await vi.waitFor(async () => expect(await filesBelow(cluster.directory)).toEqual(before));
+  }, 120_000);
 
   it("without a file to begin with, or with a mistake in ol.yaml, is its author's mistake too", async () => {
     const { registry, source } = await setup();

@@ -76,9 +76,9 @@ describe("a worker whose code is in a registry", () => {
     await registry.upload("a", says("one"));
     await call("a");
     const seen = new Map<string, number>();
-    let stop = false;
+    const stop = new AbortController();
     const caller = async (): Promise<void> => {
-      while (!stop) {
+      while (!stop.signal.aborted) {
         const reply = await call("a");
         seen.set(reply, (seen.get(reply) ?? 0) + 1);
       }
@@ -104,7 +104,7 @@ describe("a worker whose code is in a registry", () => {
     registry.resume();
     await registry.upload("a", says("four"));
     await until('200 "four"');
-    stop = true;
+    stop.abort();
     await callers;
     expect([...seen.keys()].toSorted()).toEqual(['200 "four"', '200 "one"', '200 "three"', '200 "two"']);
     const { functions, calls } = await stats();
