@@ -106,7 +106,7 @@ describe("@aws-sdk/client-s3", () => {
     const { UploadId } = await s3.send(
       new CreateMultipartUploadCommand({ Bucket, Key, ChecksumAlgorithm: "CRC32" }),
     );
-    const Parts = [];
+    const Parts: { PartNumber: number; ETag: string | undefined; ChecksumCRC32: string | undefined }[] = [];
     for (let at = 0; at < whole.length; at += 10 * MIB) {
       const PartNumber = Parts.length + 1;
       const Body = whole.subarray(at, at + 10 * MIB);
