@@ -84,3 +84,6 @@ export class Layout {
  * in each, which file systems with indexed directories do not notice.
  */
 const FAN: readonly string[] = [..."0123456789abcdef"];
+
+/** Whether that is the name of a content. */
+export const isDigest = (name: string): boolean => /^[0-9a-f]{64}$/.test(name);

@@ -6,6 +6,7 @@ import { messageOf } from "@ol/common";
 
 import { Bucket, type StoredObject } from "./bucket.ts";
 import { removeFile } from "./disk.ts";
+import { isDigest } from "./layout.ts";
 import type { Quarantine } from "./quarantine.ts";
 import {
   type ObjectRecord,
@@ -128,7 +129,9 @@ export class Recovery {
   /** Contents of writes that came no further. While there are damaged records, nobody knows which contents those name. */
   async #removeUnnamed(): Promise<void> {
     const { layout, blobs, logger } = this.#parts;
-    const unnamed = [...this.#blobs.keys()].filter((digest) => blobs.generation(digest) === undefined);
+    const unnamed = [...this.#blobs.keys()].filter(
+      (name) => isDigest(name) && blobs.generation(name) === undefined,
+    );
     if (this.#quarantine.count > 0 && unnamed.length > 0) {
       logger.warn("contents that no object names are kept while there is something in quarantine", {
         contents: unnamed.length,
