@@ -114,7 +114,7 @@ class HashThread {
         return values;
       },
       close: () => {
-        if (this.#forget(job)) this.#worker.postMessage({ job, verb: "close" });
+        if (this.#forget(job)) this.#worker.postMessage({ job, verb: "close" }, []);
       },
     };
   }
@@ -137,7 +137,7 @@ class HashThread {
         return;
       }
       asked.push({ resolve, reject });
-      this.#worker.postMessage(request);
+      this.#worker.postMessage(request, []);
     });
   }
 }

@@ -55,7 +55,9 @@ export class TemporaryFile implements AsyncDisposable {
     const named = this.#state === "open" || this.#state === "synced";
     this.#fd = undefined;
     if (this.#state !== "published") this.#state = "gone";
-    const ends = [fd === undefined ? undefined : disk.close(fd), named ? disk.unlink(this.#path) : undefined];
+    const ends: Promise<void>[] = [];
+    if (fd !== undefined) ends.push(disk.close(fd));
+    if (named) ends.push(disk.unlink(this.#path));
     await Promise.allSettled(ends);
   }
 

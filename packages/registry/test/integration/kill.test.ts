@@ -62,12 +62,11 @@ describe("A store that is killed under three writers", () => {
       let acknowledged = 0;
       let unfinished = 0;
       for (let round = 0; round < ROUNDS; round += 1) {
-        const where = `OL_TEST_SEED=${SEED}, round ${round}`;
         await using process = await StoreProcess.start({ directory: directory.data });
         await process.ask("load", { writers: WRITERS });
         await setTimeout(random() * LONGEST_MS);
         await process.kill();
-        expect(process.failures, where).toEqual([]);
+        expect(process.failures, `OL_TEST_SEED=${SEED}, round ${round}`).toEqual([]);
         unfinished += filesOf(directory.data, "tmp").length;
 
         const complaints = new Complaints();
@@ -75,19 +74,24 @@ describe("A store that is killed under three writers", () => {
         for (const [key, changes] of byKey(process.changes)) {
           const may = key === "shared" ? possibleShared : possible;
           const is = await found(store, key);
-          expect([...may(changes, state.get(key) ?? null)], `${where}, ${key}`).toContain(is);
+          expect(
+            [...may(changes, state.get(key) ?? null)],
+            `OL_TEST_SEED=${SEED}, round ${round}, ${key}`,
+          ).toContain(is);
           state.set(key, is);
           acknowledged += changes.filter(({ done }) => done).length;
         }
         const there = [...state.values()].filter((digest) => digest !== null);
-        expect(store.stats(), where).toMatchObject({
+        expect(store.stats(), `OL_TEST_SEED=${SEED}, round ${round}`).toMatchObject({
           objects: there.length,
           blobs: new Set(there).size,
           quarantined: 0,
         });
-        expect(filesOf(directory.data, "tmp"), where).toEqual([]);
-        expect(filesOf(directory.data, "blobs"), where).toHaveLength(new Set(there).size);
-        expect(complaints.said, where).toEqual([]);
+        expect(filesOf(directory.data, "tmp"), `OL_TEST_SEED=${SEED}, round ${round}`).toEqual([]);
+        expect(filesOf(directory.data, "blobs"), `OL_TEST_SEED=${SEED}, round ${round}`).toHaveLength(
+          new Set(there).size,
+        );
+        expect(complaints.said, `OL_TEST_SEED=${SEED}, round ${round}`).toEqual([]);
       }
       console.info(`${acknowledged} acknowledged changes, ${unfinished} unfinished files`);
       expect(acknowledged).toBeGreaterThan(ROUNDS);

@@ -5,13 +5,13 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { deferred } from "@ol/common";
 
-import { type IncomingBody, type ObjectStore, s3Error } from "../../src/index.ts";
+import type { ObjectStore } from "../../src/index.ts";
 import { BLOCK_BYTES } from "../../src/store/block-pool.ts";
 import { SMALL_BYTES } from "../../src/store/body-receiver.ts";
 import { checksumsOf } from "../../src/store/checksums.ts";
-import { NEVER, bodyOf, md5Of, putOf, sha256Of } from "../support/bodies.ts";
+import { NEVER, bodyOf, md5Of, putOf, refuse, sha256Of } from "../support/bodies.ts";
 import { TestDirectory } from "../support/directory.ts";
-import { scaled, SLOWNESS } from "../support/scale.ts";
+import { SLOWNESS, scaled } from "../support/scale.ts";
 import { StoreProcess } from "../support/store-process.ts";
 import { contentOf, filesOf, openStore } from "../support/stores.ts";
 
@@ -75,32 +75,24 @@ describe("A large upload", () => {
   });
 
   it("that breaks off, is refused, or is cancelled leaves nothing, and the next one works", async () => {
-    const piece = randomBytes(MIB);
+    const long = randomBytes(5 * MIB);
     const broken = new Error("the client is gone");
-    async function* breaking(): AsyncGenerator<Uint8Array, void> {
-      for (let at = 0; at < 5; at += 1) yield piece;
-      throw broken;
-    }
-    const body: IncomingBody = { bytes: breaking(), algorithms: [], verify: () => undefined };
+    const body = bodyOf(long, { last: () => Promise.reject(broken) });
     await expect(store.put("code", "a", { headers: {}, body }, NEVER)).rejects.toBe(broken);
 
-    const verify = (): never => {
-      throw s3Error("BadDigest");
-    };
-    const wrong = bodyOf(randomBytes(3 * MIB), { verify });
+    const wrong = bodyOf(randomBytes(3 * MIB), { verify: refuse });
     await expect(store.put("code", "a", { headers: {}, body: wrong }, NEVER)).rejects.toMatchObject({
       code: "BadDigest",
     });
 
     const begun = deferred<void>();
     const never = deferred<void>();
-    async function* hanging(): AsyncGenerator<Uint8Array, void> {
-      for (let at = 0; at < 5; at += 1) yield piece;
+    const last = (): Promise<void> => {
       begun.resolve();
-      await never.promise;
-    }
+      return never.promise;
+    };
     const cancel = new AbortController();
-    const slow: IncomingBody = { bytes: hanging(), algorithms: [], verify: () => undefined };
+    const slow = bodyOf(long, { last });
     const writing = store.put("code", "a", { headers: {}, body: slow }, cancel.signal);
     await begun.promise;
     cancel.abort(broken);
@@ -109,8 +101,8 @@ describe("A large upload", () => {
 
     for (const part of ["tmp", "blobs", "records"] as const)
       expect(filesOf(directory.data, part)).toEqual([]);
-    await store.put("code", "a", putOf(piece), NEVER);
-    expect((await contentOf(store, "a")).equals(piece)).toBe(true);
+    await store.put("code", "a", putOf(long), NEVER);
+    expect((await contentOf(store, "a")).equals(long)).toBe(true);
   });
 
   it("in parts has the checksum of the whole", async () => {

@@ -52,8 +52,8 @@ const request = fc.record({
   limit: fc.nat({ max: 4 }),
 });
 
-const step = <Do extends Step["do"], Rest extends object>(
-  name: Do,
+const step = <Rest extends object>(
+  name: Step["do"],
   rest: { [Key in keyof Rest]: fc.Arbitrary<Rest[Key]> },
 ) => fc.record({ do: fc.constant(name), ...rest }) as unknown as fc.Arbitrary<Step>;
 

@@ -15,10 +15,11 @@ const IN_MEMORY = "/dev/shm";
 const RUNS = scaled(60, 3_000);
 const TIMEOUT_MS = scaled(60_000, 3_600_000) * SLOWNESS;
 
-const holds = async (property: fc.IAsyncProperty<unknown>, runs: number): Promise<void> => {
+/** How the property fails, if it does. */
+const failureOf = async (property: fc.IAsyncProperty<unknown>): Promise<string> => {
   console.info(`OL_TEST_SEED=${SEED}`);
-  const result = await fc.check(property, { seed: SEED, numRuns: runs, includeErrorInReport: true });
-  expect(result.failed ? `OL_TEST_SEED=${SEED}\n${fc.defaultReportMessage(result)}` : "").toBe("");
+  const result = await fc.check(property, { seed: SEED, numRuns: RUNS, includeErrorInReport: true });
+  return result.failed ? `OL_TEST_SEED=${SEED}\n${fc.defaultReportMessage(result)}` : "";
 };
 
 describe("A store", () => {
@@ -37,7 +38,7 @@ describe("A store", () => {
           await world.end();
         }
       });
-      await holds(property, RUNS);
+      expect(await failureOf(property)).toBe("");
     },
     TIMEOUT_MS,
   );
@@ -80,7 +81,7 @@ describe("A store", () => {
           expect(filesOf(directory.data, "tmp")).toEqual([]);
         },
       );
-      await holds(property, RUNS);
+      expect(await failureOf(property)).toBe("");
     },
     TIMEOUT_MS,
   );

@@ -12,13 +12,14 @@ export const naiveListing = (
     if (end === -1) entries.set(key, "key");
     else entries.set(key.slice(0, end + delimiter.length), "common prefix");
   }
-  const bytes = (text: string): Buffer => Buffer.from(text);
   const sorted = [...entries]
-    .filter(([entry]) => after === "" || Buffer.compare(bytes(entry), bytes(after)) > 0)
-    .sort(([a], [b]) => Buffer.compare(bytes(a), bytes(b)));
+    .filter(([entry]) => after === "" || byBytes(entry, after) > 0)
+    .sort(([a], [b]) => byBytes(a, b));
   const page = sorted.slice(0, limit);
   const of = (kind: string): string[] => page.filter((entry) => entry[1] === kind).map(([entry]) => entry);
   const last = page.at(-1)?.[0];
   const more = last !== undefined && sorted.length > page.length;
   return { keys: of("key"), commonPrefixes: of("common prefix"), ...(more ? { next: last } : {}) };
 };
+
+const byBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));

@@ -52,7 +52,7 @@ export class StoreProcess implements AsyncDisposable {
   private constructor(child: ChildProcess) {
     this.#child = child;
     this.#exited = once(child, "exit");
-    this.#closed = once(child, "close").then(() => {
+    this.#closed = once(child, "close").finally(() => {
       for (const each of this.#asked.values()) each.reject(new Error(`the process ended: ${this.#stderr}`));
     });
     child.stderr?.setEncoding("utf8").on("data", (text: string) => (this.#stderr += text));

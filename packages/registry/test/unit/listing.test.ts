@@ -39,8 +39,7 @@ describe("Keys", () => {
         const sorted = new SortedKeys<string>();
         const model = new Map<string, string>();
         for (const [key, added] of steps) {
-          if (added) expect(sorted.set(key, key)).toBe(model.get(key));
-          else expect(sorted.delete(key)).toBe(model.get(key));
+          expect(added ? sorted.set(key, key) : sorted.delete(key)).toBe(model.get(key));
           if (added) model.set(key, key);
           else model.delete(key);
         }
