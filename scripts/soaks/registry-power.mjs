@@ -12,7 +12,6 @@ import { WRITERS, changeOf, digestOf } from "../lib/registry-changes.mjs";
 
 const rounds = Number(process.argv[2] ?? 20);
 const seed = Number(process.env.OL_TEST_SEED ?? Date.now() % 2 ** 31);
-const longestMs = 12_000;
 /** How much of what was begun the host may not have heard of when the guest was cut. */
 const UNHEARD = 100;
 const directory = mkdtempSync(join(tmpdir(), "ol-power-"));
@@ -21,7 +20,8 @@ const disk = join(directory, "disk");
 /** What one life of the guest said. */
 const life = (round, last) =>
   new Promise((resolve, reject) => {
-    const command = ["node", "scripts/vm/registry-load.mjs", `${seed}`, `${round}`, `${longestMs}`];
+    const changes = 3 + Math.floor(Math.random() * 30);
+    const command = ["node", "scripts/vm/registry-load.mjs", `${seed}`, `${round}`, `${changes}`];
     const options = [`--disk=${disk}`, "--timeout=1200", ...(last ? [] : ["--cut=CUT NOW"])];
     const guest = spawn("scripts/vm.sh", [...options, "--", ...command, ...(last ? ["last"] : [])], {
       stdio: ["ignore", "pipe", "inherit"],

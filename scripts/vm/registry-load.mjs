@@ -1,14 +1,14 @@
 // One life of a registry's store in a guest whose power is cut: says what is there, whole, then writes with three writers, says
-// each change when it was acknowledged, and at some moment CUT NOW.
+// each change when it was acknowledged, and at some moment after CHANGES of them CUT NOW.
 //
-//   registry-load.mjs SEED ROUND LONGEST_MS [last]    with "last" nothing is written
+//   registry-load.mjs SEED ROUND CHANGES [last]    with "last" nothing is written
 import { createHash } from "node:crypto";
 import { readdirSync, writeSync } from "node:fs";
 
 import { ObjectStore } from "../../packages/registry/dist/index.js";
 import { WRITERS, changeOf } from "../lib/registry-changes.mjs";
 
-const [seed, round, longestMs, last] = process.argv.slice(2);
+const [seed, round, changes, last] = process.argv.slice(2);
 const directory = "/data/registry";
 const never = new AbortController().signal;
 const say = (message) => writeSync(1, `${JSON.stringify(message)}\n`);
@@ -37,6 +37,10 @@ if (last === "last") {
   process.exit(0);
 }
 
+let acknowledged = 0;
+/** About what a change takes in an emulated guest. */
+const MOST_LATER_MS = 500;
+
 const write = async (writer) => {
   for (let count = 0; ; count += 1) {
     const { key, content } = changeOf(seed, round, writer, count);
@@ -49,7 +53,9 @@ const write = async (writer) => {
       await store.put("code", key, { headers: {}, body }, never);
     }
     say({ done: [writer, count] });
+    acknowledged += 1;
+    if (acknowledged === Number(changes))
+      setTimeout(() => writeSync(1, "CUT NOW\n"), Math.random() * MOST_LATER_MS);
   }
 };
-setTimeout(() => writeSync(1, "CUT NOW\n"), Math.random() * Number(longestMs));
 await Promise.all(Array.from({ length: WRITERS }, (_, writer) => write(writer)));

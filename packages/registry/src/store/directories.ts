@@ -42,6 +42,7 @@ export class Directories {
     if (running === undefined) return this.#begin(directory);
     const waiting = this.#waiting.get(directory);
     if (waiting !== undefined) return waiting;
+    // Who waited for the one that runs hears how it ended; the next one is refused if it failed.
     const next = running
       .catch(() => undefined)
       .then(() => {

@@ -96,6 +96,22 @@ describe("A full disk", () => {
   });
 });
 
+describe("A disk that is full at the start", () => {
+  it("is served from, and space is made by removing", async () => {
+    // Made by a first process; then not a byte is free.
+    const fill = 'head -c 900000 /dev/zero >"$0/fill"; cat /dev/zero >>"$0/fill" 2>/dev/null';
+    const script = `mount -t tmpfs -o size=1m,mode=700 small "$0" && "$@" </dev/null >/dev/null && { ${fill}; true; }`;
+    await using store = await StoreProcess.start({ directory: directory.data, under: inNamespace(script) });
+    expect(await failure(store.ask("put", { key: "a", seed: "1", size: 100 }))).toMatchObject({
+      code: "InsufficientStorage",
+    });
+    expect(await store.ask("keys")).toEqual([]);
+    await store.ask("run", { command: "rm", given: [path.join(directory.data, "fill")] });
+    await store.ask("put", { key: "a", seed: "1", size: 100 });
+    expect(await store.ask("stats")).toMatchObject({ objects: 1, logged: [] });
+  });
+});
+
 describe("A read-only file system", () => {
   it("is one clear line at the start", async () => {
     const under = inNamespace('mount -t tmpfs small "$0" && mount -o remount,ro "$0"');
@@ -175,6 +191,27 @@ describe("A sync that fails", () => {
     const info = store.head("code", "a");
     expect(sha256Of(await contentOf(store, "a"))).toBe(info.digest);
     expect(store.stats()).toMatchObject({ objects: 1, blobs: 1, quarantined: 0, writable: true });
+  });
+});
+
+describe("A slow disk", () => {
+  it("gives a content to whoever asked before it was removed, although its file is opened later", async () => {
+    let digest = "";
+    {
+      await using store = await StoreProcess.start({ directory: directory.data });
+      digest = (await store.ask("put", { key: "a", seed: "1", size: 1000 })) as string;
+    }
+    const blob = path.join(directory.data, "blobs", digest.slice(0, 1), digest);
+    const trace = path.join(directory.path, "trace");
+    const delay = ["-e", "trace=openat", "-e", "inject=openat:delay_enter=300000", "-P", blob];
+    const under = ["strace", "-f", "-o", trace, ...delay];
+    await using store = await StoreProcess.start({ directory: directory.data, under });
+    const [read, removed] = await Promise.all([
+      store.ask("digest", { key: "a" }),
+      store.ask("delete", { key: "a" }),
+    ]);
+    expect([read, removed]).toEqual([digest, true]);
+    expect(await store.ask("blobs")).toEqual([]);
   });
 });
 

@@ -200,6 +200,26 @@ describe("A content", () => {
     expect((await collected(second.stream())).equals(long.subarray(1))).toBe(true);
   });
 
+  test("can be read by whoever asked before it was removed, although its file is opened later", async () => {
+    for (let round = 0; round < 50; round += 1) {
+      await put("a", `${round}`);
+      const [reader] = await Promise.all([store.read("code", "a"), store.delete("code", "a")]);
+      expect((await collected(reader.stream())).toString()).toBe(`${round}`);
+      await reader[Symbol.asyncDispose]();
+    }
+    expectNothing();
+  });
+
+  test("that is uploaded while its last object is removed is there", async () => {
+    for (let round = 0; round < 50; round += 1) {
+      await put("a", "same");
+      await Promise.all([store.delete("code", "a"), put("b", "same")]);
+      expect((await contentOf(store, "b")).toString()).toBe("same");
+      await store.delete("code", "b");
+    }
+    expectNothing();
+  });
+
   test("is read in ranges, and an empty one as nothing", async () => {
     await put("a", "0123456789");
     await put("empty", "");
