@@ -87,7 +87,7 @@ export class Directories {
     }
   }
 
-  /** Kept open, as there are few: opening one takes as long as syncing it. */
+  /** Kept open: there are few, and an upload syncs two of them. */
   #descriptor(directory: string): Promise<number> {
     let descriptor = this.#open.get(directory);
     if (descriptor === undefined) {

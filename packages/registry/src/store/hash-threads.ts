@@ -79,7 +79,8 @@ class HashThread {
 
   /** `gone` is called when the thread has ended by itself. */
   constructor(program: URL, gone: () => void) {
-    this.#worker = new Worker(program);
+    // Without the options of this process: with `--input-type` or `--eval` among them no thread can start.
+    this.#worker = new Worker(program, { execArgv: [] });
     this.#worker.unref();
     this.#worker.on("message", (answer: { job: number; values: readonly (readonly [Computed, string])[] }) =>
       this.#asked.get(answer.job)?.shift()?.resolve(answer.values),

@@ -31,8 +31,8 @@ export interface Recovered {
 
 /**
  * Reads a data directory that nobody uses, into `parts`, which are empty: removes what unfinished writes left, reads every record,
- * and sets aside what is damaged. Reads without giving way within a directory: there is nobody to give way to yet, and 100,000 records
- * take 2 seconds so instead of 10.
+ * and sets aside what is damaged. Reads without giving way within a directory: there is hardly anybody to give way to yet, and what
+ * waits for the thread pool after each small file takes several times as long.
  */
 export class Recovery {
   readonly #parts: StoreParts;
