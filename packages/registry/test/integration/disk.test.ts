@@ -138,19 +138,23 @@ describe("A read-only file system", () => {
 });
 
 describe("A sync that fails", () => {
-  it("of a content fails the upload, which leaves nothing, and no other", async () => {
-    // The first two are the format's and the bucket's; then come a content's and its record's.
-    const under = injected(["fdatasync:error=EIO:when=3"]);
-    await using store = await StoreProcess.start({ directory: directory.data, under });
-    const error = await failure(store.ask("put", { key: "a", seed: "1", size: 1000 }));
-    expect(error).toMatchObject({ code: "InternalError", why: "EIO" });
-    expect(error.message).not.toContain(directory.path);
-    expect(await store.ask("keys")).toEqual([]);
-    expect(await store.ask("temporary")).toEqual([]);
-    expect(await store.ask("blobs")).toEqual([]);
-    await store.ask("put", { key: "a", seed: "1", size: 1000 });
-    expect(await store.ask("keys")).toEqual(["a"]);
-  });
+  // Of a large one it is the first of several, which comes while bytes are still being sent.
+  it.each([1000, 30_000_000])(
+    "of a content of %d bytes fails the upload, which leaves nothing, and no other",
+    async (size) => {
+      // The first two are the format's and the bucket's; then come a content's and its record's.
+      const under = injected(["fdatasync:error=EIO:when=3"]);
+      await using store = await StoreProcess.start({ directory: directory.data, under });
+      const error = await failure(store.ask("put", { key: "a", seed: "1", size }));
+      expect(error).toMatchObject({ code: "InternalError", why: "EIO" });
+      expect(error.message).not.toContain(directory.path);
+      expect(await store.ask("keys")).toEqual([]);
+      expect(await store.ask("temporary")).toEqual([]);
+      expect(await store.ask("blobs")).toEqual([]);
+      await store.ask("put", { key: "a", seed: "1", size });
+      expect(await store.ask("keys")).toEqual(["a"]);
+    },
+  );
 
   it("of a record fails the upload, and leaves the object that was there", async () => {
     const under = injected(["fdatasync:error=EIO:when=6"]);
