@@ -73,8 +73,13 @@ export class StoreProcess implements AsyncDisposable {
     const started = new StoreProcess(child);
     const opened = deferred<unknown>();
     started.#asked.set(0, opened);
-    await within(opened.promise, ANSWER_MS);
-    return started;
+    try {
+      if ((await within(opened.promise, ANSWER_MS)) === undefined) throw new Error("the store does not open");
+      return started;
+    } catch (error) {
+      await started.kill();
+      throw error;
+    }
   }
 
   get pid(): number {
