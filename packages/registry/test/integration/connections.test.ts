@@ -189,6 +189,35 @@ describe("a server that closes", () => {
     expect(registry.store.head("code", "wire").size).toBe(10);
   });
 
+  it("sends a reply to its end that it has begun, however slowly it is read, and ends its connection then", async () => {
+    await registry.send("PUT", "/code/large", { body: Buffer.alloc(16 * MIB, "x") });
+    const wire = open();
+    wire.write(await signedHead({ method: "GET", path: "/code/large" }));
+    await expect.poll(() => wire.text.length, WAIT).toBeGreaterThan(0);
+    wire.socket.pause();
+    const closing = registry.server.close();
+    await new Promise(setImmediate);
+    wire.socket.resume();
+    await closing;
+    await expect.poll(() => wire.ended, WAIT).toBe(true);
+    expect(wire.text.length - wire.text.indexOf("\r\n\r\n") - 4).toBe(16 * MIB);
+  });
+
+  it("does not wait for clients that have asked for nothing, or for nothing more", async () => {
+    const silent = open();
+    const begun = open();
+    const idle = open();
+    begun.write("GET /code HTTP/1.1\r\nhost:");
+    idle.write(await signedHead({ method: "GET", path: "/code" }));
+    await expect.poll(() => idle.statuses, WAIT).toEqual(["200"]);
+    await expect.poll(() => silent.socket.readyState, WAIT).toBe("open");
+    const begunMs = performance.now();
+    await registry.server.close();
+    // Much less than the ten seconds in which a header may come.
+    expect(performance.now() - begunMs).toBeLessThan(5_000);
+    for (const wire of [silent, begun, idle]) await expect.poll(() => wire.ended, WAIT).toBe(true);
+  });
+
   it("at once breaks everything off", async () => {
     const wire = open();
     wire.write((await signedHead({}, ["content-length: 10"])) + "hello");

@@ -16,6 +16,9 @@ import {
   S3Client,
   UploadPartCommand,
 } from "@aws-sdk/client-s3";
+import { Sha256 } from "@aws-crypto/sha256-js";
+import { HttpRequest } from "@smithy/protocol-http";
+import { SignatureV4 } from "@smithy/signature-v4";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { ClientRegistry, sha256 } from "../../support/foreign-clients.ts";
@@ -46,6 +49,39 @@ const MIB = 1024 * 1024;
 const get = async (Key: string): Promise<Buffer> => {
   const { Body } = await s3.send(new GetObjectCommand({ Bucket, Key }));
   return Buffer.from((await Body?.transformToByteArray()) ?? []);
+};
+
+/** As @aws-sdk/s3-request-presigner does it: the client's own request, with all that it puts into one, signed in the query. */
+const presigned = async (command: GetObjectCommand | PutObjectCommand): Promise<string> => {
+  let request: HttpRequest | undefined;
+  const stop = new Error("not to be sent");
+  const catching = client();
+  catching.middlewareStack.add(
+    () => (args) => {
+      request = args.request as HttpRequest;
+      return Promise.reject(stop);
+    },
+    { step: "build", priority: "low" },
+  );
+  await expect(catching.send(command)).rejects.toBe(stop);
+  if (request === undefined) throw stop;
+  delete request.headers["content-length"];
+  request.headers["X-Amz-Content-Sha256"] = "UNSIGNED-PAYLOAD";
+  request.headers["host"] = `${request.hostname}:${request.port}`;
+  const credentials = await catching.config.credentials();
+  const signer = new SignatureV4({
+    credentials,
+    region: "us-east-1",
+    service: "s3",
+    sha256: Sha256,
+    uriEscapePath: false,
+  });
+  const { path, query } = await signer.presign(request, {
+    expiresIn: 60,
+    unsignableHeaders: new Set(["content-type"]),
+  });
+  catching.destroy();
+  return `${clients.endpoint}${path}?${new URLSearchParams(query as Record<string, string>).toString()}`;
 };
 
 describe("@aws-sdk/client-s3", () => {
@@ -106,7 +142,7 @@ describe("@aws-sdk/client-s3", () => {
     const { UploadId } = await s3.send(
       new CreateMultipartUploadCommand({ Bucket, Key, ChecksumAlgorithm: "CRC32" }),
     );
-    const Parts = [];
+    const Parts: { PartNumber: number; ETag: string | undefined; ChecksumCRC32: string | undefined }[] = [];
     for (let at = 0; at < whole.length; at += 10 * MIB) {
       const PartNumber = Parts.length + 1;
       const Body = whole.subarray(at, at + 10 * MIB);
@@ -131,6 +167,14 @@ describe("@aws-sdk/client-s3", () => {
     const put = { Bucket, Key: "once", Body: "first", IfNoneMatch: "*" };
     await s3.send(new PutObjectCommand(put));
     await expect(s3.send(new PutObjectCommand(put))).rejects.toMatchObject({ name: "PreconditionFailed" });
+  });
+
+  it("presigns, with the checksum of an empty body in the URL", async () => {
+    const put = await presigned(new PutObjectCommand({ Bucket, Key: "signed ü", Metadata: { a: "b" } }));
+    expect(put).toContain("x-amz-checksum-crc32=AAAAAA%3D%3D");
+    expect((await fetch(put, { method: "PUT", body: "by URL" })).status).toBe(200);
+    const reply = await fetch(await presigned(new GetObjectCommand({ Bucket, Key: "signed ü" })));
+    expect([await reply.text(), reply.headers.get("x-amz-meta-a")]).toEqual(["by URL", "b"]);
   });
 
   it("is told when its key is wrong, also if it has much to send", async () => {

@@ -32,6 +32,14 @@ const all = async <Value>(stream: Readable): Promise<Value[]> => {
 };
 const bytesOf = async (stream: Readable): Promise<Buffer> => Buffer.concat(await all<Buffer>(stream));
 
+interface Entry {
+  readonly name?: string;
+  readonly prefix?: string;
+}
+
+const namesOf = async (stream: Readable): Promise<ReadonlySet<string | undefined>> =>
+  new Set((await all<Entry>(stream)).map(({ name, prefix }) => name ?? prefix));
+
 describe("minio-js", () => {
   it("puts and gets", async () => {
     await minio.putObject("code", "dir/hello ü.txt", "hello", 5, {
@@ -50,12 +58,10 @@ describe("minio-js", () => {
 
   it("lists, in both versions", async () => {
     for (let number = 0; number < 12; number += 1) await minio.putObject("code", `list/${number}`, "x");
-    const names = (entries: { name?: string; prefix?: string }[]) =>
-      entries.map(({ name, prefix }) => name ?? prefix).toSorted();
-    const wanted = Array.from({ length: 12 }, (_, number) => `list/${number}`).toSorted();
-    expect(names(await all(minio.listObjects("code", "list/", true)))).toEqual(wanted);
-    expect(names(await all(minio.listObjectsV2("code", "list/", true)))).toEqual(wanted);
-    expect(names(await all(minio.listObjectsV2("code", "", false)))).toContain("list/");
+    const wanted = Array.from({ length: 12 }, (_, number) => `list/${number}`);
+    expect(await namesOf(minio.listObjects("code", "list/", true))).toEqual(new Set(wanted));
+    expect(await namesOf(minio.listObjectsV2("code", "list/", true))).toEqual(new Set(wanted));
+    expect(await namesOf(minio.listObjectsV2("code", "", false))).toContain("list/");
     expect((await minio.listBuckets()).map(({ name }) => name)).toEqual(["code"]);
     expect([await minio.bucketExists("code"), await minio.bucketExists("none")]).toEqual([true, false]);
   });
