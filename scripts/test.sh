@@ -55,6 +55,8 @@ need curl curl
 need tar tar
 need ps procps
 need setpriv util-linux
+# Shows in which order the registry's store calls the kernel, and has the kernel fail it.
+need strace strace
 # Root's tests also make ordinary users.
 if [ "$(id -u)" = 0 ]; then
   need useradd passwd

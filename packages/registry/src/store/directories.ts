@@ -42,6 +42,7 @@ export class Directories {
     if (running === undefined) return this.#begin(directory);
     const waiting = this.#waiting.get(directory);
     if (waiting !== undefined) return waiting;
+    // Who waited for the one that runs hears how it ended; the next one is refused if it failed.
     const next = running
       .catch(() => undefined)
       .then(() => {
@@ -86,7 +87,7 @@ export class Directories {
     }
   }
 
-  /** Kept open, as there are few: opening one takes as long as syncing it. */
+  /** Kept open: there are few, and an upload syncs two of them. */
   #descriptor(directory: string): Promise<number> {
     let descriptor = this.#open.get(directory);
     if (descriptor === undefined) {

@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
+import { constants } from "node:fs";
 import * as fs from "node:fs/promises";
 
-import { type HeldLock, type Logger, tryLock } from "@ol/common";
+import { type HeldLock, type Logger, systemReason, tryLock } from "@ol/common";
 
 import { registryError } from "../errors.ts";
 
@@ -19,8 +20,8 @@ const MOST_MS = 30_000;
  * lock is a name in the kernel's network namespace: other containers do not see that one, which is logged.
  */
 export const lockDirectory = async (layout: Layout, logger: Logger): Promise<HeldLock> => {
-  // a+: what the holder has written about itself stays.
-  const file = await fs.open(layout.lock, "a+", 0o600);
+  // Not truncated: what the holder has written about itself stays.
+  const file = await fs.open(layout.lock, constants.O_RDWR | constants.O_CREAT, 0o600);
   let byName: HeldLock | undefined;
   try {
     const locked = await lockFile(file.fd);
@@ -28,8 +29,7 @@ export const lockDirectory = async (layout: Layout, logger: Logger): Promise<Hel
     if (locked === "held" || (locked === "no program" && byName === undefined)) {
       throw inUse(layout, (await file.readFile("utf8")).trim());
     }
-    await file.truncate(0);
-    await file.write(`process ${process.pid}, since ${new Date().toISOString()}\n`);
+    await tellHolder(file, logger);
   } catch (error) {
     await byName?.release();
     await file.close();
@@ -38,6 +38,17 @@ export const lockDirectory = async (layout: Layout, logger: Logger): Promise<Hel
   let released: Promise<void> | undefined;
   const release = (): Promise<void> => (released ??= file.close().then(() => byName?.release()));
   return { release, [Symbol.asyncDispose]: release };
+};
+
+/** Over what an earlier one has written, which needs no space on a disk that may be full: who has the lock is only good to know. */
+const tellHolder = async (file: fs.FileHandle, logger: Logger): Promise<void> => {
+  const line = `process ${process.pid}, since ${new Date().toISOString()}\n`;
+  try {
+    await file.write(line, 0);
+    await file.truncate(Buffer.byteLength(line));
+  } catch (error) {
+    logger.warn("the lock file cannot say who has the lock", { reason: systemReason(error) });
+  }
 };
 
 const inUse = (layout: Layout, holder: string): Error =>

@@ -38,7 +38,6 @@ const guarded =
     }
   };
 
-// Descriptors and callbacks rather than FileHandles: a small object takes some fifteen calls, and these cost half.
 const write = promisify(fs.write) as (
   fd: number,
   data: Uint8Array,

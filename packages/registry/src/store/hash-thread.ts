@@ -26,5 +26,5 @@ const answer = (request: ThreadRequest): readonly (readonly [Computed, string])[
 
 parentPort?.on("message", (request: ThreadRequest) => {
   const values = answer(request);
-  if (request.verb !== "close") parentPort?.postMessage({ job: request.job, values });
+  if (request.verb !== "close") parentPort?.postMessage({ job: request.job, values }, []);
 });

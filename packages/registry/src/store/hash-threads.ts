@@ -79,7 +79,8 @@ class HashThread {
 
   /** `gone` is called when the thread has ended by itself. */
   constructor(program: URL, gone: () => void) {
-    this.#worker = new Worker(program);
+    // Without the options of this process: with `--input-type` or `--eval` among them no thread can start.
+    this.#worker = new Worker(program, { execArgv: [] });
     this.#worker.unref();
     this.#worker.on("message", (answer: { job: number; values: readonly (readonly [Computed, string])[] }) =>
       this.#asked.get(answer.job)?.shift()?.resolve(answer.values),
@@ -114,7 +115,7 @@ class HashThread {
         return values;
       },
       close: () => {
-        if (this.#forget(job)) this.#worker.postMessage({ job, verb: "close" });
+        if (this.#forget(job)) this.#worker.postMessage({ job, verb: "close" }, []);
       },
     };
   }
@@ -137,7 +138,7 @@ class HashThread {
         return;
       }
       asked.push({ resolve, reject });
-      this.#worker.postMessage(request);
+      this.#worker.postMessage(request, []);
     });
   }
 }

@@ -1,3 +1,5 @@
+import { deferred } from "@ol/common";
+
 /** Lets those who name the same key go one after another, in the order in which they came. */
 export class KeyedLock {
   /** The last one in line for each key. */
@@ -6,10 +8,7 @@ export class KeyedLock {
   /** Runs `act` when all who named this key before are through; its failure is the caller's alone. */
   async run<Result>(key: string, act: () => Promise<Result>): Promise<Result> {
     const before = this.#tails.get(key);
-    let leave!: () => void;
-    const tail = new Promise<void>((resolve) => {
-      leave = resolve;
-    });
+    const { promise: tail, resolve: leave } = deferred<void>();
     this.#tails.set(key, tail);
     try {
       await before;

@@ -83,4 +83,7 @@ export class Layout {
  * The sixteen digits. Few, so that each directory can be kept open and writers often share its sync; 100,000 objects are 6,250 files
  * in each, which file systems with indexed directories do not notice.
  */
-const FAN: readonly string[] = [..."0123456789abcdef"];
+const FAN: readonly string[] = Array.from({ length: 16 }, (_, digit) => digit.toString(16));
+
+/** Whether that is the name of a content. */
+export const isDigest = (name: string): boolean => /^[0-9a-f]{64}$/.test(name);

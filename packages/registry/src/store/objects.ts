@@ -122,10 +122,12 @@ export class Objects {
 
   /** Resolves with whether there was one. */
   async delete(bucketName: string, key: string, conditions: Preconditions): Promise<boolean> {
-    const { locks, layout, records } = this.#parts;
+    const { locks, layout, records, directories } = this.#parts;
     const bucket = bucketOf(this.#parts, bucketName);
     return await bucket.change(() =>
       locks.run(`object ${bucketName}/${key}`, async () => {
+        // Also for what is not there: after a failed sync the disk may have it.
+        directories.mayWrite();
         const found = bucket.objects.get(key);
         checkPreconditions(conditions, found?.info);
         if (found === undefined) return false;

@@ -6,6 +6,7 @@ import { messageOf } from "@ol/common";
 
 import { Bucket, type StoredObject } from "./bucket.ts";
 import { removeFile } from "./disk.ts";
+import { isDigest } from "./layout.ts";
 import type { Quarantine } from "./quarantine.ts";
 import {
   type ObjectRecord,
@@ -30,8 +31,8 @@ export interface Recovered {
 
 /**
  * Reads a data directory that nobody uses, into `parts`, which are empty: removes what unfinished writes left, reads every record,
- * and sets aside what is damaged. Reads without giving way within a directory: there is nobody to give way to yet, and 100,000 records
- * take 2 seconds so instead of 10.
+ * and sets aside what is damaged. Reads without giving way within a directory: there is hardly anybody to give way to yet, and what
+ * waits for the thread pool after each small file takes several times as long.
  */
 export class Recovery {
   readonly #parts: StoreParts;
@@ -128,7 +129,9 @@ export class Recovery {
   /** Contents of writes that came no further. While there are damaged records, nobody knows which contents those name. */
   async #removeUnnamed(): Promise<void> {
     const { layout, blobs, logger } = this.#parts;
-    const unnamed = [...this.#blobs.keys()].filter((digest) => blobs.generation(digest) === undefined);
+    const unnamed = [...this.#blobs.keys()].filter(
+      (name) => isDigest(name) && blobs.generation(name) === undefined,
+    );
     if (this.#quarantine.count > 0 && unnamed.length > 0) {
       logger.warn("contents that no object names are kept while there is something in quarantine", {
         contents: unnamed.length,

@@ -9,6 +9,7 @@ import type { BlobHold } from "./blobs.ts";
 import type { Bucket, StoredObject } from "./bucket.ts";
 import { diskError, errnoOf, removeFile } from "./disk.ts";
 import type { HashThreads } from "./hash-threads.ts";
+import { isDigest } from "./layout.ts";
 import type { ObjectPlace } from "./objects.ts";
 import type { Quarantine } from "./quarantine.ts";
 import type { StoreParts } from "./store-parts.ts";
@@ -34,8 +35,6 @@ export interface DamagedContent {
   readonly reason: string;
   readonly objects: readonly ObjectPlace[];
 }
-
-const DIGEST = /^[0-9a-f]{64}$/;
 
 /** Reads every content again, at a bounded rate, beside all else that is done. */
 export class Scrub {
@@ -167,7 +166,7 @@ export class Scrub {
         await blobs.alone(name, async () => {
           if (blobs.generation(name) !== undefined) return;
           // What is in quarantine may name it; and what has another name is somebody else's.
-          if (this.#quarantine.count > 0 || !DIGEST.test(name)) kept += 1;
+          if (this.#quarantine.count > 0 || !isDigest(name)) kept += 1;
           else {
             await removeFile(path.join(directory, name));
             removed += 1;
@@ -207,8 +206,9 @@ export class Scrub {
   async #pace(): Promise<void> {
     const dueMs = (this.#bytes / this.#parts.limits.scrubBytesPerSecond) * 1000;
     const aheadMs = dueMs - (performance.now() - this.#began);
-    if (aheadMs > 0) await setTimeout(aheadMs, undefined, { signal: this.#signal });
-    else this.#signal.throwIfAborted();
+    // What the timer fails with is an error of its own.
+    if (aheadMs > 0) await setTimeout(aheadMs, undefined, { signal: this.#signal }).catch(() => undefined);
+    this.#signal.throwIfAborted();
   }
 }
 

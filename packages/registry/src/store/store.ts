@@ -34,7 +34,7 @@ import { Recovery } from "./recovery.ts";
 import { Scrub, type ScrubReport } from "./scrub.ts";
 import { SortedKeys } from "./sorted-keys.ts";
 import { DEFAULT_STORE_LIMITS, type StoreLimits, type StoreParts, bucketOf } from "./store-parts.ts";
-import type { PartInfo, Upload } from "./upload.ts";
+import type { PartInfo } from "./upload.ts";
 import {
   type PartsPage,
   type UploadsPage,

@@ -10,6 +10,7 @@ import { disk } from "./disk.ts";
 export class TemporaryFile implements AsyncDisposable {
   readonly #path: string;
   #fd: number | undefined;
+  #closing: Promise<void> | undefined;
   #state: "open" | "synced" | "published" | "gone" = "open";
 
   private constructor(file: string, fd: number) {
@@ -39,7 +40,8 @@ export class TemporaryFile implements AsyncDisposable {
     const fd = this.#openFd();
     await disk.fdatasync(fd);
     this.#fd = undefined;
-    await disk.close(fd);
+    // Nothing hangs on it any more, so nobody waits for it but the end.
+    this.#closing = disk.close(fd).catch(() => undefined);
     this.#state = "synced";
   }
 
@@ -55,7 +57,10 @@ export class TemporaryFile implements AsyncDisposable {
     const named = this.#state === "open" || this.#state === "synced";
     this.#fd = undefined;
     if (this.#state !== "published") this.#state = "gone";
-    const ends = [fd === undefined ? undefined : disk.close(fd), named ? disk.unlink(this.#path) : undefined];
+    const ends: Promise<void>[] = [];
+    if (this.#closing !== undefined) ends.push(this.#closing);
+    if (fd !== undefined) ends.push(disk.close(fd));
+    if (named) ends.push(disk.unlink(this.#path));
     await Promise.allSettled(ends);
   }
 
