@@ -67,6 +67,9 @@ fi
 # The examples' tests: a store for pychat, and somebody to look at its page.
 need redis-server redis-server
 need chromium chromium
+# The registry's: an S3 client, and certificates.
+need rclone rclone
+need openssl openssl
 python_is_complete || missing+=(python3)
 # What installs packages where there is no uv; the tests install by both.
 python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
@@ -113,6 +116,16 @@ if ! command -v uv >/dev/null && ! python3 -c 'import uv' 2>/dev/null; then
       finish_early "uv cannot be had: is the package index reachable?"
   fi
   export PATH="$PWD/$uv_place/bin:$PATH"
+fi
+
+# S3 clients that the registry is tried with; they are other people's, so each version is pinned.
+clients=.cache/registry-clients
+if ! cmp -s scripts/lib/registry-clients.txt "$clients/installed.txt"; then
+  echo "test.sh: getting S3 clients, by pip, into $clients"
+  rm -rf "$clients"
+  python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$clients" \
+    --requirement scripts/lib/registry-clients.txt || finish_early "the S3 clients cannot be had: is the package index reachable?"
+  cp scripts/lib/registry-clients.txt "$clients/installed.txt"
 fi
 
 exec node scripts/run-tests.mjs "$@"

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -61,6 +61,18 @@ describe("check-layers", () => {
     await write("packages/sandbox/src/log.ts", 'import { format } from "winston";\n');
     expect(await checkLayers(root)).toEqual([
       "packages/sandbox/src/log.ts: imports winston: winston belongs to @ol/config; take plain options instead",
+    ]);
+  });
+
+  it("lets tests use such a library, as a devDependency, and nothing else", async () => {
+    const file = "packages/sandbox/package.json";
+    const manifest = JSON.parse(await readFile(join(root, file), "utf8")) as Record<string, unknown>;
+    await write(file, JSON.stringify({ ...manifest, devDependencies: { minio: "1.0.0" } }));
+    await write("packages/sandbox/test/unit/client.test.ts", 'import { Client } from "minio";\n');
+    expect(await checkLayers(root)).toEqual([]);
+    await write("packages/sandbox/src/client.ts", 'import { Client } from "minio";\n');
+    expect(await checkLayers(root)).toEqual([
+      "packages/sandbox/src/client.ts: imports minio: minio belongs to @ol/registry-client; take plain options instead",
     ]);
   });
 

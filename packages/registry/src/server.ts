@@ -1,11 +1,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
 import { listenAll, type ListenFaults, type Logger, messageOf, silentLogger } from "@ol/common";
 
 import { registryError } from "./errors.ts";
 import { Metrics, type RequestStats } from "./metrics.ts";
+import { OpenConnections } from "./open-connections.ts";
 import { Pages, type PagesFor } from "./pages.ts";
 import { Authenticator, type KeyPair } from "./protocol/authenticator.ts";
 import { errorDocument, sendError } from "./protocol/error-reply.ts";
@@ -81,6 +83,7 @@ export class RegistryServer implements ExchangeHost, AsyncDisposable {
   readonly #scrubbing: Scrubbing;
   readonly #tls: RegistryServerOptions["tls"];
   readonly #open = new Set<ServerResponse>();
+  readonly #connections = new OpenConnections();
   #servers: readonly Server[] = [];
   #state: "running" | "draining" | "closed" = "running";
   #closing: Promise<void> | undefined;
@@ -158,11 +161,16 @@ export class RegistryServer implements ExchangeHost, AsyncDisposable {
   async #close(): Promise<void> {
     this.#state = "draining";
     await this.#scrubbing[Symbol.asyncDispose]();
-    // Each connection ends with the reply that is on its way.
-    for (const response of this.#open) response.shouldKeepAlive = false;
     const closed = this.#servers.map(
       (server) => new Promise<void>((resolve) => void server.close(() => resolve())),
     );
+    const busy = new Set<Socket>();
+    for (const response of this.#open) {
+      // Its connection ends with the reply.
+      response.shouldKeepAlive = false;
+      if (response.socket !== null) busy.add(response.socket);
+    }
+    this.#connections.endOthers(busy);
     const cut = setTimeout(() => {
       this.#logger.warn("requests are cut short: they took too long to finish", {
         requests: this.#open.size,
@@ -185,6 +193,7 @@ export class RegistryServer implements ExchangeHost, AsyncDisposable {
     };
     const tls = this.#tls;
     const server = tls === undefined ? createServer(options) : this.#makeTlsServer(options, tls);
+    this.#connections.watch(server);
     server.on("request", (request, response) => void this.#serve(request, response, false));
     server.on("checkContinue", (request, response) => void this.#serve(request, response, true));
     server.on("clientError", (error, socket) => this.#clientError(error, socket));
@@ -193,7 +202,13 @@ export class RegistryServer implements ExchangeHost, AsyncDisposable {
 
   #makeTlsServer(options: object, { cert, key }: { readonly cert: string; readonly key: string }): Server {
     try {
-      return createTlsServer({ ...options, cert, key, minVersion: "TLSv1.2" });
+      return createTlsServer({
+        ...options,
+        cert,
+        key,
+        minVersion: "TLSv1.2",
+        handshakeTimeout: HEADERS_TIMEOUT_MS,
+      });
     } catch (error) {
       // OpenSSL's words about a file that it cannot read hold nothing of the file.
       throw registryError(
@@ -215,6 +230,8 @@ export class RegistryServer implements ExchangeHost, AsyncDisposable {
     if (this.#state !== "running") response.shouldKeepAlive = false;
     response.once("close", () => {
       this.#open.delete(response);
+      // A reply that had begun before has promised that more may come on its connection.
+      if (this.#state !== "running") request.socket.destroySoon();
       const { receivedBytes, sentBytes } = exchange;
       const ms = performance.now() - begunMs;
       this.#metrics.ended({
@@ -260,7 +277,7 @@ export class RegistryServer implements ExchangeHost, AsyncDisposable {
   }
 
   /** What the client is to hear of an error; what it is not to hear goes into the log. */
-  #failure(error: unknown, { id, signal, response }: Exchange, operation: string): S3Error {
+  #failure(error: unknown, { id }: Exchange, operation: string): S3Error {
     if (isS3Error(error)) {
       if (error.status >= 500 && error.code !== "NotImplemented")
         this.#logger.error("a request failed", {
@@ -272,7 +289,7 @@ export class RegistryServer implements ExchangeHost, AsyncDisposable {
       return error;
     }
     // A reply that was broken off by its client is no fault of ours.
-    if (!signal.aborted && !response.destroyed)
+    if (!CLIENT_LEFT.has((error as { code?: unknown }).code))
       this.#logger.error("a request failed", { operation, id, error });
     return s3Error("InternalError", undefined, { cause: error });
   }
@@ -293,6 +310,14 @@ export class RegistryServer implements ExchangeHost, AsyncDisposable {
     socket.end(head + body, () => socket.destroy());
   }
 }
+
+/** What streams fail with when the other side has gone. */
+const CLIENT_LEFT: ReadonlySet<unknown> = new Set([
+  "ABORT_ERR",
+  "ECONNRESET",
+  "EPIPE",
+  "ERR_STREAM_PREMATURE_CLOSE",
+]);
 
 const CLIENT_ERRORS: Readonly<Record<string, readonly [string, S3Error["code"]]>> = {
   HPE_HEADER_OVERFLOW: ["431 Request Header Fields Too Large", "RequestHeaderSectionTooLarge"],

@@ -28,14 +28,14 @@ export const errorDocument = (
 /** Answers a request with an error, as long as nothing has been sent; else all that is left is to break the reply off. */
 export const sendError = (exchange: Exchange, error: S3Error): void => {
   const { request, response, id } = exchange;
-  if (response.headersSent) {
+  if (response.headersSent || response.destroyed) {
     response.destroy();
     return;
   }
   const close = mustClose(request, exchange.expectsContinue);
   const headers = { ...headersOf(error), ...(close && { Connection: "close" }) };
   const document = errorDocument(error, exchange.path, id);
-  if (request.complete || exchange.expectsContinue) {
+  if (request.complete) {
     exchange.send(error.status, document, headers);
     return;
   }

@@ -63,6 +63,8 @@ export class Exchange {
     this.#fields = new RequestFields(request.rawHeaders);
     const left = new AbortController();
     this.signal = left.signal;
+    // What is wrong with a connection shows in its end.
+    response.on("error", () => undefined);
     response.once("close", () => {
       if (!response.writableFinished) left.abort(s3Error("IncompleteBody", "The client has left."));
     });
@@ -128,6 +130,7 @@ export class Exchange {
 
   /** The same, but the reply is not ended. */
   write(status: number, text: string, headers: OutgoingHttpHeaders): void {
+    if (this.response.destroyed) return;
     const body = Buffer.from(text);
     // 204 and 304 have no body, and no length of one.
     const length = status === 204 || status === 304 ? {} : { "Content-Length": body.length };

@@ -8,7 +8,7 @@ const MOST_MS = 15_000;
 
 /**
  * Whether a reply that is sent before the request's body has been read must end the connection. It must if the client was not
- * told to send it, since it may or may not do so now, and if there is much to come.
+ * told to send it, since it may or may not do so now (boto3 waits for a second only), and if there is much to come.
  */
 export const mustClose = (request: IncomingMessage, expectsContinue: boolean): boolean => {
   if (request.complete) return false;

@@ -56,10 +56,24 @@ describe("a client that waits for 100 Continue", () => {
       wire.write(head);
       await expect.poll(() => wire.text, WAIT).toContain(`<Code>${code}</Code>`);
       expect(wire.text).not.toContain("100 Continue");
-      // Its body may or may not follow: what comes next would be anybody's guess.
+      // Its body may or may not follow: nothing that comes then is taken for a request.
+      expect(wire.text).toMatch(/connection: close/iu);
+      wire.write(head);
+      wire.socket.end();
       await expect.poll(() => wire.ended, WAIT).toBe(true);
+      expect(wire.statuses).toHaveLength(1);
     }
     expect((await registry.send("GET", "/code/wire")).text).toBe("there");
+  });
+
+  it("and loses its patience while it is refused sees the reply all the same", async () => {
+    const wire = open();
+    wire.write(await expecting({ path: "/not-there/a" }, 8 * MIB));
+    await expect.poll(() => wire.text, WAIT).toContain("<Code>NoSuchBucket</Code>");
+    for (let sent = 0; sent < 8; sent += 1) wire.write(Buffer.alloc(MIB));
+    await expect.poll(() => wire.socket.writableLength, WAIT).toBe(0);
+    await expect.poll(() => wire.ended, WAIT).toBe(true);
+    expect(wire.reset).toBe(false);
   });
 
   it("of another kind gets 417", async () => {
@@ -173,6 +187,35 @@ describe("a server that closes", () => {
     await expect.poll(() => wire.ended, WAIT).toBe(true);
     await closing;
     expect(registry.store.head("code", "wire").size).toBe(10);
+  });
+
+  it("sends a reply to its end that it has begun, however slowly it is read, and ends its connection then", async () => {
+    await registry.send("PUT", "/code/large", { body: Buffer.alloc(16 * MIB, "x") });
+    const wire = open();
+    wire.write(await signedHead({ method: "GET", path: "/code/large" }));
+    await expect.poll(() => wire.text.length, WAIT).toBeGreaterThan(0);
+    wire.socket.pause();
+    const closing = registry.server.close();
+    await new Promise(setImmediate);
+    wire.socket.resume();
+    await closing;
+    await expect.poll(() => wire.ended, WAIT).toBe(true);
+    expect(wire.text.length - wire.text.indexOf("\r\n\r\n") - 4).toBe(16 * MIB);
+  });
+
+  it("does not wait for clients that have asked for nothing, or for nothing more", async () => {
+    const silent = open();
+    const begun = open();
+    const idle = open();
+    begun.write("GET /code HTTP/1.1\r\nhost:");
+    idle.write(await signedHead({ method: "GET", path: "/code" }));
+    await expect.poll(() => idle.statuses, WAIT).toEqual(["200"]);
+    await expect.poll(() => silent.socket.readyState, WAIT).toBe("open");
+    const begunMs = performance.now();
+    await registry.server.close();
+    // Much less than the ten seconds in which a header may come.
+    expect(performance.now() - begunMs).toBeLessThan(5_000);
+    for (const wire of [silent, begun, idle]) await expect.poll(() => wire.ended, WAIT).toBe(true);
   });
 
   it("at once breaks everything off", async () => {

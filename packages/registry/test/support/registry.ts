@@ -29,31 +29,13 @@ export interface TestRequest {
   readonly presignedFor?: number;
 }
 
-/** A registry in a directory of its own, with a bucket `code`, and a client that AWS's library signs for. */
-export class TestRegistry implements AsyncDisposable {
-  readonly server: RegistryServer;
-  readonly store: ObjectStore;
-  readonly directory: string;
+/** A client of the registry on that port of 127.0.0.1, which AWS's library signs for. */
+export class SignedClient {
+  readonly #port: number;
   readonly #agent = new Agent({ keepAlive: true });
 
-  static async start(options: Partial<RegistryServerOptions> = {}): Promise<TestRegistry> {
-    const directory = await mkdtemp(path.join(tmpdir(), "ol-registry-"));
-    const store = await ObjectStore.open({ directory: path.join(directory, "data") });
-    await store.createBucket("code");
-    const server = await RegistryServer.start({
-      store,
-      keys: [ADMIN, UPLOADER, READER],
-      addresses: ["127.0.0.1"],
-      port: 0,
-      ...options,
-    });
-    return new TestRegistry(server, store, directory);
-  }
-
-  private constructor(server: RegistryServer, store: ObjectStore, directory: string) {
-    this.server = server;
-    this.store = store;
-    this.directory = directory;
+  constructor(port: number) {
+    this.#port = port;
   }
 
   /** Signed; of a body, by its hash unless the headers say otherwise. */
@@ -89,7 +71,7 @@ export class TestRegistry implements AsyncDisposable {
     return new Promise((resolve, reject) => {
       const sent = request({
         host: "127.0.0.1",
-        port: this.server.port,
+        port: this.#port,
         method,
         path: url,
         headers,
@@ -111,13 +93,59 @@ export class TestRegistry implements AsyncDisposable {
     });
   }
 
+  close(): void {
+    this.#agent.destroy();
+  }
+}
+
+/** A registry in a directory of its own, with a bucket `code` and a client. */
+export class TestRegistry implements AsyncDisposable {
+  readonly server: RegistryServer;
+  readonly store: ObjectStore;
+  readonly directory: string;
+  readonly client: SignedClient;
+
+  static async start(options: Partial<RegistryServerOptions> = {}): Promise<TestRegistry> {
+    const directory = await mkdtemp(path.join(tmpdir(), "ol-registry-"));
+    const store = await ObjectStore.open({ directory: path.join(directory, "data") });
+    await store.createBucket("code");
+    const server = await RegistryServer.start({
+      store,
+      keys: [ADMIN, UPLOADER, READER],
+      addresses: ["127.0.0.1"],
+      port: 0,
+      ...options,
+    });
+    return new TestRegistry(server, store, directory);
+  }
+
+  private constructor(server: RegistryServer, store: ObjectStore, directory: string) {
+    this.server = server;
+    this.store = store;
+    this.directory = directory;
+    this.client = new SignedClient(server.port);
+  }
+
+  send(method: string, target: string, options?: TestRequest): Promise<TestReply> {
+    return this.client.send(method, target, options);
+  }
+
+  raw(
+    method: string,
+    url: string,
+    rawHeaders: readonly string[],
+    body?: string | Buffer,
+  ): Promise<TestReply> {
+    return this.client.raw(method, url, rawHeaders, body);
+  }
+
   /** How many files writes have left that did not get to their end. */
   async temporaryFiles(): Promise<number> {
     return (await readdir(path.join(this.directory, "data", "tmp"))).length;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#agent.destroy();
+    this.client.close();
     await this.server.close();
     await this.store.close();
     await rm(this.directory, { recursive: true });

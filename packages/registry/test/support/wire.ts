@@ -34,12 +34,13 @@ export class Wire {
   text = "";
   /** Whether the server has ended or reset it. */
   ended = false;
+  /** Whether it was a reset, which takes back what had not been read yet. */
+  reset = false;
 
   constructor(port: number) {
     this.socket = connect(port, "127.0.0.1");
     this.socket.on("data", (data: Buffer) => (this.text += data.toString("latin1")));
-    // A reset is an end like any other.
-    this.socket.on("error", () => undefined);
+    this.socket.on("error", () => (this.reset = true));
     this.socket.on("close", () => (this.ended = true));
     this.socket.on("end", () => (this.ended = true));
   }
