@@ -62,7 +62,8 @@ const probe = async ({ paths }: Cluster, url: string, context: Context): Promise
 const start = async (args: Arguments, context: Context, cluster: Cluster): Promise<number> => {
   const { output } = context;
   const plan = await readRegistryPlan(cluster.paths);
-  const given = checked(givenKeys(args, context));
+  // Not what the environment has: those keys may be another registry's.
+  const given = checked(givenKeys(args, { environment: {} }));
   const planned: PlannedRegistry = {
     port: args.wholeNumber("port", 1, 65_535) ?? plan?.port ?? DEFAULT_REGISTRY_PORT,
     admin: given ?? plan?.admin ?? newKeys(),

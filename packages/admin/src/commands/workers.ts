@@ -7,6 +7,8 @@ import { withProgress } from "../cli/progress.ts";
 import { openCluster } from "../cluster/discover.ts";
 import { adminError } from "../errors.ts";
 import { isPortFree, portHolder } from "../process/port.ts";
+import { readRegistryPlan } from "../registry/plan.ts";
+import { registryState } from "../registry/server.ts";
 import { escapeControls } from "../text.ts";
 import { type Worker, listWorkers } from "../worker/list.ts";
 import { type Start, planStarts } from "../worker/plan.ts";
@@ -100,6 +102,10 @@ const workers = async (args: Arguments, context: Context): Promise<number> => {
   const ground: Ground = { cluster, template, context, total };
   if (restart) await restartAll(ground, running, ports);
   const code = await startAll(ground, starts);
+  if ((await readRegistryPlan(cluster.paths)) !== undefined && registryState(cluster.paths) !== "running")
+    context.output.message(
+      `the cluster's registry does not run; until it does, workers have only the code they know: npx ol-admin registry ${clusterFlag(args, cluster.paths)}`,
+    );
   if (code === 0)
     context.output.message(
       `they run on in the background; stop them with: npx ol-admin kill ${clusterFlag(args, cluster.paths)}`,

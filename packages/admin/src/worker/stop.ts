@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 
-import { isLambdaName, readLambdaConfig } from "@ol/bundle";
+import { readLambdaConfig } from "@ol/bundle";
 import { isOlError } from "@ol/common";
 import { loadWorkerConfig } from "@ol/config";
 
@@ -24,11 +24,12 @@ const ownRuntimeSec = (directory: string): number => {
   }
 };
 
-const lambdasIn = (registry: string): string[] => {
+/** The code that the worker has, wherever it came from: NAME@DIGEST. */
+const codeIn = (directory: string): string[] => {
   try {
-    return readdirSync(registry).filter((name) => isLambdaName(name));
+    return readdirSync(directory).filter((name) => name.includes("@"));
   } catch (error) {
-    // Without a registry no lambda has an ol.yaml.
+    // It has none yet.
     if (errnoOf(error) !== undefined) return [];
     throw error;
   }
@@ -37,8 +38,9 @@ const lambdasIn = (registry: string): string[] => {
 /** As long as the longest call may take that can be running, in ms. */
 export const graceOf = async (worker: Worker): Promise<number> => {
   try {
-    const { limits, registryDir } = await loadWorkerConfig(worker.configFile);
-    const own = lambdasIn(registryDir).map((name) => ownRuntimeSec(join(registryDir, name)));
+    const { limits, workerDir } = await loadWorkerConfig(worker.configFile);
+    const directory = join(workerDir, "code");
+    const own = codeIn(directory).map((name) => ownRuntimeSec(join(directory, name)));
     return Math.max(limits.runtimeSec, ...own) * 1000 + MARGIN_MS;
   } catch (error) {
     if (isOlError(error)) return FALLBACK_MS;

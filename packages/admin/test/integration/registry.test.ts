@@ -100,6 +100,8 @@ describe("a cluster's own registry", () => {
     expect((await act("list", ...keys)).code).toBe(1);
     expect((await act("list", ...next)).stdout).toMatch(/^hello /u);
     expect((await act("list")).stdout).toMatch(/^hello /u);
+    const others = { OL_ACCESS_KEY: "another", OL_SECRET_KEY: "registry-s" };
+    expect((await here.actWith(others, "registry")).stderr).toBe("it ran already\n");
     expect(await act("registry", "--access-key=ab", "--secret-key=12345678")).toMatchObject({ code: 2 });
     expect(await act("registry", "--access-key=abc", "--secret-key=1234567")).toMatchObject({ code: 2 });
     expect(await act("registry", "--access-key=abc")).toMatchObject({ code: 2 });
@@ -289,4 +291,20 @@ test("a new cluster with a registry runs what is uploaded, follows changes, and 
   execFileSync("tar", ["-czf", join(here.cwd, "app.tar.gz"), "-C", join(here.cwd, "hello"), "."]);
   expect(await act("upload", "--handler=other", "--file=app.tar.gz")).toMatchObject({ code: 0 });
   expect(await call("other")).toBe("2");
+  const directory = join(here.cwd, "shop");
+  mkdirSync(join(directory, "handlers", "buy"), { recursive: true });
+  mkdirSync(join(directory, "static"));
+  writeFileSync(join(directory, "handlers", "buy", "f.py"), 'def f(event):\n    return "bought"\n');
+  writeFileSync(join(directory, "static", "index.html"), "<!doctype html><title>shop</title>");
+  expect(await act("app", "shop")).toMatchObject({ code: 0 });
+  expect(await call("shop-buy")).toBe('"bought"');
+  expect(await (await fetch(`http://localhost:${port}/run/shop-static/`)).text()).toContain("<title>shop");
+  expect(await act("app", "shop", "--down")).toMatchObject({ code: 0 });
+  expect((await act("list")).stdout).not.toContain("shop");
+  expect(await act("registry", "--stop")).toMatchObject({ code: 0 });
+  expect((await act("workers", "--restart")).stderr).toContain(
+    "the cluster's registry does not run; until it does",
+  );
+  // What it knows it still runs, also after it was started anew.
+  expect(await call()).toBe("1");
 });
