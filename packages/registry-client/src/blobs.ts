@@ -8,7 +8,8 @@ import { systemReason } from "@ol/common";
 import { registryClientError } from "./errors.ts";
 import { failureOf } from "./failure.ts";
 import { bareKeys, blobKey } from "./layout.ts";
-import type { Content, ObjectAccess } from "./object-access.ts";
+import type { ObjectAccess } from "./object-access.ts";
+import type { Content } from "./store-requests.ts";
 
 /** A bundle on this machine. */
 export interface BundleFile {

@@ -6,7 +6,8 @@ import { Garbage, type GarbageRequest, type GarbageResult } from "./garbage.ts";
 import { allObjects, objectsOf } from "./inventory.ts";
 import { LATEST, lockKey } from "./layout.ts";
 import { MinInstances } from "./min-instances.ts";
-import { contentOf, ObjectAccess } from "./object-access.ts";
+import { ObjectAccess } from "./object-access.ts";
+import { contentOf } from "./store-requests.ts";
 import { type Connection, connectionOf, type RegistryClientOptions } from "./options.ts";
 import { inParallel } from "./parallel.ts";
 import { type Abilities, probeStore } from "./probe.ts";
@@ -74,6 +75,10 @@ export class RegistryClient implements AsyncDisposable {
   /** Scheme, host and port, fit for messages. */
   get address(): string {
     return this.#connection.address;
+  }
+
+  get bucket(): string {
+    return this.#connection.bucket;
   }
 
   /** Makes the bucket if it is not there, and finds out what the store can do. Needs keys that may write. */

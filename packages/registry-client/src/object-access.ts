@@ -1,17 +1,18 @@
-import { createHash } from "node:crypto";
-import { Agent as HttpAgent, type IncomingMessage } from "node:http";
-import { Agent as HttpsAgent } from "node:https";
+import type { IncomingMessage } from "node:http";
 import type { Readable } from "node:stream";
-import { setTimeout as sleep } from "node:timers/promises";
-import { rootCertificates } from "node:tls";
-
-import { Client } from "minio";
 
 import { registryClientError } from "./errors.ts";
 import { type Doing, failureOf } from "./failure.ts";
 import type { Connection } from "./options.ts";
 import { Refusal } from "./refusal.ts";
-import { OneRequest, type Sending } from "./transport.ts";
+import {
+  type Content,
+  contentOf,
+  type ListingPage,
+  type ListingPlace,
+  type StoreRequest,
+  StoreRequests,
+} from "./store-requests.ts";
 
 /** What is known of an object without its content. */
 export interface ObjectHead {
@@ -40,61 +41,28 @@ export interface ListedObject {
 /** What a write requires of the object that is there: none, or the one with that ETag. */
 export type Condition = { readonly none: true } | { readonly etag: string };
 
-/** What is to be sent. `make` is called again if the request has to be repeated. */
-export interface Content {
-  readonly size: number;
-  /** SHA-256 in hexadecimal: signed with the request, so that a store that checks signatures notices every damaged byte. */
-  readonly sha256: string;
-  readonly make: () => Readable | Buffer;
-  readonly type: string;
-}
-
-interface Request {
-  readonly method: "GET" | "HEAD" | "PUT" | "DELETE";
-  readonly key?: string;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly accepted: readonly number[];
+interface DescribedRequest extends StoreRequest {
   readonly doing: Doing;
-  /** A body that takes as long as it takes. */
-  readonly long?: boolean;
-  readonly maxBytes?: number;
-  readonly content?: Content;
 }
 
-/** With the connections that are kept open, so that one client does not take a store's all. */
-const MAX_CONNECTIONS = 32;
-/** How often a request is sent in all, if the store is overloaded or the connection ended before an answer. */
-const ATTEMPTS = 3;
-const FIRST_DELAY_MS = 100;
-/** The store asks to come later, or one of its parts was not there for a moment. */
-const PASSING = [429, 500, 502, 503, 504];
-/** 1,000 entries of a listing with the longest keys. */
-const MAX_LISTING_BYTES = 8 * 1024 * 1024;
+/** What S3 says of a copy is shorter by far. */
 const MAX_COPY_ANSWER_BYTES = 65_536;
-const SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /** One bucket of an S3 store: the few requests that are needed, each with a time limit, a signal and one kind of error. */
 export class ObjectAccess {
   readonly connection: Connection;
-  readonly #agent: HttpAgent;
+  readonly #requests: StoreRequests;
   /** Whether the store says that it knows no conditional writes. */
   #unconditional = false;
 
   constructor(connection: Connection) {
     this.connection = connection;
-    const options = { keepAlive: true, maxSockets: MAX_CONNECTIONS };
-    this.#agent =
-      connection.endpoint.protocol === "https:"
-        ? new HttpsAgent({
-            ...options,
-            ...(connection.ca !== undefined && { ca: [...rootCertificates, connection.ca] }),
-          })
-        : new HttpAgent(options);
+    this.#requests = new StoreRequests(connection);
   }
 
   /** Ends the connections that wait for requests. */
   close(): void {
-    this.#agent.destroy();
+    this.#requests.close();
   }
 
   /** Undefined if there is no such object; "unchanged" if it still has the ETag `known`. */
@@ -161,7 +129,7 @@ export class ObjectAccess {
       content,
     } as const;
     try {
-      (await this.#send(request, options.signal)).resume();
+      (await this.#requests.send(request, options.signal)).resume();
       return true;
     } catch (error) {
       if (condition !== undefined && error instanceof Refusal) {
@@ -228,7 +196,7 @@ export class ObjectAccess {
         doing: making,
         ...(content !== undefined && { content }),
       } as const;
-      (await this.#send(request, signal)).resume();
+      (await this.#requests.send(request, signal)).resume();
     } catch (error) {
       // Somebody else made it at the same time.
       if (error instanceof Refusal && error.s3Code === "BucketAlreadyOwnedByYou") return;
@@ -258,15 +226,10 @@ export class ObjectAccess {
     delimiter: string,
     doing: Doing,
     signal: AbortSignal,
-  ): AsyncGenerator<Awaited<ReturnType<Client["listObjectsV2Query"]>>["objects"]> {
-    const { bucket } = this.connection;
+  ): AsyncGenerator<ListingPage["objects"]> {
     let token = "";
     do {
-      const page = await this.#listing(
-        (client) => client.listObjectsV2Query(bucket, prefix, token, delimiter, 1_000, ""),
-        doing,
-        signal,
-      );
+      const page = await this.#page({ prefix, delimiter, token }, doing, signal);
       yield page.objects;
       if (page.isTruncated && (page.nextContinuationToken === "" || page.nextContinuationToken === token))
         throw registryClientError(
@@ -277,106 +240,22 @@ export class ObjectAccess {
     } while (token !== "");
   }
 
-  async #listing<T>(ask: (client: Client) => Promise<T>, doing: Doing, signal: AbortSignal): Promise<T> {
-    const { timeoutMs } = this.connection;
+  async #page(place: ListingPlace, doing: Doing, signal: AbortSignal): Promise<ListingPage> {
     try {
-      return await this.#attempts(signal, (request) => ask(this.#client(request)), {
-        accepted: [200],
-        deadlineMs: timeoutMs,
-        maxBytes: MAX_LISTING_BYTES,
-      });
+      return await this.#requests.list(place, signal);
     } catch (error) {
       throw this.#failure(doing, error, signal);
     }
   }
 
   /** Undefined if the store has no such object. */
-  async #find(request: Request, signal: AbortSignal): Promise<IncomingMessage | undefined> {
+  async #find(request: DescribedRequest, signal: AbortSignal): Promise<IncomingMessage | undefined> {
     try {
-      return await this.#send(request, signal);
+      return await this.#requests.send(request, signal);
     } catch (error) {
       if (error instanceof Refusal && isNoObject(error, request.method)) return undefined;
       throw this.#failure(request.doing, error, signal);
     }
-  }
-
-  #send(request: Request, signal: AbortSignal): Promise<IncomingMessage> {
-    const { bucket, region, timeoutMs } = this.connection;
-    const { method, key, content } = request;
-    const options = {
-      method,
-      bucketName: bucket,
-      ...(key !== undefined && { objectName: key }),
-      headers: {
-        ...request.headers,
-        ...(content !== undefined && { "content-length": String(content.size) }),
-      },
-    };
-    return this.#attempts(
-      signal,
-      (one) =>
-        this.#client(one).makeRequestStreamAsync(
-          options,
-          content?.make() ?? "",
-          content?.sha256 ?? SHA256_OF_NOTHING,
-          [...request.accepted],
-          region,
-        ),
-      {
-        accepted: request.accepted,
-        deadlineMs: request.long === true ? undefined : timeoutMs,
-        maxBytes: request.maxBytes,
-      },
-    );
-  }
-
-  /** Sends it again where that may help; every request of ours may be repeated. */
-  async #attempts<T>(
-    signal: AbortSignal,
-    send: (request: OneRequest) => Promise<T>,
-    sending: Pick<Sending, "accepted" | "deadlineMs" | "maxBytes">,
-  ): Promise<T> {
-    const { endpoint, timeoutMs } = this.connection;
-    for (let attempt = 1; ; attempt += 1) {
-      signal.throwIfAborted();
-      const request = new OneRequest({
-        ...sending,
-        secure: endpoint.protocol === "https:",
-        silenceMs: timeoutMs,
-        signal,
-      });
-      try {
-        return await send(request);
-      } catch (error) {
-        const passing = error instanceof Refusal && PASSING.includes(error.status);
-        // A connection that the store closed when we wrote to it was simply too old.
-        if (attempt >= ATTEMPTS || signal.aborted || !(passing || isCrossing(request, error))) throw error;
-        if (passing)
-          await sleep(FIRST_DELAY_MS * 4 ** (attempt - 1) * (0.5 + Math.random()), undefined, { signal });
-      }
-    }
-  }
-
-  /** Minio-js signs and writes the request; what it keeps between requests is nothing, so that each has its own. */
-  #client(request: OneRequest): Client {
-    const { endpoint, accessKey, secretKey, region, pathStyle } = this.connection;
-    const secure = endpoint.protocol === "https:";
-    const client = new Client({
-      endPoint: endpoint.hostname.replace(/^\[(?<inside>.*)\]$/u, "$<inside>"),
-      port: endpoint.port === "" ? (secure ? 443 : 80) : Number(endpoint.port),
-      useSSL: secure,
-      accessKey,
-      secretKey,
-      region,
-      pathStyle,
-      transportAgent: this.#agent,
-      transport: { request: request.request as typeof import("node:http").request },
-      // It repeats only what it has a status for, forgets what the store said, and writes to the console.
-      retryOptions: { disableRetry: true },
-    });
-    // With TLS it would leave the content unsigned.
-    client.enableSHA256 = true;
-    return client;
   }
 
   async #read(answer: IncomingMessage, doing: Doing, signal: AbortSignal): Promise<Buffer> {
@@ -398,23 +277,8 @@ export class ObjectAccess {
  * Whether the store says, by itself and about the object, that there is none. A 404 alone may come from whatever else answers
  * there, or be about a key: that must not look as if a lambda had been removed. Answers to HEAD have no words.
  */
-const isNoObject = ({ status, s3Code }: Refusal, method: Request["method"]): boolean =>
+const isNoObject = ({ status, s3Code }: Refusal, method: StoreRequest["method"]): boolean =>
   status === 404 && (s3Code === "NoSuchKey" || (method === "HEAD" && s3Code === ""));
-
-const isCrossing = (request: OneRequest, error: unknown): boolean =>
-  request.reused &&
-  !request.answered &&
-  error instanceof Error &&
-  "code" in error &&
-  (error.code === "ECONNRESET" || error.code === "EPIPE");
-
-/** Bytes that are in memory. */
-export const contentOf = (bytes: Buffer, type: string): Content => ({
-  size: bytes.length,
-  sha256: createHash("sha256").update(bytes).digest("hex"),
-  make: () => bytes,
-  type,
-});
 
 /** AWS refuses to hear of its first region. */
 const placeOf = (region: string): Content | undefined =>

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 
-import { contentOf, type ObjectAccess } from "./object-access.ts";
+import type { ObjectAccess } from "./object-access.ts";
+import { contentOf } from "./store-requests.ts";
 
 /** What a store can do besides what every S3 store can. */
 export interface Abilities {

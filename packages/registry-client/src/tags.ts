@@ -2,7 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { registryClientError } from "./errors.ts";
 import { tagKey, tagPrefix } from "./layout.ts";
-import { type Condition, contentOf, type ObjectAccess } from "./object-access.ts";
+import type { Condition, ObjectAccess } from "./object-access.ts";
+import { contentOf } from "./store-requests.ts";
 import { inParallel } from "./parallel.ts";
 import { formatTagRecord, MAX_RECORD_BYTES, parseTagRecord, type TagRecord } from "./tag-record.ts";
 

@@ -2,7 +2,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { type AddressInfo, connect, createServer } from "node:net";
+import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
@@ -10,34 +11,62 @@ import { fileURLToPath } from "node:url";
 
 import { packBundle } from "@ol/bundle";
 import { RegistryClient, type UploadRequest } from "@ol/registry-client";
-import { onTestFinished } from "vitest";
+import { onTestFinished, vi } from "vitest";
 
 import { RegistryCodeSource, type RegistryCodeSourceOptions } from "../../src/index.ts";
 
 const KEYS = { accessKey: "admin-key", secretKey: "admin-secret-1" } as const;
 const READER = { accessKey: "reader-key", secretKey: "reader-secret-1" } as const;
 const BUCKET = "registry";
+interface Keys {
+  readonly accessKey: string;
+  readonly secretKey: string;
+}
+
 const START_MS = 30_000;
 const PROGRAM = fileURLToPath(new URL("registry-process.mjs", import.meta.url));
 const LIBRARY = new URL("../../../registry/dist/index.js", import.meta.url).href;
+
+const freePort = async (): Promise<number> => {
+  const server = createServer();
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+};
+
+const reached = async (port: number): Promise<void> => {
+  const socket = connect(port, "127.0.0.1");
+  try {
+    await once(socket, "connect");
+  } finally {
+    socket.destroy();
+  }
+};
 
 /** Files of a lambda's code by path. */
 export type Code = Readonly<Record<string, string>>;
 
 export const soon = (): AbortSignal => AbortSignal.timeout(30_000);
 
+/** Where scripts/versitygw.sh puts the server of somebody else. */
+export const VERSITYGW: string =
+  process.env["OL_TEST_VERSITYGW"] ?? join(homedir(), ".cache", "openlambda", "versitygw-1.8.0", "versitygw");
+
 /** A real registry, as a process of its own, in a directory that is gone after the test; and what is uploaded to it. */
 export class TestRegistry {
   readonly directory: string;
+  readonly #program: "ours" | "versitygw";
   readonly #requests: string[] = [];
   #child: ChildProcess | undefined;
   #port = 0;
   #packed = 0;
   #admin: RegistryClient | undefined;
 
-  static async start(): Promise<TestRegistry> {
+  /** Ours, or versitygw. */
+  static async start(program: "ours" | "versitygw" = "ours"): Promise<TestRegistry> {
     const directory = await mkdtemp(join(tmpdir(), "ol-registry-"));
-    const registry = new TestRegistry(directory);
+    const registry = new TestRegistry(directory, program);
     onTestFinished(async () => {
       await registry.kill();
       await rm(directory, { recursive: true, force: true });
@@ -48,8 +77,9 @@ export class TestRegistry {
     return registry;
   }
 
-  private constructor(directory: string) {
+  private constructor(directory: string, program: "ours" | "versitygw") {
     this.directory = directory;
+    this.#program = program;
   }
 
   get admin(): RegistryClient {
@@ -62,7 +92,7 @@ export class TestRegistry {
   }
 
   /** A client with the keys that a worker has, or with others. */
-  client(keys: { readonly accessKey: string; readonly secretKey: string } = READER): RegistryClient {
+  client(keys: Keys = this.#program === "ours" ? READER : KEYS): RegistryClient {
     const endpoint = new URL(`http://127.0.0.1:${this.#port}`);
     const client = RegistryClient.create({ endpoint, bucket: BUCKET, ...keys, timeoutMs: 5_000 });
     onTestFinished(() => client[Symbol.asyncDispose]());
@@ -71,6 +101,27 @@ export class TestRegistry {
 
   /** Starts it, again at the same address and on the same directory. */
   async launch(): Promise<void> {
+    await (this.#program === "ours" ? this.#launchOurs() : this.#launchVersitygw());
+  }
+
+  async #launchVersitygw(): Promise<void> {
+    if (this.#port === 0) this.#port = await freePort();
+    const data = join(this.directory, "data");
+    await mkdir(data, { recursive: true });
+    const args = [
+      "--access",
+      KEYS.accessKey,
+      "--secret",
+      KEYS.secretKey,
+      "--port",
+      `127.0.0.1:${this.#port}`,
+    ];
+    const child = spawn(VERSITYGW, [...args, "--quiet", "posix", data], { stdio: "ignore" });
+    this.#child = child;
+    await vi.waitFor(() => reached(this.#port), { timeout: START_MS, interval: 50 });
+  }
+
+  async #launchOurs(): Promise<void> {
     const keys = JSON.stringify([
       { ...KEYS, role: "admin" },
       { ...READER, role: "read" },
