@@ -14,7 +14,7 @@ import { Pace } from "./pace.ts";
 import { sizeText, tooLarge } from "./packed-fault.ts";
 import { DEFAULT_PACKED_LIMITS, type PackedLimits } from "./packed-limits.ts";
 import type { PackedBundle, PackedOptions } from "./packed-reader.ts";
-import { ARCHIVE_END, entryHeader, padding } from "./tar-writer.ts";
+import { TarWriter } from "./tar-writer.ts";
 import { TreeReader, type TreeVisitor } from "./tree-reader.ts";
 
 /** What packBundle can be told. */
@@ -27,22 +27,20 @@ const ANY_EXECUTE = 0o111n;
 
 /** Writes what a TreeReader finds into an archive. */
 class Packer implements TreeVisitor {
-  readonly #gzip: GzipWriter;
+  readonly #archive: TarWriter;
   readonly #limits: PackedLimits;
   readonly #names: BundleNames;
-  readonly #buffer = Buffer.allocUnsafe(CHUNK_BYTES);
-  /** Headers that are not written yet. */
-  #headers: Buffer[] = [];
+  /** What is not written yet. */
+  #directories: string[] = [];
 
   constructor(gzip: GzipWriter, limits: PackedLimits) {
-    this.#gzip = gzip;
+    this.#archive = new TarWriter((piece) => gzip.write(piece));
     this.#limits = limits;
     this.#names = new BundleNames(limits);
   }
 
   directory(found: string): void {
-    for (const path of this.#names.directory(found))
-      this.#headers.push(entryHeader({ path, type: "directory", executable: true, size: 0 }));
+    this.#directories.push(...this.#names.directory(found));
   }
 
   async file(found: string, fd: number, stats: BigIntStats): Promise<void> {
@@ -53,32 +51,32 @@ class Packer implements TreeVisitor {
         `${JSON.stringify(path.slice(0, 200))} in the lambda's code is larger than ${sizeText(this.#limits.maxFileBytes)}`,
       );
     const executable = (stats.mode & ANY_EXECUTE) !== 0n;
-    this.#headers.push(entryHeader({ path, type: "file", executable, size }));
     await this.#flush();
-    await this.#content(found, fd, size);
+    await this.#archive.file({ path, executable, size }, contentOf(found, fd, size));
     const after = fstatSync(fd, { bigint: true });
     if (after.ctimeNs !== stats.ctimeNs || after.mtimeNs !== stats.mtimeNs) throw changed(found);
-    await this.#gzip.write(padding(size));
   }
 
   async finish(): Promise<void> {
     await this.#flush();
-    await this.#gzip.write(ARCHIVE_END);
+    await this.#archive.finish();
   }
 
   async #flush(): Promise<void> {
-    const headers = Buffer.concat(this.#headers);
-    this.#headers = [];
-    await this.#gzip.write(headers);
+    const directories = this.#directories;
+    this.#directories = [];
+    for (const path of directories) await this.#archive.directory(path);
   }
+}
 
-  async #content(path: string, fd: number, size: number): Promise<void> {
-    for (let left = size; left > 0;) {
-      const count = readPiece(path, fd, this.#buffer.subarray(0, left));
-      if (count === 0) throw changed(path);
-      left -= count;
-      await this.#gzip.write(this.#buffer.subarray(0, count));
-    }
+async function* contentOf(path: string, fd: number, size: number): AsyncGenerator<Uint8Array> {
+  for (let left = size; left > 0;) {
+    // Not one buffer for all: a piece may wait to be written when the next is read.
+    const buffer = Buffer.allocUnsafe(Math.min(left, CHUNK_BYTES));
+    const count = readPiece(path, fd, buffer);
+    if (count === 0) throw changed(path);
+    left -= count;
+    yield buffer.subarray(0, count);
   }
 }
 
