@@ -44,11 +44,12 @@ export class PackageWorker {
     return worker;
   }
 
-  async lambda(name, requirements, python) {
+  async lambda(name, requirements, python, config) {
     const directory = join(this.directory, "registry", name);
     await mkdir(directory);
     await writeFile(join(directory, "requirements.txt"), `${requirements}\n`);
     await writeFile(join(directory, "f.py"), python);
+    if (config !== undefined) await writeFile(join(directory, "ol.yaml"), config);
   }
 
   /** What the lambda returns, and in what time; fails with the answer's text. */

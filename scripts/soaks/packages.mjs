@@ -1,4 +1,5 @@
-// Installs packages from the real index, each on a worker that has none, and imports them: a table of what that takes.
+// Installs packages from the real index, each on a worker that has none, imports them, and starts sandboxes from a zygote that
+// has imported them: a table of what that takes. A start is counted from the call to its reply.
 // With arguments only those. Then numpy and pandas against `uv pip install --target` by hand, both with an empty cache.
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -54,16 +55,59 @@ const COLUMNS = [
         await worker.lambda(`fresh-${round}`, requirement, importing(modules));
         found.push((await worker.call(`fresh-${round}`)).value);
       }
-      return Math.round(found.sort((one, other) => one - other)[Math.floor(rounds / 2)]);
+      return Math.round(median(found));
     },
   ],
 ];
+
+const median = (values) => values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)];
+const zygoteMs = 120_000;
+
+/** The zygote of the tree, once it is there; or why it is not going to be. */
+const zygoteOf = async (worker) => {
+  for (const sinceMs = performance.now(); performance.now() - sinceMs < zygoteMs;) {
+    const [tree] = (await worker.stats()).zygotes.trees;
+    const [why] = Object.entries(tree?.excluded ?? {});
+    if (why !== undefined) return `kept out: ${why[0].split("==")[0]}: ${why[1]}`;
+    const node = tree?.nodes.at(-1);
+    if (node?.state === "ready") return node;
+    if (tree?.failed > 0) throw new Error("its zygote failed");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error("its zygote was not made in time");
+};
+
+/** What a start takes, from the call to its reply, with all of it imported; from the root and from a zygote, which holds so much. */
+const withZygote = async (packagesDirectory, { requirement, modules }) => {
+  const [name] = requirement.split("[");
+  const tree = { packages: [], children: [{ packages: [name], children: [] }] };
+  const worker = await PackageWorker.start({
+    pkgs_dir: packagesDirectory,
+    import_cache: "tree",
+    import_cache_tree: tree,
+  });
+  try {
+    await worker.lambda("cold", requirement, importing(modules), "reuse-sandbox: false\n");
+    const startMs = async () => (await worker.call("cold")).ms;
+    await startMs();
+    const zygote = await zygoteOf(worker);
+    const found = [];
+    for (let round = 0; round < rounds; round += 1) found.push(await startMs());
+    const { hit } = (await worker.stats()).zygotes.uses;
+    if (typeof zygote === "string") return ["-", zygote];
+    if (hit < rounds) throw new Error(`${rounds - hit} of ${rounds} starts were not from its zygote`);
+    return [median(found).toFixed(1), zygote.mb.toFixed(1)];
+  } finally {
+    await worker.close();
+  }
+};
 
 const rowOf = async (one) => {
   const worker = await PackageWorker.start({ import_cache: "off" });
   const cells = [];
   try {
     for (const [, measure] of COLUMNS) cells.push(String(await measure(worker, one)));
+    cells.push(...(await withZygote(join(worker.directory, "packages"), one)));
     return { cells, failed: false };
   } catch (error) {
     return { cells: [...cells, error.message], failed: true };
@@ -101,15 +145,14 @@ const byHand = () => {
   }
 };
 
-const median = (values) => values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)];
-
 const wanted = process.argv.slice(2);
 const packages = MEASURED_PACKAGES.filter(
   ({ requirement }) => wanted.length === 0 || wanted.includes(requirement),
 );
 let failures = 0;
-console.log(`| package | ${COLUMNS.map(([title]) => title).join(" | ")} |`);
-console.log(`|---|${COLUMNS.map(() => "---").join("|")}|`);
+const titles = [...COLUMNS.map(([title]) => title), "start from its zygote ms", "zygote MB"];
+console.log(`| package | ${titles.join(" | ")} |`);
+console.log(`|---|${titles.map(() => "---").join("|")}|`);
 for (const one of packages) {
   const { cells, failed } = await rowOf(one);
   if (failed) failures += 1;

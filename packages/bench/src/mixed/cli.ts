@@ -12,7 +12,7 @@ const usage = `ol-bench mixed: plays lambdas with packages to real workers with 
 usage: ol-bench mixed [--seed=N] [--calls=N] [--per-sec=N] [--directory=DIR] [--json]
 
   --seed=N      of the workload; default 1
-  --calls=N     to each worker; default ${DEFAULT_MIXED_RUN.calls}
+  --calls=N     to each worker, once to learn from and once more to be measured; default ${DEFAULT_MIXED_RUN.calls}
   --per-sec=N   calls a second to each worker; default ${DEFAULT_MIXED_RUN.perSec}
   --directory=DIR
                 where packages are kept for the next run; default: nowhere
@@ -81,6 +81,7 @@ export const formatMixed = (results: MixedResults): string => {
     "miss",
     "built",
     "MB",
+    "learning",
     "quarters",
   ];
   const body = figures.map((row) => [
@@ -94,6 +95,7 @@ export const formatMixed = (results: MixedResults): string => {
     String(row.misses),
     `${row.built}${row.failed > 0 ? `, ${row.failed} failed` : ""}`,
     row.zygotesMb.toFixed(0),
+    row.learningMs.toFixed(1),
     row.quartersMs.map((ms) => ms.toFixed(0)).join(" / "),
   ]);
   return [

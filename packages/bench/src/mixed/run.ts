@@ -45,7 +45,9 @@ export interface MixedFigures {
   readonly meanMs: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
-  /** Means of the quarters of the run, one after the other. */
+  /** Mean of the first round, in which `auto` learns; all other figures are of the second. */
+  readonly learningMs: number;
+  /** Means of the quarters of the second round, one after the other. */
   readonly quartersMs: readonly number[];
   /** Mean time from the request to the end of its reply. */
   readonly meanHttpMs: number;
@@ -61,6 +63,7 @@ export interface MixedResults {
   readonly machine: Readonly<Record<string, string | number>>;
   readonly seed: number;
   readonly lambdas: number;
+  /** To each worker, in each of the two rounds. */
   readonly calls: number;
   readonly budgetMb: number;
   /** Calls a second that each worker got in fact. */
@@ -83,6 +86,8 @@ const SETTINGS = { limits: { mem_mb: 256 } };
 /** A worker gives zygotes a tenth of its memory. */
 const POOL_PER_BUDGET = 10;
 const QUARTERS = 4;
+/** The workload is played twice: once to learn from, once to be measured. */
+const ROUNDS = 2;
 const MOST_AUTO_OF_OFF = 0.33;
 const MOST_AUTO_OF_TREE = 1.25;
 
@@ -155,14 +160,12 @@ interface Contender {
   readonly httpMs: number[];
 }
 
-/** Calls the workers in turns, so that what the machine does besides hits all alike; who is first changes with every call. */
+/** Calls the workers in turns once for each call of the workload, so that what the machine does besides hits all alike; who is first changes with every call. */
 const play = async (
   { lambdas, calls }: MixedWorkload,
   contenders: readonly Contender[],
   perSec: number,
 ): Promise<number> => {
-  for (const { worker } of contenders)
-    for (let call = 0; call < WARMUP_CALLS; call += 1) await worker.call(WARMUP);
   const begunMs = performance.now();
   for (const [place, index] of calls.entries()) {
     const earlyMs = begunMs + (place * 1_000) / perSec - performance.now();
@@ -195,6 +198,7 @@ const quartersOf = (values: readonly number[]): number[] => {
 
 const figuresOf = (
   { policy, httpMs }: Contender,
+  { zygotes: learning }: WorkerStats,
   { zygotes }: WorkerStats,
   starts: readonly TracedStart[],
 ): MixedFigures => {
@@ -203,7 +207,8 @@ const figuresOf = (
       "OL_BENCH_WRONG_REPLY",
       `${policy}: the trace has ${starts.length} starts of ${httpMs.length} calls`,
     );
-  const startsMs = starts.map(({ startMs }) => startMs);
+  const allMs = starts.map(({ startMs }) => startMs);
+  const startsMs = allMs.slice(allMs.length / ROUNDS);
   const { median, p99 } = summarize(startsMs);
   const sum = (of: (tree: WorkerStats["zygotes"]["trees"][number]) => number): number =>
     zygotes.trees.reduce((total, tree) => total + of(tree), 0);
@@ -212,11 +217,12 @@ const figuresOf = (
     meanMs: meanOf(startsMs),
     p50Ms: median,
     p99Ms: p99,
+    learningMs: meanOf(allMs.slice(0, allMs.length / ROUNDS)),
     quartersMs: quartersOf(startsMs),
-    meanHttpMs: meanOf(httpMs),
-    hits: zygotes.uses.hit,
-    partial: zygotes.uses.partial,
-    misses: zygotes.uses.miss,
+    meanHttpMs: meanOf(httpMs.slice(httpMs.length / ROUNDS)),
+    hits: zygotes.uses.hit - learning.uses.hit,
+    partial: zygotes.uses.partial - learning.uses.partial,
+    misses: zygotes.uses.miss - learning.uses.miss,
     built: sum(({ built }) => built),
     failed: sum(({ failed }) => failed),
     zygotesMb: sum(({ usedMb }) => usedMb),
@@ -229,11 +235,14 @@ const compare = async (
   workload: MixedWorkload,
   memoryMb: number,
   tree: unknown,
-  perSec: number,
+  { perSec, progress }: Pick<MixedRunOptions, "perSec" | "progress">,
 ): Promise<{ figures: MixedFigures[]; perSec: number }> => {
   const cleanup = new CleanupStack();
   const contenders: Contender[] = [];
-  const stats: WorkerStats[] = [];
+  const statsOf = async (): Promise<WorkerStats[]> =>
+    Promise.all(contenders.map(async ({ worker }) => (await worker.stats()) as WorkerStats));
+  let learning: WorkerStats[];
+  let stats: WorkerStats[];
   let rate: number;
   try {
     const settings = { off: {}, auto: {}, tree: { import_cache_tree: tree } };
@@ -249,8 +258,14 @@ const compare = async (
       cleanup.add(async () => worker[Symbol.asyncDispose]());
       contenders.push({ policy, trace, worker, httpMs: [] });
     }
+    for (const { worker } of contenders)
+      for (let call = 0; call < WARMUP_CALLS; call += 1) await worker.call(WARMUP);
+    progress(`${workload.calls.length} calls to each of three workers, from which they learn`);
+    await play(workload, contenders, perSec);
+    learning = await statsOf();
+    progress("the same calls once more");
     rate = await play(workload, contenders, perSec);
-    for (const { worker } of contenders) stats.push((await worker.stats()) as WorkerStats);
+    stats = await statsOf();
   } finally {
     // What they have traced is all written then.
     await cleanup.run();
@@ -258,7 +273,14 @@ const compare = async (
   const names = new Set(workload.lambdas.map(({ name }) => name));
   const figures: MixedFigures[] = [];
   for (const [place, contender] of contenders.entries())
-    figures.push(figuresOf(contender, stats[place] as WorkerStats, await readStarts(contender.trace, names)));
+    figures.push(
+      figuresOf(
+        contender,
+        learning[place] as WorkerStats,
+        stats[place] as WorkerStats,
+        await readStarts(contender.trace, names),
+      ),
+    );
   return { figures, perSec: rate };
 };
 
@@ -273,11 +295,11 @@ const aimsOf = (figures: readonly MixedFigures[]): Aim[] => {
 
 /**
  * Plays the mixed workload to three real workers, without zygotes (`off`), with those that grow (`auto`) and with a tree that
- * was fitted to the very calls (`tree`), each beginning with nothing. Every call is a cold start. Installs packages from the
- * index first.
+ * was fitted to the very calls (`tree`), each beginning with nothing: once, from which `auto` learns, and then once more, which
+ * is measured. Every call is a cold start. Installs packages from the index first.
  */
 export const runMixed = async (options: MixedRunOptions): Promise<MixedResults> => {
-  const { seed, memoryShare, perSec, directory, progress } = options;
+  const { seed, memoryShare, directory, progress } = options;
   const workload = generateMixed(await loadZygoteData(), await loadImportLines(), options);
   const { lambdas, calls } = workload;
   const notes = describeLoad();
@@ -294,8 +316,7 @@ export const runMixed = async (options: MixedRunOptions): Promise<MixedResults> 
     progress(`fitting a tree of ${budgetMb} MB`);
     const asCalled = calls.flatMap((index) => recordsOf(index));
     const { tree } = fitTree(asCalled, { memoryMb: budgetMb });
-    progress(`${calls.length} calls to each of three workers`);
-    const result = await compare(site, python, workload, budgetMb * POOL_PER_BUDGET, tree, perSec);
+    const result = await compare(site, python, workload, budgetMb * POOL_PER_BUDGET, tree, options);
     return {
       machine: describeMachine(python),
       seed,

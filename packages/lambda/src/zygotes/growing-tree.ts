@@ -1,5 +1,5 @@
 import { type Candidate, Candidates } from "./candidates.ts";
-import { clamp, FORK_MS_PER_MB, MOST_DEPTH, MOST_MS } from "./constants.ts";
+import { clamp, FORK_MS_PER_MB, LEAST_NODE_MB, MOST_DEPTH, MOST_MS } from "./constants.ts";
 import type { NodePlan, TreeNode } from "./node-tree.ts";
 import type {
   Build,
@@ -164,6 +164,7 @@ export class GrowingTree implements ZygotePolicy {
       const againMs = above.pins.reduce((sum, pin) => sum + clamp(costs?.get(pin)?.ms, MOST_MS), 0);
       const gainMs = Math.max(above.ms - againMs, 0) - FORK_MS_PER_MB * above.mb;
       above.credit(gainMs, nowMs, this.#state.tauMs);
+      if (above === node) above.direct.add(gainMs, nowMs, this.#state.tauMs);
     }
   }
 
@@ -204,13 +205,43 @@ export class GrowingTree implements ZygotePolicy {
 
   #decide(touched: readonly Choice[], nowMs: number): Decision {
     if (this.#state.busy) return NOTHING;
-    for (const { parent, candidate, cost } of this.#ripe(touched, nowMs)) {
+    const ripe = this.#ripe(touched, nowMs);
+    for (const { parent, candidate, cost } of ripe) {
       const ended = this.#makeRoom(cost.mb, candidate.score, parent, nowMs);
       if (ended === undefined) continue;
       const plan = { parent, pins: candidate.pins, estimate: cost, benefit: candidate.score };
       return { evict: this.#state.end(ended), build: this.#begin(plan, nowMs) };
     }
-    return this.next(nowMs);
+    const [best] = ripe;
+    return (best === undefined ? undefined : this.#merge(best, nowMs)) ?? this.next(nowMs);
+  }
+
+  /**
+   * Makes one of a zygote and its only child, if what both hold besides their packages is better used for this candidate. A
+   * tree that grew with what it was asked for first has such chains; one that knew all from the beginning has not.
+   */
+  #merge({ candidate, cost }: Choice, nowMs: number): Decision | undefined {
+    const { tree, tauMs } = this.#state;
+    const pair = tree.mergeable((node) => node.direct.at(nowMs, tauMs));
+    if (pair === undefined) return undefined;
+    const { parent, child } = pair;
+    const worth = (candidate.score / cost.mb) * LEAST_NODE_MB;
+    if (worth <= this.#hysteresis * Math.max(parent.direct.at(nowMs, tauMs), 0)) return undefined;
+    const pins = [...parent.pins, ...child.pins];
+    if (!this.#state.mayBuild(child.mask, nowMs) || this.#state.alike(parent.parent, pins) !== undefined)
+      return undefined;
+    const benefit = this.#state.benefitAt(nowMs);
+    const plan = {
+      parent: parent.parent,
+      pins,
+      estimate: { ms: parent.ms + child.ms, mb: parent.mb + child.mb - LEAST_NODE_MB },
+      benefit: benefit(parent) + benefit(child),
+    };
+    const candidates = this.#candidatesOf(child);
+    const evict = this.#state.end([child, parent]);
+    const build = this.#begin(plan, nowMs);
+    this.#candidates.set(this.#state.tree.get(build.node) as TreeNode, candidates);
+    return { evict, build };
   }
 
   /** The candidates that have earned their making, the best score per MB first. */
@@ -245,6 +276,8 @@ export class GrowingTree implements ZygotePolicy {
     if (wish !== undefined) {
       this.#wishes.fulfil(wish, node);
       this.#candidates.set(node, wish.candidates);
+      // How much of it was its own is not known any more.
+      node.direct.add(plan.benefit, nowMs, this.#state.tauMs);
     }
     return build;
   }

@@ -1,3 +1,4 @@
+import { Decaying } from "./decaying.ts";
 import { clamp, FORK_MS_PER_MB, LEAST_NODE_MB, MOST_MB, MOST_MS } from "./constants.ts";
 import type { BuildReport, Cost, NodeId, NodeSnapshot, PackageSet, PinId } from "./policy.ts";
 
@@ -29,8 +30,9 @@ export class TreeNode {
   uses = 0;
   /** When it became ready. */
   sinceMs = 0;
-  #benefit: number;
-  #benefitAtMs: number;
+  /** What it has spared starts that were forked from it itself, without what those above it did. */
+  readonly direct: Decaying = new Decaying(0, 0);
+  readonly #benefit: Decaying;
 
   constructor(id: NodeId, { parent, pins, estimate, benefit }: NodePlan, nowMs: number) {
     this.id = id;
@@ -40,8 +42,7 @@ export class TreeNode {
     this.depth = (parent?.depth ?? 0) + 1;
     this.ms = estimate.ms;
     this.mb = Math.max(estimate.mb, LEAST_NODE_MB);
-    this.#benefit = benefit;
-    this.#benefitAtMs = nowMs;
+    this.#benefit = new Decaying(benefit, nowMs);
   }
 
   /** It and all above it, nearest first. */
@@ -59,12 +60,11 @@ export class TreeNode {
 
   /** What it has spared, in ms, where a gain `tauMs` ago counts as 1/e of one now. */
   benefit(nowMs: number, tauMs: number): number {
-    return this.#benefit * Math.exp((this.#benefitAtMs - nowMs) / tauMs);
+    return this.#benefit.at(nowMs, tauMs);
   }
 
   credit(gainMs: number, nowMs: number, tauMs: number): void {
-    this.#benefit = this.benefit(nowMs, tauMs) + gainMs;
-    this.#benefitAtMs = nowMs;
+    this.#benefit.add(gainMs, nowMs, tauMs);
   }
 
   snapshot(nowMs: number, tauMs: number): NodeSnapshot {
@@ -149,6 +149,27 @@ export class NodeTree {
       bestMs = worthMs;
     }
     return best;
+  }
+
+  /**
+   * A ready node that has one child only, a ready one without children, and of these the one that fewest starts need by
+   * itself: both could be one.
+   */
+  mergeable(direct: (node: TreeNode) => number): { parent: TreeNode; child: TreeNode } | undefined {
+    let found: { parent: TreeNode; child: TreeNode } | undefined;
+    let least = Number.POSITIVE_INFINITY;
+    for (const parent of this.#nodes.values()) {
+      if (parent.state !== "ready" || parent.children.size !== 1) continue;
+      // Of one that is gone nothing can be forked any more.
+      if (parent.parent?.state === "gone") continue;
+      const [child] = parent.children;
+      if (child?.state !== "ready" || child.children.size > 0) continue;
+      const worth = direct(parent);
+      if (worth >= least) continue;
+      found = { parent, child };
+      least = worth;
+    }
+    return found;
   }
 
   /**

@@ -186,6 +186,32 @@ describe("where memory is short, a growing tree", () => {
     expect(keeper.building?.pins).toEqual([pin("scipy")]);
   });
 
+  it("makes one of a zygote and its only child, rather than doing without another", () => {
+    const keeper = keeperOf({ budgetMb: 52 });
+    const above = keeper.settle(numpy);
+    const below = keeper.settle(pandas);
+    keeper.start(pandas, 60);
+    keeper.start(flask, 24);
+    expect(keeper.ended).toEqual([below, above]);
+    expect(keeper.building).toMatchObject({ parent: undefined, pins: [pin("numpy"), pin("pandas")] });
+    const merged = keeper.finish();
+    keeper.settle(flask);
+    expect(keeper.ended).toEqual([below, above]);
+    expect(keeper.policy.choose(pandas)).toBe(merged);
+    expect(keeper.maskOf(keeper.policy.choose(flask))).toEqual(new Set([pin("flask")]));
+  });
+
+  it("leaves a zygote and its only child apart, if enough starts need only the one above", () => {
+    const keeper = keeperOf({ budgetMb: 52 });
+    keeper.settle(numpy);
+    keeper.settle(pandas);
+    keeper.start(pandas, 60);
+    keeper.start(numpy, 120);
+    keeper.start(flask, 24);
+    expect(keeper.ended).toEqual([]);
+    expect(keeper.building).toBeUndefined();
+  });
+
   it("keeps what is worth more", () => {
     const keeper = keeperOf({ budgetMb: 46 });
     const first = keeper.settle(packageSet("scipy"));
