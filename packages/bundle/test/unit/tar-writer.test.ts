@@ -1,3 +1,4 @@
+import { deferred } from "@ol/common";
 import { describe, expect, it } from "vitest";
 
 import { TarWriter } from "../../src/tar-writer.ts";
@@ -36,11 +37,8 @@ describe("an archive that is written", () => {
 
   it("is not read faster than it is taken", async () => {
     let made = 0;
-    let release: () => void = () => undefined;
-    const held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    const archive = new TarWriter(() => held);
+    const held = deferred<void>();
+    const archive = new TarWriter(() => held.promise);
     const counted = async function* (): AsyncGenerator<Uint8Array> {
       for await (const piece of pieces(64)) {
         made += 1;
@@ -50,7 +48,7 @@ describe("an archive that is written", () => {
     const written = archive.file({ path: "a", executable: false, size: 64 * MEBIBYTE }, counted());
     await new Promise((resolve) => setTimeout(resolve, 200));
     expect(made).toBeLessThan(8);
-    release();
+    held.resolve();
     await written;
     await archive.finish();
     expect(made).toBe(64);
