@@ -15,7 +15,7 @@ export const MEASURED_PACKAGES = [
   ["django", "django.http"],
   ["boto3", "boto3"],
   ["flask", "flask"],
-  ["psycopg[binary]", "psycopg"],
+  ["psycopg[binary]", "psycopg", ["psycopg-binary", "psycopg"]],
   ["networkx", "networkx"],
   ["redis", "redis"],
   ["pymongo", "pymongo"],
@@ -42,4 +42,9 @@ export const MEASURED_PACKAGES = [
   ["pillow", "PIL.Image"],
   ["pyyaml", "yaml"],
   ["orjson", "orjson"],
-].map(([requirement, modules]) => ({ requirement, modules }));
+].map(([requirement, modules, zygote]) => ({
+  requirement,
+  modules,
+  /** What its zygote is asked to have. */
+  zygote: zygote ?? [requirement.split("[")[0]],
+}));

@@ -78,9 +78,8 @@ const zygoteOf = async (worker) => {
 };
 
 /** What a start takes, from the call to its reply, with all of it imported; from the root and from a zygote, which holds so much. */
-const withZygote = async (packagesDirectory, { requirement, modules }) => {
-  const [name] = requirement.split("[");
-  const tree = { packages: [], children: [{ packages: [name], children: [] }] };
+const withZygote = async (packagesDirectory, { requirement, modules, zygote: packages }) => {
+  const tree = { packages: [], children: [{ packages, children: [] }] };
   const worker = await PackageWorker.start({
     pkgs_dir: packagesDirectory,
     import_cache: "tree",

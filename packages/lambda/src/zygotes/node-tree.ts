@@ -135,13 +135,12 @@ export class NodeTree {
   /** The ready node that spares a start of this set most; undefined if the root is best. */
   best(set: PackageSet): TreeNode | undefined {
     const members = new Set(set.pins);
-    const names = new Set([...(set.provides ?? [])].flatMap(([pin, top]) => (members.has(pin) ? top : [])));
+    const providers = providersOf(set, members);
     let best: TreeNode | undefined;
     let bestMs = 0;
     const waiting = [...this.#top];
     for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
-      if (!node.pins.every((pin) => members.has(pin)) || node.sought.some((name) => names.has(name)))
-        continue;
+      if (!node.pins.every((pin) => members.has(pin)) || missed(node, providers)) continue;
       waiting.push(...node.children);
       const { worthMs } = node;
       if (node.state !== "ready" || worthMs <= bestMs) continue;
@@ -218,3 +217,24 @@ export class NodeTree {
     return worst;
   }
 }
+
+/** Which of the set's pins have each top-level module. */
+const providersOf = (set: PackageSet, members: ReadonlySet<PinId>): ReadonlyMap<string, readonly PinId[]> => {
+  const providers = new Map<string, PinId[]>();
+  for (const [pin, names] of set.provides ?? []) {
+    if (!members.has(pin)) continue;
+    for (const name of names) {
+      const others = providers.get(name);
+      if (others === undefined) providers.set(name, [pin]);
+      else others.push(pin);
+    }
+  }
+  return providers;
+};
+
+/**
+ * Whether its import looked in vain for what one of these would have had. Its own were there, and had it not: of a namespace
+ * such as `google` the part that was looked for may be missing.
+ */
+const missed = ({ sought, mask }: TreeNode, providers: ReadonlyMap<string, readonly PinId[]>): boolean =>
+  sought.some((name) => providers.get(name)?.some((pin) => !mask.has(pin)) === true);

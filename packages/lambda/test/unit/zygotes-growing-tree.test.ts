@@ -353,6 +353,16 @@ describe("a package that another one uses if it is there", () => {
     const own = keeper.settle(both);
     expect([...keeper.maskOf(own)]).toEqual([pin("flask"), pin("small")]);
   });
+
+  it("keeps none away that looked for a part of a namespace which its own packages do not have", () => {
+    const provides = { flask: "google", small: "google" };
+    const keeper = keeperOf();
+    keeper.start(flask, 3);
+    const node = keeper.finish({ ms: 40, mb: 7, sought: ["google"] });
+    expect(keeper.policy.choose(packageSet("flask", {}, provides))).toBe(node);
+    // That part may be this one's.
+    expect(keeper.policy.choose(packageSet("flask small", {}, provides))).toBeUndefined();
+  });
 });
 
 const grown = (): ZygoteKeeper => {

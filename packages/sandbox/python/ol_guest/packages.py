@@ -80,12 +80,10 @@ def load(directories: "list[str]", modules: "list[str]") -> Imported:
     recorder = Recorder(directories, look=watch.look)
     recorder.start()
     began = time.perf_counter()
-    for name in modules:
-        try:
-            # Not importlib's function, whose frames Python would show.
-            __import__(name)
-        except BaseException as error:  # noqa: BLE001 - a package that calls sys.exit() failed to be imported too
-            raise CannotServe(_cut(failure.traceback_text(error))) from None
+    try:
+        _import_all(modules)
+    except BaseException as error:  # noqa: BLE001 - a package that calls sys.exit() failed to be imported too
+        raise CannotServe(_cut(failure.traceback_text(error))) from None
     took = time.perf_counter() - began - watch.seconds
     recorder.stop()
     _refuse_what_is_unfit(watch.leftovers, recorder)
@@ -94,6 +92,21 @@ def load(directories: "list[str]", modules: "list[str]") -> Imported:
     os.chdir("/")
     os.umask(0o022)
     return Imported(took * 1000, seeker.in_vain())
+
+
+def _import_all(modules: "list[str]") -> None:
+    """What fails is tried again after the others: a part such as psycopg_binary wants to be imported by its whole."""
+    later = []
+    for name in modules:
+        try:
+            # Not importlib's function, whose frames Python would show.
+            __import__(name)
+        except ImportError:
+            if len(modules) == 1:
+                raise
+            later.append(name)
+    for name in later:
+        __import__(name)
 
 
 class Watch:

@@ -94,6 +94,14 @@ export const describeZygoteImports = (mode: Mode): void => {
       expect([ms > 0, memoryMb > 0, memoryMb < 16]).toEqual([true, true, true]);
     });
 
+    it("is tried again after the others, if it wants to be imported by one of them", async () => {
+      const spec = { packages: ["plain"], modules: ["ol_part_of_it", "ol_whole"] };
+      expect(await engine.createZygote("whole", spec)).toBeUndefined();
+      const alone = { packages: ["plain"], modules: ["ol_part_of_it", "ol_plain"] };
+      const error = await engine.createZygote("alone", alone);
+      expect(error?.message).toMatch(/ImportError: ol_whole should be imported before its part/u);
+    });
+
     it("counts as memory only what it has besides its parent's", async () => {
       const big = { packages: ["random"], modules: ["ol_big"] };
       expect(await engine.createZygote("big", big)).toBeUndefined();
