@@ -127,14 +127,14 @@ export class RegistryClient implements AsyncDisposable {
     return new Map([...states].map(([tag, { record }]) => [tag, record]));
   }
 
-  /** What is known of a version; undefined if no tag names it. */
-  async entry(name: string, digest: string, signal: AbortSignal): Promise<VersionEntry | undefined> {
+  /** Every signature of a version that a tag has; they may be of several keys. */
+  async signatures(name: string, digest: string, signal: AbortSignal): Promise<readonly string[]> {
     const entries = [...(await this.#tags.all(name, signal)).values()].flatMap(({ record }) => [
       record,
       ...record.history,
     ]);
-    const found = entries.filter((entry) => entry.digest === digest);
-    return found.find(({ signature }) => signature !== undefined) ?? found[0];
+    const found = entries.flatMap((entry) => (entry.digest === digest ? (entry.signature ?? []) : []));
+    return [...new Set(found)];
   }
 
   /** Whether the lambda has that version. */

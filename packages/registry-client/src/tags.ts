@@ -47,6 +47,12 @@ export class Tags {
         "OL_REGISTRY_CLIENT_BAD_ANSWER",
         `could not read the tag ${tag} of ${name}: the object ${key} in the registry is no tag; upload the lambda again`,
       );
+    // All states would look the same: no change would ever be seen.
+    if (found.etag === "")
+      throw registryClientError(
+        "OL_REGISTRY_CLIENT_BAD_ANSWER",
+        `could not read the tag ${tag} of ${name}: the registry sent it without an ETag; does a proxy take that away?`,
+      );
     return { record, stamp: found.etag };
   }
 
