@@ -55,7 +55,7 @@ const clearRegistry = async (
   const dryRun = args.flag("dry-run");
   const keep = args.wholeNumber("keep", 1, MOST_KEPT);
   const request = { dryRun, ...(keep !== undefined && { keep }) };
-  const work = withAdvice(paths, client.gc(request, context.signal));
+  const work = withAdvice(paths, client, client.gc(request, context.signal));
   printGarbage(
     await withProgress(context.output, "looking for code that no tag names", work),
     dryRun,

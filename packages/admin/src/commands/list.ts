@@ -102,7 +102,7 @@ const listStore = async (
   paths: ClusterPaths,
   client: RegistryClient,
 ): Promise<void> => {
-  const lambdas = await withProgress(output, "asking the registry", withAdvice(paths, client.list(signal)));
+  const lambdas = await withProgress(output, "asking the registry", withAdvice(paths, client, client.list(signal)));
   if (args.flag("json")) output.json(lambdas);
   else for (const line of table(lambdas.map(lambdaRow))) output.result(line);
   if (lambdas.length === 0)
@@ -117,7 +117,7 @@ const listVersions = async (
 ): Promise<void> => {
   const { output, signal } = context;
   await using client = await connectStore("read", args, context, paths);
-  const work = withAdvice(paths, client.versions(name, signal));
+  const work = withAdvice(paths, client, client.versions(name, signal));
   const versions = await withProgress(output, "asking the registry", work);
   if (args.flag("json")) output.json(versions);
   else for (const line of table(versions.map(versionRow))) output.result(line);
