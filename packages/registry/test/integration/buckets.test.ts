@@ -41,6 +41,14 @@ describe("a bucket", () => {
     },
   );
 
+  it("without a name is none, and no question about the server", async () => {
+    for (const method of ["GET", "HEAD", "PUT", "DELETE"]) {
+      const { status, code } = await registry.send(method, "//code/key", { as: READER });
+      expect([method, status]).toEqual([method, 400]);
+      if (method !== "HEAD") expect(code).toBe("InvalidBucketName");
+    }
+  });
+
   it("is not deleted while something is in it", async () => {
     await registry.send("PUT", "/full", { body: "" });
     await registry.send("PUT", "/full/a", { body: "x" });
