@@ -63,7 +63,9 @@ const urlOf = (text: string, what: string): URL => {
   const withScheme = text.includes("://") ? text : `http://${text}`;
   // What is before an @ may be a password, and is not shown.
   if (!URL.canParse(withScheme))
-    throw usageError(`${what} ${shown(text.replace(/.*@/su, ""))} is no address such as http://localhost:9000`);
+    throw usageError(
+      `${what} ${shown(text.replace(/.*@/su, ""))} is no address such as http://localhost:9000`,
+    );
   const url = new URL(withScheme);
   if (url.username !== "" || url.password !== "")
     throw usageError(`${what} holds a user or a password; keys have options of their own: see --access-key`);

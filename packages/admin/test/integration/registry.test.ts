@@ -295,7 +295,12 @@ describe("code in a registry", () => {
       /^there are no keys that may read the registry at http:\/\/127\.0\.0\.1:1;/u,
     );
     // That it does not answer is no reason to start the cluster's own.
-    const away = await here.act("list", "--address=http://127.0.0.1:1", "--access-key=abc", "--secret-key=12345678");
+    const away = await here.act(
+      "list",
+      "--address=http://127.0.0.1:1",
+      "--access-key=abc",
+      "--secret-key=12345678",
+    );
     expect(away.stderr).toMatch(/nothing listens there \(ECONNREFUSED\)\n$/u);
     for (const address of ["http://me:hidden@127.0.0.1:1", "me:hidden@127.0.0.1:port"]) {
       const refused = await here.act("list", `--address=${address}`);

@@ -130,7 +130,12 @@ const STRANGE: readonly (readonly [how: string, Answer, code: string, words: str
     "REFUSED",
     "answered 304",
   ],
-  ["does not say which state a tag is in", (_, response) => response.end(RECORD), "BAD_ANSWER", "without an ETag"],
+  [
+    "does not say which state a tag is in",
+    (_, response) => response.end(RECORD),
+    "BAD_ANSWER",
+    "without an ETag",
+  ],
   ["is full", refusal(507, "InsufficientStorage"), "REFUSED", "507 InsufficientStorage"],
   ["closes the connection", (request) => request.socket.destroy(), "UNREACHABLE", "ECONNRESET"],
   ["never answers", () => undefined, "UNREACHABLE", "400 ms"],

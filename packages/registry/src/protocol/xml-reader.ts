@@ -76,7 +76,8 @@ export const readXml = (body: Uint8Array, root: string): XmlNode => {
   }
   // Entities of its own are all that a document type could bring; in CDATA, which no client writes, references are none.
   if (/<!(?!--)/u.test(text)) throw s3Error("MalformedXML", "The XML must have no DOCTYPE and no CDATA.");
-  if (!isModest(text)) throw s3Error("MalformedXML", "The XML has more or longer tags than any request needs.");
+  if (!isModest(text))
+    throw s3Error("MalformedXML", "The XML has more or longer tags than any request needs.");
   if (XMLValidator.validate(text) !== true) throw s3Error("MalformedXML");
   let parsed: Parsed;
   try {

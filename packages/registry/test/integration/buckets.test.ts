@@ -44,8 +44,8 @@ describe("a bucket", () => {
   it("without a name is none, and no question about the server", async () => {
     for (const method of ["GET", "HEAD", "PUT", "DELETE"]) {
       const { status, code } = await registry.send(method, "//code/key", { as: READER });
-      expect([method, status]).toEqual([method, 400]);
-      if (method !== "HEAD") expect(code).toBe("InvalidBucketName");
+      const expected = method === "HEAD" ? undefined : "InvalidBucketName";
+      expect([method, status, code]).toEqual([method, 400, expected]);
     }
   });
 

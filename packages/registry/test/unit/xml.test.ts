@@ -84,7 +84,11 @@ describe("XML that is read", () => {
   });
 
   it("is refused unparsed if it has more in it than any request needs", () => {
-    for (const filling of ["<a/>".repeat(300_000), "<?x y?>".repeat(300_000), `<a ${'b="c" '.repeat(1_000)}/>`])
+    for (const filling of [
+      "<a/>".repeat(300_000),
+      "<?x y?>".repeat(300_000),
+      `<a ${'b="c" '.repeat(1_000)}/>`,
+    ])
       expect(codeOf(() => read(`<Delete>${filling}</Delete>`))).toBe("MalformedXML");
   });
 
