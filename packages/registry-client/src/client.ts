@@ -28,6 +28,8 @@ export interface ListedLambda {
   readonly bytes: number;
   /** The object that somebody put there by hand and that counts as `latest`; absent if there is a tag, or none. */
   readonly bare?: string;
+  /** Tags whose objects hold no tag's record; absent if there are none. */
+  readonly unreadable?: readonly string[];
 }
 
 /** Which lock is meant. */
@@ -127,14 +129,12 @@ export class RegistryClient implements AsyncDisposable {
     return new Map([...states].map(([tag, { record }]) => [tag, record]));
   }
 
-  /** What is known of a version; undefined if no tag names it. */
-  async entry(name: string, digest: string, signal: AbortSignal): Promise<VersionEntry | undefined> {
-    const entries = [...(await this.#tags.all(name, signal)).values()].flatMap(({ record }) => [
-      record,
-      ...record.history,
-    ]);
-    const found = entries.filter((entry) => entry.digest === digest);
-    return found.find(({ signature }) => signature !== undefined) ?? found[0];
+  /** Every signature of a version that a tag has; they may be of several keys. */
+  async signatures(name: string, digest: string, signal: AbortSignal): Promise<readonly string[]> {
+    const { states } = await this.#tags.survey(name, signal);
+    const entries = [...states.values()].flatMap(({ record }) => [record, ...record.history]);
+    const found = entries.flatMap((entry) => (entry.digest === digest ? (entry.signature ?? []) : []));
+    return [...new Set(found)];
   }
 
   /** Whether the lambda has that version. */
@@ -151,14 +151,10 @@ export class RegistryClient implements AsyncDisposable {
   async list(signal: AbortSignal): Promise<readonly ListedLambda[]> {
     const found = [...(await allObjects(this.#objects, signal))];
     const listed = await inParallel(found, async ([name, there]): Promise<ListedLambda> => {
-      const states = await inParallel([...there.tags.keys()], async (tag) => ({
-        tag,
-        state: await this.#tags.read(name, tag, { signal }),
-      }));
-      const tags = states.flatMap(({ tag, state }) => {
-        if (typeof state !== "object") return [];
-        const { history: _, ...entry } = state.record;
-        return [{ ...entry, tag }];
+      const { states, unreadable } = await this.#tags.surveyOf(name, [...there.tags.keys()], signal);
+      const tags = [...states].map(([tag, { record }]) => {
+        const { history: _, ...entry } = record;
+        return { ...entry, tag };
       });
       const [bare] = there.bare;
       return {
@@ -167,10 +163,14 @@ export class RegistryClient implements AsyncDisposable {
         versions: there.blobs.size,
         bytes: [...there.blobs.values()].reduce((sum, { size }) => sum + size, 0),
         ...(bare !== undefined && !there.tags.has(LATEST) && { bare: bare.key }),
+        ...(unreadable.length > 0 && { unreadable }),
       };
     });
     return listed
-      .filter(({ tags, versions, bare }) => tags.length > 0 || versions > 0 || bare !== undefined)
+      .filter(
+        ({ tags, versions, bare, unreadable }) =>
+          tags.length > 0 || versions > 0 || bare !== undefined || unreadable !== undefined,
+      )
       .toSorted((one, other) => (one.name < other.name ? -1 : 1));
   }
 

@@ -27,7 +27,7 @@ const onTheWay = (
   if (CERTIFICATE.test(code))
     return {
       code: "UNREACHABLE",
-      why: `its certificate is not trusted (${code}); name the file of its authority`,
+      why: `its certificate is not trusted (${code}); name the file of its authority as registry_ca`,
     };
   if (code === "EPROTO" || code === "ERR_SSL_WRONG_VERSION_NUMBER")
     return {

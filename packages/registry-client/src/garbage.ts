@@ -26,6 +26,8 @@ export interface LambdaGarbage {
 }
 
 export interface GarbageResult {
+  /** Lambdas of which nothing was removed, since a tag that cannot be read may name anything of theirs. */
+  readonly skipped: readonly string[];
   readonly lambdas: readonly LambdaGarbage[];
   readonly objects: number;
   readonly bytes: number;
@@ -47,16 +49,22 @@ export class Garbage {
 
   async run(request: GarbageRequest, signal: AbortSignal): Promise<GarbageResult> {
     const lambdas: LambdaGarbage[] = [];
+    const skipped: string[] = [];
     let objects = 0;
     let bytes = 0;
     for (const [name, there] of await allObjects(this.#objects, signal)) {
+      const { unreadable } = await this.#tags.surveyOf(name, [...there.tags.keys()], signal);
+      if (unreadable.length > 0) {
+        skipped.push(name);
+        continue;
+      }
       const found = await this.#of(name, there, request, signal);
       if (found.versions.length === 0 && found.locks === 0) continue;
       lambdas.push(found);
       objects += found.versions.length + found.locks;
       bytes += found.bytes;
     }
-    return { lambdas, objects, bytes };
+    return { lambdas, skipped, objects, bytes };
   }
 
   async #of(

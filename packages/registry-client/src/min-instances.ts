@@ -25,8 +25,9 @@ export class MinInstances {
     const read = await inParallel(listed, async ({ name, etag }) => {
       const known = before.get(name);
       if (known?.etag === etag) return [name, known] as const;
-      const state = await this.#tags.read(name, LATEST, { signal });
-      const count = typeof state === "object" ? (state.record.minInstances ?? 0) : 0;
+      // Of one that cannot be read the others must not suffer; who calls the lambda hears of it.
+      const { states } = await this.#tags.surveyOf(name, [LATEST], signal);
+      const count = states.get(LATEST)?.record.minInstances ?? 0;
       return [name, { etag, count }] as const;
     });
     this.#known = new Map(read);

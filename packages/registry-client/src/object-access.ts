@@ -75,8 +75,9 @@ export class ObjectAccess {
       {
         method: "GET",
         key,
-        headers: options.known === undefined ? {} : { "if-none-match": options.known },
-        accepted: [200, 304],
+        ...(options.known === undefined
+          ? { accepted: [200] }
+          : { headers: { "if-none-match": options.known }, accepted: [200, 304] }),
         doing,
         maxBytes: options.maxBytes,
       },

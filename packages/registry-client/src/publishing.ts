@@ -7,7 +7,7 @@ import { registryClientError } from "./errors.ts";
 import { LATEST } from "./layout.ts";
 import { signBundle } from "./signatures.ts";
 import { MAX_HISTORY, moved, type TagRecord, type VersionEntry } from "./tag-record.ts";
-import type { Tags, TagState } from "./tags.ts";
+import type { Tags, TagState, TagSurvey } from "./tags.ts";
 
 export interface UploadRequest extends BundleFile {
   /** What is to point at it; default: `latest`. */
@@ -53,10 +53,10 @@ export const publish = async (
   { signal, onProgress }: UploadOptions,
 ): Promise<UploadResult> => {
   const wanted = request.tags ?? [LATEST];
-  const known = await parts.tags.all(request.name, signal);
+  const known = await parts.tags.survey(request.name, signal);
   if (request.createOnly === true) await assertNew(parts, request.name, wanted, known, signal);
   // One that no tag remembers may be about to be collected: sent again, it is new.
-  const there = isRemembered(known, request.digest) && (await parts.blobs.has(request, signal));
+  const there = isRemembered(known.states, request.digest) && (await parts.blobs.has(request, signal));
   if (!there) await parts.blobs.put(request, onProgress, signal);
   const entry = entryFor(request);
   const changes: TagChange[] = [];
@@ -114,10 +114,10 @@ const assertNew = async (
   { blobs, conditionalWrites, logger }: PublishingParts,
   name: string,
   wanted: readonly string[],
-  known: ReadonlyMap<string, TagState>,
+  known: TagSurvey,
   signal: AbortSignal,
 ): Promise<void> => {
-  const taken = wanted.find((tag) => known.has(tag));
+  const taken = wanted.find((tag) => known.states.has(tag) || known.unreadable.includes(tag));
   if (taken !== undefined) throw exists(name, taken);
   if (wanted.includes(LATEST)) {
     const bare = await blobs.bare(name, signal);

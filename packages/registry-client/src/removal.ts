@@ -98,8 +98,7 @@ export class Removal {
   }
 
   async #removeTag(name: string, tag: string, signal: AbortSignal): Promise<RemoveResult> {
-    const state = await this.#tags.read(name, tag, { signal });
-    if (state === undefined)
+    if (!(await this.#tags.has(name, tag, signal)))
       throw registryClientError("OL_REGISTRY_CLIENT_UNKNOWN", `the registry has no ${name}@${tag}`);
     await this.#tags.delete(name, tag, signal);
     return { objects: 1, bytes: 0 };
@@ -131,13 +130,13 @@ export class Removal {
   }
 
   async #removeAll(name: string, signal: AbortSignal): Promise<RemoveResult> {
-    const tags = [...(await this.#tags.all(name, signal)).keys()];
     const bare = await this.#bareOf(name, signal);
     const there = await objectsOf(this.#objects, name, signal);
+    const tags = [...there.tags.keys()];
     if (tags.length + bare.length + there.blobs.size + there.locks.length === 0)
       throw registryClientError("OL_REGISTRY_CLIENT_UNKNOWN", `the registry has no lambda ${name}`);
-    // A record that cannot be read is in the way as well.
-    for (const tag of new Set([...tags, ...there.tags.keys()])) await this.#tags.delete(name, tag, signal);
+    // Also those that cannot be read.
+    for (const tag of tags) await this.#tags.delete(name, tag, signal);
     for (const key of bare) await this.#delete(key, signal);
     const digests = [...there.blobs.keys(), ...there.locks.map(({ digest }) => digest)];
     const swept = await this.sweep(name, there, digests, always, signal);

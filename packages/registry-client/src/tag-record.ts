@@ -26,6 +26,8 @@ export interface TagRecord extends VersionEntry {
 export const MAX_HISTORY = 100;
 /** 100 versions with signatures come to 25 KB. */
 export const MAX_RECORD_BYTES = 65_536;
+/** One of ed25519 has 88. */
+const MAX_SIGNATURE = 200;
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
@@ -39,14 +41,16 @@ const isEntry = (value: unknown): value is VersionEntry =>
   isCount(value["size"]) &&
   typeof value["time"] === "string" &&
   value["time"].length <= 40 &&
-  (value["signature"] === undefined || typeof value["signature"] === "string") &&
+  (value["signature"] === undefined ||
+    (typeof value["signature"] === "string" && value["signature"].length <= MAX_SIGNATURE)) &&
   (value["minInstances"] === undefined || isCount(value["minInstances"]));
 
-/** Undefined if it is no tag's record. */
+/** Undefined if it is no tag's record, or one with fields so deep that it could not be written again. */
 export const parseTagRecord = (bytes: Buffer): TagRecord | undefined => {
   let value: unknown;
   try {
     value = JSON.parse(bytes.toString("utf8"));
+    JSON.stringify(value);
   } catch {
     return undefined;
   }

@@ -14,6 +14,18 @@ export interface TagState {
   readonly stamp: string;
 }
 
+/** A tag's object as it is; without a record if it holds none, which anybody with another S3 client can bring about. */
+interface TagObject extends Pick<TagState, "stamp"> {
+  readonly record: TagRecord | undefined;
+}
+
+/** The tags of one lambda. */
+export interface TagSurvey {
+  readonly states: ReadonlyMap<string, TagState>;
+  /** Those whose objects hold no record. */
+  readonly unreadable: readonly string[];
+}
+
 /** What a record is to become; undefined leaves it as it is. May throw to refuse. */
 export type Change = (record: TagRecord | undefined) => TagRecord | undefined;
 
@@ -35,42 +47,55 @@ export class Tags {
     tag: string,
     options: { readonly known?: string | undefined; readonly signal: AbortSignal },
   ): Promise<TagState | "unchanged" | undefined> {
-    const key = tagKey(name, tag);
-    const found = await this.#objects.get(key, `read the tag ${tag} of ${name}`, {
-      ...options,
-      maxBytes: MAX_RECORD_BYTES,
-    });
+    const found = await this.#look(name, tag, options);
     if (found === undefined || found === "unchanged") return found;
-    const record = parseTagRecord(found.body);
-    if (record === undefined)
-      throw registryClientError(
-        "OL_REGISTRY_CLIENT_BAD_ANSWER",
-        `could not read the tag ${tag} of ${name}: the object ${key} in the registry is no tag; upload the lambda again`,
-      );
-    return { record, stamp: found.etag };
+    const { record, stamp } = found;
+    if (record === undefined) throw unreadable(name, tag);
+    return { record, stamp };
   }
 
-  /** Every tag of a lambda. */
+  /** Every tag of a lambda. Fails with OL_REGISTRY_CLIENT_BAD_ANSWER if one cannot be read. */
   async all(name: string, signal: AbortSignal): Promise<ReadonlyMap<string, TagState>> {
+    const { states, unreadable: bad } = await this.survey(name, signal);
+    for (const tag of bad) throw unreadable(name, tag);
+    return states;
+  }
+
+  /** The same where one that cannot be read must not be in the way of the others. */
+  async survey(name: string, signal: AbortSignal): Promise<TagSurvey> {
     const prefix = tagPrefix(name);
     const tags: string[] = [];
     for await (const { key } of this.#objects.list(prefix, `list the tags of ${name}`, signal)) {
       const tag = key.slice(prefix.length);
       if (tag.endsWith(".json") && !tag.includes("/")) tags.push(tag.slice(0, -".json".length));
     }
-    const states = await inParallel(tags, (tag) => this.read(name, tag, { signal }));
-    return new Map(
-      tags.flatMap((tag, index) => {
-        const state = states[index];
-        // One that was removed between the two requests is none.
-        return typeof state === "object" ? [[tag, state] as const] : [];
-      }),
-    );
+    return await this.surveyOf(name, tags, signal);
+  }
+
+  /** Of tags that a listing showed; one that was removed since is none. */
+  async surveyOf(name: string, tags: readonly string[], signal: AbortSignal): Promise<TagSurvey> {
+    const states = new Map<string, TagState>();
+    const bad: string[] = [];
+    const found = await inParallel(tags, (tag) => this.#look(name, tag, { signal }));
+    for (const [index, tag] of tags.entries()) {
+      const object = found[index];
+      if (typeof object !== "object") continue;
+      const { record, stamp } = object;
+      if (record === undefined) bad.push(tag);
+      else states.set(tag, { record, stamp });
+    }
+    return { states, unreadable: bad };
+  }
+
+  /** Whether there is one, sound or not. */
+  async has(name: string, tag: string, signal: AbortSignal): Promise<boolean> {
+    return (await this.#look(name, tag, { signal })) !== undefined;
   }
 
   /**
    * Reads, changes and writes a record, again if somebody else wrote it in between; a store that ignores conditions takes
-   * the last one's. Returns what it was and is. Fails with OL_REGISTRY_CLIENT_BUSY, and with what `change` throws.
+   * the last one's. What is no record counts as none, and is replaced. Returns what it was and is. Fails with
+   * OL_REGISTRY_CLIENT_BUSY, OL_REGISTRY_CLIENT_BAD_ANSWER, and with what `change` throws.
    */
   async update(
     name: string,
@@ -81,14 +106,15 @@ export class Tags {
     let tried: Buffer | undefined;
     let first: TagRecord | undefined;
     for (let left = TRIES; left > 0; left -= 1) {
-      const state = await this.#readAny(name, tag, signal);
+      const state = await this.#lookAny(name, tag, signal);
       // The answer to a write may be lost, and the write repeated: then what is there is ours.
-      if (tried !== undefined && state !== undefined && tried.equals(formatTagRecord(state.record)))
+      if (tried !== undefined && state?.record !== undefined && tried.equals(formatTagRecord(state.record)))
         return { before: first, after: state.record };
       const before = state?.record;
       const after = change(before);
       if (after === undefined || after === before) return { before, after: before };
       tried = formatTagRecord(after);
+      if (tried.length > MAX_RECORD_BYTES) throw tooLong(name, tag);
       first = before;
       const condition = state === undefined ? ({ none: true } as const) : { etag: state.stamp };
       if (await this.#write(name, tag, tried, condition, signal)) return { before, after };
@@ -104,9 +130,29 @@ export class Tags {
     return this.#objects.delete(tagKey(name, tag), `remove the tag ${tag} of ${name}`, signal);
   }
 
-  async #readAny(name: string, tag: string, signal: AbortSignal): Promise<TagState | undefined> {
-    const state = await this.read(name, tag, { signal });
-    return typeof state === "object" ? state : undefined;
+  async #look(
+    name: string,
+    tag: string,
+    options: { readonly known?: string | undefined; readonly signal: AbortSignal },
+  ): Promise<TagObject | "unchanged" | undefined> {
+    const found = await this.#objects.get(tagKey(name, tag), `read the tag ${tag} of ${name}`, {
+      ...options,
+      maxBytes: MAX_RECORD_BYTES,
+    });
+    if (found === undefined || found === "unchanged") return found;
+    const record = parseTagRecord(found.body);
+    // All states would look the same: no change would ever be seen.
+    if (record !== undefined && found.etag === "")
+      throw registryClientError(
+        "OL_REGISTRY_CLIENT_BAD_ANSWER",
+        `could not read the tag ${tag} of ${name}: the registry sent it without an ETag; does a proxy take that away?`,
+      );
+    return { record, stamp: found.etag };
+  }
+
+  async #lookAny(name: string, tag: string, signal: AbortSignal): Promise<TagObject | undefined> {
+    const object = await this.#look(name, tag, { signal });
+    return typeof object === "object" ? object : undefined;
   }
 
   #write(
@@ -124,3 +170,15 @@ export class Tags {
     );
   }
 }
+
+const unreadable = (name: string, tag: string): Error =>
+  registryClientError(
+    "OL_REGISTRY_CLIENT_BAD_ANSWER",
+    `could not read the tag ${tag} of ${name}: the object ${tagKey(name, tag)} in the registry is no tag; upload the lambda with that tag again, or remove ${name}@${tag}`,
+  );
+
+const tooLong = (name: string, tag: string): Error =>
+  registryClientError(
+    "OL_REGISTRY_CLIENT_BAD_ANSWER",
+    `could not change the tag ${tag} of ${name}: it has grown beyond ${MAX_RECORD_BYTES} bytes by what others wrote into it; remove ${name}@${tag}, and upload the lambda again`,
+  );

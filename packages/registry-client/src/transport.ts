@@ -103,6 +103,10 @@ export class OneRequest {
   }
 
   async #refuse(answer: IncomingMessage): Promise<void> {
+    const { silenceMs } = this.#sending;
+    // A request without a deadline is about a bundle, which this is not.
+    const late = new SlowStore(`no end of its answer within ${silenceMs} ms`);
+    const timer = setTimeout(() => this.#stop(late), silenceMs);
     try {
       const chunks: Buffer[] = [];
       let bytes = 0;
@@ -115,6 +119,8 @@ export class OneRequest {
       this.#fail(new Refusal(answer.statusCode ?? 0, answer.headers, body));
     } catch (error) {
       this.#fail(error as Error);
+    } finally {
+      clearTimeout(timer);
     }
   }
 

@@ -44,8 +44,7 @@ export class KnownTags {
     try {
       value = JSON.parse(await readFile(this.#fileOf(name, tag), "utf8"));
     } catch (error) {
-      if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === "ENOENT")
-        return undefined;
+      if (error instanceof SyntaxError || isNoFile(error)) return undefined;
       throw error;
     }
     return isKnownTag(value) ? value : undefined;
@@ -103,7 +102,11 @@ const namesIn = async (directory: string): Promise<readonly string[]> => {
   try {
     return await readdir(directory);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    if (isNoFile(error)) return [];
     throw error;
   }
 };
+
+/** There is none, or something else is there. */
+const isNoFile = (error: unknown): boolean =>
+  ["ENOENT", "ENOTDIR", "EISDIR"].includes((error as NodeJS.ErrnoException).code ?? "");

@@ -206,7 +206,7 @@ export class RegistryCodeSource implements CodeSource, AsyncDisposable {
         if (known === undefined) continue;
         const code = await this.#code(name, known.digest, known.stamp);
         if (code === undefined) continue;
-        await this.#known.write(name, tag, known);
+        await this.#note(name, tag, known);
         return code;
       } catch (error) {
         // Removed since the tag was read: then that has moved, or the store is not as it should be.
@@ -243,7 +243,7 @@ export class RegistryCodeSource implements CodeSource, AsyncDisposable {
       this.#signatures.check(name, digest, known.signature);
       const code = await this.#code(name, digest, digest);
       if (code !== undefined) {
-        await this.#known.write(name, tag, known);
+        await this.#note(name, tag, known);
         return code;
       }
       await this.#puller.pull(name, digest, signal).catch((error: unknown) => {
@@ -260,16 +260,35 @@ export class RegistryCodeSource implements CodeSource, AsyncDisposable {
     known: KnownTag | undefined,
     signal: AbortSignal,
   ): Promise<KnownTag> {
-    const signs = this.#signatures.mode !== "off";
-    if (known !== undefined && (!signs || known.signature !== undefined)) return known;
+    // A signature may be renewed, and by another key.
+    if (known !== undefined && this.#signatures.trusts(name, digest, known.signature)) return known;
     try {
       const there = await this.#client.hasVersion(name, digest, signal);
       if (!there) throw noSuchVersion(name, digest);
-      const signature = signs ? (await this.#client.entry(name, digest, signal))?.signature : undefined;
+      const signature = await this.#signatureOf(name, digest, signal);
       return { stamp: digest, digest, ...(signature !== undefined && { signature }) };
     } catch (error) {
       if (known === undefined || (isOlError(error) && error.causedBy === "user")) throw error;
       return known;
+    }
+  }
+
+  /** One that is trusted, if there is one. */
+  async #signatureOf(name: string, digest: string, signal: AbortSignal): Promise<string | undefined> {
+    if (this.#signatures.mode === "off") return undefined;
+    const signatures = await this.#client.signatures(name, digest, signal);
+    return signatures.find((one) => this.#signatures.trusts(name, digest, one)) ?? signatures[0];
+  }
+
+  /** For a start while the registry is down; what is here and right is run even so if the disk is full. */
+  async #note(name: string, tag: string, known: KnownTag): Promise<void> {
+    try {
+      await this.#known.write(name, tag, known);
+    } catch (error) {
+      this.#logger.warn("it cannot be noted down what the registry says of a lambda", {
+        lambda: name,
+        error: messageOf(error),
+      });
     }
   }
 

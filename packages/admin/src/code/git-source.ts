@@ -22,8 +22,8 @@ const REF = /^[A-Za-z0-9_][\w./+@-]{0,254}$/u;
 const refuse = (text: string, why: string): Error =>
   usageError(`--file=${shown(withoutPassword(text))} ${why}`);
 
-/** Passwords are for the server only. */
-export const withoutPassword = (url: string): string => url.replace(/(?<=:\/\/)[^/\s@]*@/u, "");
+/** Passwords are for the server only, also those with an @ in them. */
+export const withoutPassword = (text: string): string => text.replaceAll(/(?<=:\/\/)[^/\s]*@/gu, "");
 
 /**
  * Reads `https://...`, `ssh://...`, `file://...` or `user@host:path`, each perhaps with `#REF` or `#REF:DIRECTORY` behind it;

@@ -37,7 +37,15 @@ const clearWorkers = async ({ paths }: Cluster, dryRun: boolean, context: Contex
   return good;
 };
 
-const printGarbage = ({ lambdas, bytes }: GarbageResult, dryRun: boolean, { output }: Context): void => {
+const printGarbage = (
+  { lambdas, skipped, bytes }: GarbageResult,
+  dryRun: boolean,
+  { output }: Context,
+): void => {
+  for (const name of skipped)
+    output.message(
+      `${name} is left alone: it has a tag that cannot be read, which may name any version; see: npx ol-admin list`,
+    );
   for (const { name, versions } of lambdas)
     for (const digest of versions) output.result(`${name}@sha256:${digest}`);
   const count = lambdas.reduce((sum, { versions }) => sum + versions.length, 0);
@@ -55,7 +63,7 @@ const clearRegistry = async (
   const dryRun = args.flag("dry-run");
   const keep = args.wholeNumber("keep", 1, MOST_KEPT);
   const request = { dryRun, ...(keep !== undefined && { keep }) };
-  const work = withAdvice(paths, client.gc(request, context.signal));
+  const work = withAdvice(paths, client, client.gc(request, context.signal));
   printGarbage(
     await withProgress(context.output, "looking for code that no tag names", work),
     dryRun,

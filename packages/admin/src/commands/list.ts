@@ -79,13 +79,17 @@ const listDirectory = async (args: Arguments, { output }: Context, paths: Cluste
 const short = (digest: string): string => `sha256:${digest.slice(0, DIGITS)}`;
 const kilobytes = (bytes: number): string => `${(bytes / 1024).toFixed(1)}KB`;
 
-const lambdaRow = ({ name, tags, versions, bytes, bare }: ListedLambda): string[] => [
-  name,
-  bare === undefined
-    ? tags.map(({ tag, digest }) => `${escapeControls(tag)}=${short(digest)}`).join(" ") || "-"
-    : escapeControls(bare),
-  `${versions} version${versions === 1 ? "" : "s"}`,
-  kilobytes(bytes),
+const tagsOf = ({ tags, unreadable = [] }: ListedLambda): string =>
+  [
+    ...tags.map(({ tag, digest }) => `${escapeControls(tag)}=${short(digest)}`),
+    ...unreadable.map((tag) => `${escapeControls(tag)}=unreadable`),
+  ].join(" ") || "-";
+
+const lambdaRow = (lambda: ListedLambda): string[] => [
+  lambda.name,
+  lambda.bare === undefined ? tagsOf(lambda) : escapeControls(lambda.bare),
+  `${lambda.versions} version${lambda.versions === 1 ? "" : "s"}`,
+  kilobytes(lambda.bytes),
 ];
 
 const versionRow = ({ digest, size, time, tags, signature, missing }: Version): string[] => [
@@ -102,7 +106,11 @@ const listStore = async (
   paths: ClusterPaths,
   client: RegistryClient,
 ): Promise<void> => {
-  const lambdas = await withProgress(output, "asking the registry", withAdvice(paths, client.list(signal)));
+  const lambdas = await withProgress(
+    output,
+    "asking the registry",
+    withAdvice(paths, client, client.list(signal)),
+  );
   if (args.flag("json")) output.json(lambdas);
   else for (const line of table(lambdas.map(lambdaRow))) output.result(line);
   if (lambdas.length === 0)
@@ -117,7 +125,7 @@ const listVersions = async (
 ): Promise<void> => {
   const { output, signal } = context;
   await using client = await connectStore("read", args, context, paths);
-  const work = withAdvice(paths, client.versions(name, signal));
+  const work = withAdvice(paths, client, client.versions(name, signal));
   const versions = await withProgress(output, "asking the registry", work);
   if (args.flag("json")) output.json(versions);
   else for (const line of table(versions.map(versionRow))) output.result(line);

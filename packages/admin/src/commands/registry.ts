@@ -6,7 +6,7 @@ import { CLUSTER_OPTION, type Command, type Context } from "../cli/command.ts";
 import { withProgress } from "../cli/progress.ts";
 import { type Cluster, openCluster } from "../cluster/discover.ts";
 import { protect } from "../cluster/protected-file.ts";
-import { givenKeys } from "../registry/access.ts";
+import { givenKeys, trustedCertificates } from "../registry/access.ts";
 import {
   DEFAULT_REGISTRY_PORT,
   newKeys,
@@ -55,7 +55,13 @@ const tellWorkers = async ({ paths }: Cluster): Promise<boolean> => {
 const probe = async ({ paths }: Cluster, url: string, context: Context): Promise<void> => {
   const plan = await readRegistryPlan(paths);
   if (plan?.admin === undefined) return;
-  await using client = RegistryClient.create({ endpoint: new URL(url), bucket: plan.bucket, ...plan.admin });
+  const caFile = await trustedCertificates(paths);
+  await using client = RegistryClient.create({
+    endpoint: new URL(url),
+    bucket: plan.bucket,
+    ...plan.admin,
+    ...(caFile !== undefined && { caFile }),
+  });
   await client.probe(context.signal);
 };
 
@@ -69,20 +75,22 @@ const start = async (args: Arguments, context: Context, cluster: Cluster): Promi
     admin: given ?? plan?.admin ?? newKeys(),
     reader: plan?.reader ?? newKeys(),
   };
-  if (registryState(cluster.paths) === "running") {
-    if (plan !== undefined && planned.port === plan.port && isSame(plan.admin, planned.admin)) {
-      output.result(`registry ready at ${plan.url}`);
-      output.message("it ran already");
-      return 0;
-    }
+  const runs = registryState(cluster.paths) === "running";
+  const ranAlready =
+    runs && plan !== undefined && planned.port === plan.port && isSame(plan.admin, planned.admin);
+  if (runs && !ranAlready)
     await withProgress(output, "stopping the registry", stopRegistry(cluster.paths, context.signal));
-  }
-  const url = await withProgress(output, "starting the registry", startRegistry(cluster, planned, context));
+  const url = ranAlready
+    ? plan.url
+    : await withProgress(output, "starting the registry", startRegistry(cluster, planned, context));
+  // Also of one that ran already: an earlier try may have come no further.
   await withProgress(output, "trying the registry", probe(cluster, url, context));
   const isNews = await tellWorkers(cluster);
   output.result(`registry ready at ${url}`);
   output.message(
-    `its keys are in ${cluster.paths.registryConfig}; upload code with: npx ol-admin upload --handler=NAME --file=DIR ${clusterFlag(args, cluster.paths)}`,
+    ranAlready
+      ? "it ran already"
+      : `its keys are in ${cluster.paths.registryConfig}; upload code with: npx ol-admin upload --handler=NAME --file=DIR ${clusterFlag(args, cluster.paths)}`,
   );
   if (isNews && listWorkers(cluster.paths).some(({ state }) => state === "running"))
     output.message(

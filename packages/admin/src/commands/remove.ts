@@ -36,7 +36,7 @@ const removeThere = async (
   client: RegistryClient,
   { output, signal }: Context,
 ): Promise<void> => {
-  const work = withAdvice(paths, client.remove(reference, signal));
+  const work = withAdvice(paths, client, client.remove(reference, signal));
   const { objects, bytes } = await withProgress(output, `deleting ${formatReference(reference)}`, work);
   output.message(`${objects} objects deleted, ${(bytes / 1024).toFixed(1)} KB`);
 };

@@ -31,7 +31,7 @@ export const rollbackCommand: Command = {
     const { paths } = await openCluster(args, context);
     await using client = await connectStore("write", args, context, paths);
     const request = { name, tag, ...(to !== undefined && { to }) };
-    const work = withAdvice(paths, client.rollback(request, context.signal));
+    const work = withAdvice(paths, client, client.rollback(request, context.signal));
     const { digest, previous } = await withProgress(context.output, `rolling ${name} back`, work);
     if (args.flag("json")) context.output.json({ name, tag, digest, previous });
     else context.output.result(formatReference({ name, digest }));

@@ -152,7 +152,11 @@ const upload = async (args: Arguments, context: Context): Promise<number> => {
     if (args.flag("json")) output.json({ name: wanted.name, bytes: bundle.bytes });
     else output.result(wanted.name);
   } else {
-    const { created, previous } = await withAdvice(cluster?.paths, send(client, wanted, bundle, context));
+    const { created, previous } = await withAdvice(
+      cluster?.paths,
+      client,
+      send(client, wanted, bundle, context),
+    );
     if (args.flag("json"))
       output.json({ name: wanted.name, tag: wanted.tag, digest, size, created, previous });
     else output.result(formatReference({ name: wanted.name, digest }));

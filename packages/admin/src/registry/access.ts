@@ -1,7 +1,13 @@
 import { resolve } from "node:path";
 
 import { isOlError } from "@ol/common";
-import { codePlaceOf, readJsonObject, type StorePlace, validateTemplate } from "@ol/config";
+import {
+  codePlaceOf,
+  readJsonObject,
+  type StorePlace,
+  validateTemplate,
+  type WorkerTemplate,
+} from "@ol/config";
 import { RegistryClient, type RegistryClientOptions } from "@ol/registry-client";
 
 import { type Arguments, usageError } from "../cli/arguments.ts";
@@ -35,8 +41,17 @@ interface StoreOfWorkers extends StorePlace {
   readonly keys: RegistryKeys | undefined;
 }
 
+const templateOf = async ({ template }: ClusterPaths): Promise<WorkerTemplate> =>
+  validateTemplate(await readJsonObject(template), template);
+
+/** The file of certificates that the cluster trusts besides the system's; undefined if it names none. */
+export const trustedCertificates = async (paths: ClusterPaths): Promise<string | undefined> => {
+  const { registry_ca: file } = await templateOf(paths);
+  return file === undefined ? undefined : resolve(paths.root, file);
+};
+
 const storeOfWorkers = async (paths: ClusterPaths): Promise<StoreOfWorkers | undefined> => {
-  const template = validateTemplate(await readJsonObject(paths.template), paths.template);
+  const template = await templateOf(paths);
   const place = codePlaceOf(template, (path) => resolve(paths.root, path));
   if ("directory" in place) return undefined;
   const { registry_access_key: accessKey, registry_secret_key: secretKey } = template;
@@ -46,9 +61,15 @@ const storeOfWorkers = async (paths: ClusterPaths): Promise<StoreOfWorkers | und
 
 const urlOf = (text: string, what: string): URL => {
   const withScheme = text.includes("://") ? text : `http://${text}`;
+  // What is before an @ may be a password, and is not shown.
   if (!URL.canParse(withScheme))
-    throw usageError(`${what} ${shown(text)} is no address such as http://localhost:9000`);
-  return new URL(withScheme);
+    throw usageError(
+      `${what} ${shown(text.replace(/.*@/su, ""))} is no address such as http://localhost:9000`,
+    );
+  const url = new URL(withScheme);
+  if (url.username !== "" || url.password !== "")
+    throw usageError(`${what} holds a user or a password; keys have options of their own: see --access-key`);
+  return url;
 };
 
 /** Both keys from the command line, or from the environment; undefined if neither is there. */
@@ -120,13 +141,18 @@ export const connectRegistry = async (
   return options === undefined ? undefined : RegistryClient.create(options);
 };
 
-/** Says what to do about a registry that does not answer, where that can be known. */
-export const withAdvice = async <T>(paths: ClusterPaths | undefined, work: Promise<T>): Promise<T> => {
+/** Says what to do about a registry that does not answer, where that can be known: if it is the cluster's own. */
+export const withAdvice = async <T>(
+  paths: ClusterPaths | undefined,
+  { address }: Pick<RegistryClient, "address">,
+  work: Promise<T>,
+): Promise<T> => {
   try {
     return await work;
   } catch (error) {
     if (paths === undefined || !isOlError(error, "OL_REGISTRY_CLIENT_UNREACHABLE")) throw error;
-    if ((await readRegistryPlan(paths)) === undefined) throw error;
+    const plan = await readRegistryPlan(paths);
+    if (plan === undefined || new URL(plan.url).origin !== address) throw error;
     throw adminError(
       "OL_ADMIN_REGISTRY",
       `${error.message}; if it does not run, start it: npx ol-admin registry ${asClusterFlag(paths.root)}`,

@@ -27,7 +27,7 @@ export class RemoteRegistry implements CodeRegistry {
     const look = async (): Promise<boolean> =>
       (await this.#client.tag(name, LATEST, { signal: this.#signal })) !== undefined ||
       (await this.#client.bare(name, this.#signal)) !== undefined;
-    return withAdvice(this.#paths, look());
+    return withAdvice(this.#paths, this.#client, look());
   }
 
   stage(): Promise<string> {
@@ -39,11 +39,11 @@ export class RemoteRegistry implements CodeRegistry {
     const file = `${directory}.tar.gz`;
     const { digest, packedBytes } = await packBundle(directory, file, { signal: this.#signal });
     const request = { name, file, digest, size: packedBytes, minInstances: config.minInstances ?? 0 };
-    await withAdvice(this.#paths, this.#client.upload(request, { signal: this.#signal }));
+    await withAdvice(this.#paths, this.#client, this.#client.upload(request, { signal: this.#signal }));
   }
 
   async remove(name: string): Promise<void> {
-    await withAdvice(this.#paths, this.#client.remove({ name }, this.#signal));
+    await withAdvice(this.#paths, this.#client, this.#client.remove({ name }, this.#signal));
   }
 
   discard(stage: string): Promise<void> {

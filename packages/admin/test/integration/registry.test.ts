@@ -89,6 +89,32 @@ describe("a cluster's own registry", () => {
     expect((await act("list")).stdout).toContain(`latest=sha256:${digest.slice(0, 12)}`);
   });
 
+  test("speaks TLS with a certificate that the cluster's template trusts", async () => {
+    const { act, cluster, port } = await ground("--registry");
+    const at = (name: string): string => join(cluster, name);
+    const names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
+    const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+    const files = ["-keyout", at("key.pem"), "-out", at("cert.pem")];
+    execFileSync("openssl", ["req", "-x509", "-days", "1", ...key, ...files, ...names], { stdio: "ignore" });
+    const config = at("config/registry.json");
+    writeFileSync(
+      config,
+      JSON.stringify({ ...json(config), registry_tls: { cert: "cert.pem", key: "key.pem" } }),
+    );
+    const untrusted = await act("registry", `--port=${port}`);
+    expect(untrusted).toMatchObject({ code: 1, stdout: "" });
+    expect(untrusted.stderr).toMatch(/its certificate is not trusted .* as registry_ca$/mu);
+    expect(await act("setconf", '{"registry_ca": "cert.pem"}')).toMatchObject({ code: 0 });
+    const url = `https://localhost:${port}`;
+    expect(await act("registry")).toMatchObject({
+      code: 0,
+      stdout: `registry ready at ${url}\n`,
+      stderr: "it ran already\n",
+    });
+    expect(json(at("config/template.json"))["registry_server"]).toBe(url);
+    expect(await act("list")).toMatchObject({ code: 0 });
+  });
+
   test("takes the keys it is told, and new ones while it runs", async () => {
     const here = await ground();
     const { act, port } = here;
@@ -268,6 +294,20 @@ describe("code in a registry", () => {
     expect(stranger.stderr).toMatch(
       /^there are no keys that may read the registry at http:\/\/127\.0\.0\.1:1;/u,
     );
+    // That it does not answer is no reason to start the cluster's own.
+    const away = await here.act(
+      "list",
+      "--address=http://127.0.0.1:1",
+      "--access-key=abc",
+      "--secret-key=12345678",
+    );
+    expect(away.stderr).toMatch(/nothing listens there \(ECONNREFUSED\)\n$/u);
+    for (const address of ["http://me:hidden@127.0.0.1:1", "me:hidden@127.0.0.1:port"]) {
+      const refused = await here.act("list", `--address=${address}`);
+      expect(refused).toMatchObject({ code: 2, stdout: "" });
+      expect(refused.stderr).toContain("--address");
+      expect(refused.stderr).not.toContain("hidden");
+    }
   });
 });
 

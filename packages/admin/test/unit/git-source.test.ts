@@ -56,6 +56,9 @@ describe("what --file names", () => {
 
   test("is never said with its password", () => {
     expect(withoutPassword("https://me:secret@host/a.git")).toBe("https://host/a.git");
+    expect(withoutPassword("https://me:se@cret@host/a.git, https://me:secret@host")).toBe(
+      "https://host/a.git, https://host",
+    );
     expect(() => parseGitSource("http://me:secret@host/a.git")).toThrow(/^(?:(?!secret).)*$/su);
   });
 });

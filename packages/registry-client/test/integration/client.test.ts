@@ -11,6 +11,7 @@ import { objectsOf } from "../../src/inventory.ts";
 import { ObjectAccess } from "../../src/object-access.ts";
 import { connectionOf } from "../../src/options.ts";
 import { Removal } from "../../src/removal.ts";
+import { contentOf } from "../../src/store-requests.ts";
 import { Tags } from "../../src/tags.ts";
 import { bundle, clientOf, soon, textOf } from "../support/bundles.ts";
 import { ADMIN, READER, startOurs, STORES, type TestStore, type Tls } from "../support/stores.ts";
@@ -210,6 +211,7 @@ for (const kind of STORES)
       const would = await client.gc({ keep: 2, olderThanMs: 0, dryRun: true }, soon());
       expect(would).toEqual({
         lambdas: [{ name: "a", versions: [one.digest], locks: 1, bytes: 1_000 }],
+        skipped: [],
         objects: 2,
         bytes: 1_000,
       });
@@ -292,6 +294,50 @@ for (const kind of STORES)
       });
     });
 
+    it("lets no object that is no tag be in the way of others, nor of what would mend it", async () => {
+      const client = await ready();
+      const objects = new ObjectAccess(
+        connectionOf({ endpoint: store.endpoint, bucket: client.bucket, ...ADMIN }),
+      );
+      onTestFinished(() => objects.close());
+      const spoil = (tag: string): Promise<boolean> =>
+        objects.put(
+          `handlers/bad/tags/${tag}.json`,
+          contentOf(Buffer.from("{}"), "text/plain"),
+          "spoil a tag",
+          {
+            signal: soon(),
+          },
+        );
+      const [good, bad] = [await bundle("good"), await bundle("bad")];
+      await client.upload({ ...good, minInstances: 1 }, { signal: soon() });
+      await client.upload(bad, { signal: soon() });
+      await spoil("latest");
+      await spoil("beta");
+      const listed = await client.list(soon());
+      expect(listed.map(({ name, unreadable = [] }) => [name, unreadable.toSorted()])).toEqual([
+        ["bad", ["beta", "latest"]],
+        ["good", []],
+      ]);
+      expect(await client.minInstances(soon())).toEqual(new Map([["good", 1]]));
+      // Nobody knows what the tags were to name.
+      expect(await client.gc({ olderThanMs: 0 }, soon())).toMatchObject({ objects: 0, skipped: ["bad"] });
+      expect(await client.hasVersion("bad", bad.digest, soon())).toBe(true);
+      await expect(client.upload({ ...bad, createOnly: true }, { signal: soon() })).rejects.toHaveProperty(
+        "code",
+        "OL_REGISTRY_CLIENT_EXISTS",
+      );
+      await client.upload(bad, { signal: soon() });
+      expect(await client.tag("bad", "latest", { signal: soon() })).toMatchObject({
+        record: { digest: bad.digest },
+      });
+      await client.remove({ name: "bad", tag: "beta" }, soon());
+      expect(await client.gc({ olderThanMs: 0 }, soon())).toMatchObject({ skipped: [] });
+      await spoil("latest");
+      await client.remove({ name: "bad" }, soon());
+      expect((await client.list(soon())).map(({ name }) => name)).toEqual(["good"]);
+    });
+
     it("lets the first lock count", async () => {
       const client = await ready();
       const lock = { name: "a", digest: "0".repeat(64), python: "3.11", machine: "x86_64" };
@@ -308,10 +354,11 @@ for (const kind of STORES)
       const { privateKey, publicKey } = generateKeyPairSync("ed25519");
       const one = await bundle("a");
       await client.upload({ ...one, signingKey: privateKey }, { signal: soon() });
-      const entry = await client.entry("a", one.digest, soon());
-      expect(isSignedBy([publicKey], "a", one.digest, entry?.signature)).toBe(true);
-      expect(isSignedBy([publicKey], "b", one.digest, entry?.signature)).toBe(false);
-      expect((await client.versions("a", soon()))[0]).toHaveProperty("signature", entry?.signature);
+      const [signature, ...others] = await client.signatures("a", one.digest, soon());
+      expect(others).toEqual([]);
+      expect(isSignedBy([publicKey], "a", one.digest, signature)).toBe(true);
+      expect(isSignedBy([publicKey], "b", one.digest, signature)).toBe(false);
+      expect((await client.versions("a", soon()))[0]).toHaveProperty("signature", signature);
     });
 
     it("lists a hundred lambdas by name", async () => {

@@ -48,6 +48,8 @@ const clientOf = (answer: Answer, options: Partial<RegistryClientOptions> = {}):
     options,
   );
 
+const sound: Answer = (_, response) => response.writeHead(200, { etag: '"e"' }).end(RECORD);
+
 const refusal = (status: number, code: string, more = "", headers = {}): Answer => {
   const body = `<?xml version="1.0"?><Error><Code>${code}</Code><Message>So it is.</Message>${more}</Error>`;
   return (_, response) =>
@@ -122,6 +124,18 @@ const STRANGE: readonly (readonly [how: string, Answer, code: string, words: str
   ],
   ["has no such bucket", refusal(404, "NoSuchBucket"), "NO_BUCKET", "has no bucket registry"],
   ["fails at everything", refusal(500, "InternalError"), "REFUSED", "500 InternalError: So it is."],
+  [
+    "says to whom knows nothing that nothing changed",
+    (_, response) => response.writeHead(304).end(),
+    "REFUSED",
+    "answered 304",
+  ],
+  [
+    "does not say which state a tag is in",
+    (_, response) => response.end(RECORD),
+    "BAD_ANSWER",
+    "without an ETag",
+  ],
   ["is full", refusal(507, "InsufficientStorage"), "REFUSED", "507 InsufficientStorage"],
   ["closes the connection", (request) => request.socket.destroy(), "UNREACHABLE", "ECONNRESET"],
   ["never answers", () => undefined, "UNREACHABLE", "400 ms"],
@@ -137,6 +151,16 @@ describe("a registry client whose store is none, or a strange one", () => {
     expect(found).toBe(`OL_REGISTRY_CLIENT_${code}`);
     expect(message).toContain(words);
     expect(message).not.toContain("\n");
+  });
+
+  it("that never ends saying no is not listened to for ever, also about a bundle", async () => {
+    const client = await clientOf((_, response) => {
+      response.writeHead(507);
+      trickle(response);
+    });
+    const { code, message } = await failureOf(client.download("a", DIGEST, soon()));
+    expect(code).toBe("OL_REGISTRY_CLIENT_UNREACHABLE");
+    expect(message).toContain("no end of its answer within 400 ms");
   });
 
   it("that speaks no HTTP, or no TLS, is told apart from one that is down", async () => {
@@ -185,7 +209,7 @@ describe("a registry client whose store is none, or a strange one", () => {
     );
     const client = await clientOf((request, response) => {
       const top = request.url?.includes("delimiter=%2F") === true;
-      if (request.url?.includes("list-type") !== true) response.end(RECORD);
+      if (request.url?.includes("list-type") !== true) sound(request, response);
       else
         response.end(
           `<ListBucketResult>${(top ? contents.slice(3, 5) : contents).join("")}<IsTruncated>false</IsTruncated></ListBucketResult>`,
@@ -199,7 +223,7 @@ describe("a registry client whose store is none, or a strange one", () => {
     const client = await clientOf((request, response) => {
       asked += 1;
       if (asked <= 2) refusal(503, "SlowDown")(request, response);
-      else response.end(RECORD);
+      else sound(request, response);
     });
     expect(await tagOf(client)).toMatchObject({ record: { digest: DIGEST } });
     expect(asked).toBe(3);
@@ -207,7 +231,7 @@ describe("a registry client whose store is none, or a strange one", () => {
 
   it("that closes a connection when the next request comes is asked again on another", async () => {
     let connections = 0;
-    const server = createServer((_, response) => response.end(RECORD));
+    const server = createServer(sound);
     server.on("connection", (socket) => {
       connections += 1;
       let requests = 0;

@@ -96,6 +96,8 @@ describe("a tag's record", () => {
     JSON.stringify({ ...entry("a"), size: -1 }),
     JSON.stringify({ ...entry("a"), size: "1" }),
     JSON.stringify({ ...entry("a"), signature: 1 }),
+    JSON.stringify({ ...entry("a"), signature: "A".repeat(60_000) }),
+    `${JSON.stringify(entry("a")).slice(0, -1)},"deep":${"[".repeat(30_000)}${"]".repeat(30_000)}}`,
     JSON.stringify({ ...entry("a"), minInstances: 1.5 }),
     JSON.stringify({ ...entry("a"), history: {} }),
     JSON.stringify({ ...entry("a"), history: [{ digest: "../../x" }] }),

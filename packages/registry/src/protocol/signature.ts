@@ -49,8 +49,9 @@ export interface SignedParts {
   readonly payloadHash: string;
 }
 
+/** Only ASCII's spaces are such: the values are bytes as Latin-1, where a no-break space may be the end of a letter's UTF-8. */
 const canonicalValue = (values: readonly string[]): string =>
-  values.map((value) => value.trim().replaceAll(/\s+/gu, " ")).join(",");
+  values.map((value) => value.replaceAll(/[\t-\r ]+/gu, " ").replaceAll(/^ | $/gu, "")).join(",");
 
 const compare = (a: string, b: string): number => (a < b ? -1 : Number(a > b));
 

@@ -54,6 +54,18 @@ const decoded = (text: string): string =>
     return String.fromCodePoint(code);
   });
 
+/** 10,000 parts with all five checksums, each element with two tags, come to 160,000. */
+const MOST_TAGS = 200_000;
+/** Clients write a namespace at most. */
+const LONG_TAG = /<[^>]{1024}/u;
+
+/** Whether it is worth parsing, which takes more memory and time for markup than for text: seconds for some MB of it. */
+const isModest = (text: string): boolean => {
+  let tags = 0;
+  for (let at = text.indexOf("<"); at >= 0; at = text.indexOf("<", at + 1)) tags += 1;
+  return tags <= MOST_TAGS && !LONG_TAG.test(text);
+};
+
 /** Reads a document whose outermost element is `root`. Fails with MalformedXML. */
 export const readXml = (body: Uint8Array, root: string): XmlNode => {
   let text: string;
@@ -64,6 +76,8 @@ export const readXml = (body: Uint8Array, root: string): XmlNode => {
   }
   // Entities of its own are all that a document type could bring; in CDATA, which no client writes, references are none.
   if (/<!(?!--)/u.test(text)) throw s3Error("MalformedXML", "The XML must have no DOCTYPE and no CDATA.");
+  if (!isModest(text))
+    throw s3Error("MalformedXML", "The XML has more or longer tags than any request needs.");
   if (XMLValidator.validate(text) !== true) throw s3Error("MalformedXML");
   let parsed: Parsed;
   try {

@@ -41,6 +41,14 @@ describe("a bucket", () => {
     },
   );
 
+  it("without a name is none, and no question about the server", async () => {
+    for (const method of ["GET", "HEAD", "PUT", "DELETE"]) {
+      const { status, code } = await registry.send(method, "//code/key", { as: READER });
+      const expected = method === "HEAD" ? undefined : "InvalidBucketName";
+      expect([method, status, code]).toEqual([method, 400, expected]);
+    }
+  });
+
   it("is not deleted while something is in it", async () => {
     await registry.send("PUT", "/full", { body: "" });
     await registry.send("PUT", "/full/a", { body: "x" });

@@ -161,6 +161,13 @@ describe("requests signed by AWS's own library", () => {
     expect(forged).toBeGreaterThanOrEqual(runs(16_000));
   }, 600_000);
 
+  it("are accepted with letters whose bytes look like spaces, each being a byte to the server", async () => {
+    const headers = { "x-amz-meta-word": "à la carte, voilà" };
+    const wire = await awsSign({ method: "PUT", path: "/code/key", query: {}, headers }, SIGNER);
+    const rawHeaders = wire.rawHeaders.map((value) => Buffer.from(value).toString("latin1"));
+    expect(refusal({ ...wire, rawHeaders })).toBe("accepted");
+  });
+
   it("are refused for another secret key, whichever pair they name", async () => {
     const plain: PlainRequest = { method: "GET", path: "/bucket/key", query: {}, headers: {} };
     for (const secretKey of [OTHER.secretKey, "", `${PAIR.secretKey}x`]) {

@@ -83,6 +83,23 @@ describe("XML that is read", () => {
     );
   });
 
+  it("is refused unparsed if it has more in it than any request needs", () => {
+    for (const filling of [
+      "<a/>".repeat(300_000),
+      "<?x y?>".repeat(300_000),
+      `<a ${'b="c" '.repeat(1_000)}/>`,
+    ])
+      expect(codeOf(() => read(`<Delete>${filling}</Delete>`))).toBe("MalformedXML");
+  });
+
+  it("may name as many parts as S3 allows, each with every checksum", () => {
+    const sums = ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"].map(
+      (name) => `<Checksum${name}>${"A".repeat(44)}</Checksum${name}>`,
+    );
+    const part = `<Object><PartNumber>1</PartNumber><ETag>&#34;${"0".repeat(32)}&#34;</ETag>${sums.join("")}</Object>`;
+    expect(read(`<Delete>${part.repeat(10_000)}</Delete>`).all("Object")).toHaveLength(10_000);
+  });
+
   it("fails with nothing but MalformedXML, whatever it is", () => {
     const piece = fc.constantFrom(
       "<",

@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from "node:crypto";
+import { generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -351,6 +351,37 @@ describe("code from a registry", () => {
       "OL_REGISTRY_CLIENT_UNTRUSTED",
     );
     await restarted.resolve(`a@sha256:${digest}`, soon());
+  });
+
+  it("is run after its signature was renewed, whichever tags and workers remember the old one", async () => {
+    const { registry, cluster, client } = await setup();
+    const [old, renewed] = [generateKeyPairSync("ed25519"), generateKeyPairSync("ed25519")];
+    const sourceWith = (key: KeyObject) =>
+      cluster.source(client, {
+        workerName: `worker-${randomBytes(4).toString("hex")}`,
+        signatures: { mode: "enforce", trustedKeys: [key] },
+      });
+    const digest = await registry.upload("a", HELLO, { signingKey: old.privateKey, tags: ["beta", "z"] });
+    const before = await sourceWith(old.publicKey);
+    await before.resolve(`a@sha256:${digest}`, soon());
+    await registry.upload("a", HELLO, { signingKey: renewed.privateKey, tags: ["latest"] });
+    const after = await sourceWith(renewed.publicKey);
+    await after.resolve("a", soon());
+    expect(await after.resolve(`a@sha256:${digest}`, soon())).toMatchObject({ digest });
+    // Known now, and needed no more.
+    await registry.kill();
+    expect(await after.resolve(`a@sha256:${digest}`, soon())).toMatchObject({ digest });
+  });
+
+  it("is run although it cannot be noted down what the registry said", async () => {
+    const { registry, cluster, source } = await setup();
+    const digest = await registry.upload("a", HELLO);
+    await writeFile(join(cluster.shelfDir, "tags"), "in the way");
+    const codes = [await source.resolve("a", soon()), await source.resolve(`a@sha256:${digest}`, soon())];
+    expect(codes.map((code) => code.digest)).toEqual([digest, digest]);
+    for (const code of codes) source.release(code);
+    await source[Symbol.asyncDispose]();
+    expect(existsSync(join(cluster.codeDir("worker-0"), `a@${digest}`))).toBe(false);
   });
 
   it("names the lambdas that are to be kept warm, also while the registry is down", async () => {

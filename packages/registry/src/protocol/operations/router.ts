@@ -22,6 +22,8 @@ export const OPERATIONS: readonly Operation[] = [
 ];
 
 const levelOf = ({ bucket, key }: RequestTarget): Operation["on"] => {
+  // `//x` is a slip in somebody's address, and not a question about the server.
+  if (bucket === "" && key !== "") throw s3Error("InvalidBucketName");
   if (bucket === "") return "server";
   return key === "" ? "bucket" : "object";
 };
@@ -38,7 +40,7 @@ const isIgnored = (method: string, name: string, value: string): boolean =>
 
 /**
  * Which operation a request asks for. A parameter that it does not take makes the request another one, which this server does not do:
- * `DELETE /bucket?lifecycle` must not delete the bucket. Fails with MethodNotAllowed, NotImplemented or InvalidRequest.
+ * `DELETE /bucket?lifecycle` must not delete the bucket. Fails with MethodNotAllowed, NotImplemented, InvalidBucketName or InvalidRequest.
  */
 export const route = (method: string, target: RequestTarget, fields: RequestFields): Operation => {
   const level = levelOf(target);
