@@ -19,7 +19,13 @@ const DEFAULT_TYPE = "binary/octet-stream";
 /** As S3 limits them: names and values together. */
 const MOST_META_BYTES = 2048;
 
-/** The header fields that are kept with an object. Fails with MetadataTooLarge. */
+/** What came in a presigned query may be what no header field can give back. Fails with InvalidArgument. */
+const checkField = (name: string, value: string): void => {
+  if (!/^[\w!#$%&'*+.^`|~-]+$/u.test(name) || /[^\t -~\u0080-\u00ff]/u.test(value))
+    throw s3Error("InvalidArgument", "A x-amz-meta- parameter cannot be a header field.");
+};
+
+/** The header fields that are kept with an object. Fails with MetadataTooLarge or InvalidArgument. */
 export const storedHeaders = (fields: RequestFields): Readonly<Record<string, string>> => {
   const kept = new Map<string, string>([["content-type", DEFAULT_TYPE]]);
   for (const name of KEPT) {
@@ -30,6 +36,7 @@ export const storedHeaders = (fields: RequestFields): Readonly<Record<string, st
   for (const name of fields.names()) {
     if (!name.startsWith(META)) continue;
     const value = fields.get(name) ?? "";
+    checkField(name, value);
     metaBytes += name.length - META.length + value.length;
     kept.set(name, value);
   }

@@ -329,6 +329,21 @@ describe("a presigned URL", () => {
     expect((await registry.send("GET", "/code/presigned-copy")).text).toBe(HELLO);
   });
 
+  it.each(["x-amz-meta-a", "x-amz-meta-a b", "x-amz-meta-a:"])(
+    "stores no metadata that could not be given back: %s",
+    async (name) => {
+      const query = { [name]: name === "x-amz-meta-a" ? "b\r\nc: d" : "b" };
+      const put = await registry.send("PUT", "/code/presigned-bad", {
+        body: "x",
+        presignedFor: 60,
+        headers: unsigned,
+        query,
+      });
+      expect(put.code).toBe("InvalidArgument");
+      expect((await registry.send("GET", "/code/presigned-bad")).code).toBe("NoSuchKey");
+    },
+  );
+
   it("gives no more rights than the key that signed it", async () => {
     const { status, code } = await registry.send("PUT", "/code/x", {
       body: "x",
