@@ -40,6 +40,10 @@ const parse = (args: readonly string[]) => {
   }
 };
 
+const progress = (what: string): void => {
+  process.stderr.write(`ol-bench: ${what}\n`);
+};
+
 /** The command `ol-bench registry`. */
 export const runRegistryCommand = async (args: readonly string[]): Promise<void> => {
   const { quick, json, help, versitygw, minio } = parse(args);
@@ -47,7 +51,6 @@ export const runRegistryCommand = async (args: readonly string[]): Promise<void>
     process.stdout.write(usage);
     return;
   }
-  const progress = (what: string): void => void process.stderr.write(`ol-bench: ${what}\n`);
   const rounds = quick ? QUICK_ROUNDS : DEFAULT_ROUNDS;
   const results = await runRegistry({ ...rounds, programs: { versitygw, minio }, progress });
   if (!json) process.stdout.write(`${formatTable(results)}\n\n`);
