@@ -1,6 +1,7 @@
 export * from "./check-code.ts";
 export * from "./errors.ts";
 export * from "./fingerprint.ts";
+export * from "./inspect.ts";
 export * from "./lambda-config.ts";
 export * from "./lambda-config-file.ts";
 export * from "./limits.ts";
@@ -11,6 +12,7 @@ export * from "./package-directory.ts";
 export * from "./package-name.ts";
 export type * from "./package-spec.ts";
 export * from "./packed-limits.ts";
+export type { PackedBundle, PackedOptions } from "./packed-reader.ts";
 export * from "./reference.ts";
 export * from "./requirements.ts";
 export * from "./requirements-file.ts";

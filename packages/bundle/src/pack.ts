@@ -9,12 +9,13 @@ import { bundleError } from "./errors.ts";
 import { changed, readFault, writing } from "./fault.ts";
 import { type BundleReadOptions, listDirectory } from "./fingerprint.ts";
 import { GzipWriter } from "./gzip-writer.ts";
+import { inspectBundle } from "./inspect.ts";
 import { Pace } from "./pace.ts";
 import { sizeText, tooLarge } from "./packed-fault.ts";
 import { DEFAULT_PACKED_LIMITS, type PackedLimits } from "./packed-limits.ts";
+import type { PackedBundle, PackedOptions } from "./packed-reader.ts";
 import { ARCHIVE_END, entryHeader, padding } from "./tar-writer.ts";
 import { TreeReader, type TreeVisitor } from "./tree-reader.ts";
-import { inspectBundle, type PackedBundle, type PackedOptions } from "./unpack.ts";
 
 /** What packBundle can be told. */
 export interface PackOptions extends PackedOptions, Pick<BundleReadOptions, "skip"> {}

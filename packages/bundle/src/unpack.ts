@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import {
   chmodSync,
   closeSync,
@@ -12,37 +12,12 @@ import {
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 
-import { bundleError } from "./errors.ts";
 import { BundleNames } from "./bundle-names.ts";
+import { bundleError } from "./errors.ts";
 import { writing } from "./fault.ts";
-import { GzipReader } from "./gzip-reader.ts";
-import { EMPTY_LAMBDA_CONFIG, type LambdaConfig, parseLambdaConfig } from "./lambda-config.ts";
-import { LAMBDA_CONFIG_FILE } from "./lambda-config-file.ts";
-import { Pace } from "./pace.ts";
-import { DEFAULT_PACKED_LIMITS, type PackedLimits } from "./packed-limits.ts";
-import { slicesOf } from "./slices.ts";
-import { TarReader, type TarVisitor } from "./tar-reader.ts";
-import { MAX_YAML_BYTES } from "./yaml-source.ts";
-
-/** What a packed bundle was found to be. */
-export interface PackedBundle {
-  /** SHA-256, in hexadecimal, of the packed bytes. */
-  readonly digest: string;
-  readonly packedBytes: number;
-  /** Files and directories. */
-  readonly entries: number;
-  /** Of all files, unpacked. */
-  readonly bytes: number;
-}
-
-/** What unpackBundle and packBundle can be told. */
-export interface PackedOptions {
-  readonly limits?: PackedLimits;
-  readonly signal?: AbortSignal;
-}
-
-/** Small, since up to 1,030 times as much may come out of it and is held in memory. */
-const SLICE_BYTES = 16 * 1024;
+import { DEFAULT_PACKED_LIMITS } from "./packed-limits.ts";
+import { type PackedBundle, type PackedOptions, readPacked } from "./packed-reader.ts";
+import type { TarVisitor } from "./tar-reader.ts";
 
 /** Makes the files that a TarReader finds. The directory was made by us and is private: there are no links in it. */
 class Extractor implements TarVisitor, Disposable {
@@ -95,117 +70,6 @@ class Extractor implements TarVisitor, Disposable {
   }
 }
 
-/** Takes only the names down. */
-class Listener implements TarVisitor {
-  readonly #names: BundleNames;
-
-  constructor(names: BundleNames) {
-    this.#names = names;
-  }
-
-  directory(name: string): void {
-    this.#names.directory(name);
-  }
-
-  beginFile(name: string): string {
-    return this.#names.file(name).path;
-  }
-
-  data(_bytes: Uint8Array): void {}
-
-  endFile(): void {}
-}
-
-const readInto = async (
-  source: AsyncIterable<Uint8Array>,
-  visitor: TarVisitor,
-  names: BundleNames,
-  limits: PackedLimits,
-  signal: AbortSignal | undefined,
-): Promise<PackedBundle> => {
-  const hash = createHash("sha256");
-  const tar = new TarReader(visitor, limits);
-  const pace = new Pace(signal);
-  using gzip = new GzipReader(limits);
-  for await (const slice of slicesOf(source, SLICE_BYTES, signal)) {
-    hash.update(slice);
-    for await (const piece of gzip.read(slice)) {
-      tar.write(piece);
-      if (pace.due(piece.length)) await pace.rest();
-    }
-  }
-  gzip.end();
-  tar.end();
-  return {
-    digest: hash.digest("hex"),
-    packedBytes: gzip.packedBytes,
-    entries: names.count,
-    bytes: tar.bytes,
-  };
-};
-
-/** Keeps the content of one file of the archive. */
-class Finder extends Listener {
-  readonly #path: string;
-  readonly #maxBytes: number;
-  #pieces: Uint8Array[] | undefined;
-  #bytes = 0;
-  #isIt = false;
-
-  constructor(names: BundleNames, path: string, maxBytes: number) {
-    super(names);
-    this.#path = path;
-    this.#maxBytes = maxBytes;
-  }
-
-  /** Undefined if the file is not there; at most one byte more than the limit. */
-  get content(): Buffer | undefined {
-    return this.#pieces === undefined
-      ? undefined
-      : Buffer.concat(this.#pieces).subarray(0, this.#maxBytes + 1);
-  }
-
-  override beginFile(name: string): string {
-    const path = super.beginFile(name);
-    this.#isIt = path === this.#path;
-    if (this.#isIt) this.#pieces = [];
-    return path;
-  }
-
-  override data(bytes: Uint8Array): void {
-    if (!this.#isIt || this.#bytes > this.#maxBytes) return;
-    // A copy: what comes is only lent.
-    this.#pieces?.push(Buffer.from(bytes));
-    this.#bytes += bytes.length;
-  }
-}
-
-/**
- * The configuration in a packed bundle, as readLambdaConfig has it of a directory; nothing is written. Fails as inspectBundle
- * does, and with OL_BUNDLE_BAD_CONFIG.
- */
-export const readPackedConfig = async (
-  source: AsyncIterable<Uint8Array>,
-  { limits = DEFAULT_PACKED_LIMITS, signal }: PackedOptions = {},
-): Promise<LambdaConfig> => {
-  const names = new BundleNames(limits);
-  const finder = new Finder(names, LAMBDA_CONFIG_FILE, MAX_YAML_BYTES);
-  await readInto(source, finder, names, limits, signal);
-  const { content } = finder;
-  return content === undefined
-    ? EMPTY_LAMBDA_CONFIG
-    : parseLambdaConfig(content.toString("utf8"), LAMBDA_CONFIG_FILE);
-};
-
-/** As unpackBundle, but nothing is written. */
-export const inspectBundle = (
-  source: AsyncIterable<Uint8Array>,
-  { limits = DEFAULT_PACKED_LIMITS, signal }: PackedOptions = {},
-): Promise<PackedBundle> => {
-  const names = new BundleNames(limits);
-  return readInto(source, new Listener(names), names, limits, signal);
-};
-
 /**
  * Unpacks a .tar.gz, which may be hostile, to `target`, which must not exist while its parent must. What comes out are
  * directories (0755) and regular files (0644, or 0755 if anybody may execute it), all of them below `target`, owned by
@@ -231,7 +95,7 @@ export const unpackBundle = async (
   try {
     // Private until it is whole.
     writing(() => mkdirSync(temporary, { mode: 0o700 }));
-    const bundle = await readInto(source, extractor, names, limits, signal);
+    const bundle = await readPacked(source, extractor, names, limits, signal);
     writing(() => chmodSync(temporary, 0o755));
     writing(() => renameSync(temporary, target));
     return bundle;

@@ -1,14 +1,10 @@
 import { messageOf } from "@ol/common";
 
-import type { Arguments } from "../cli/arguments.ts";
 import { CLUSTER_OPTION, type Command, type Context, JSON_OPTION } from "../cli/command.ts";
 import { withProgress } from "../cli/progress.ts";
 import { openCluster } from "../cluster/discover.ts";
-import type { ClusterPaths } from "../cluster/paths.ts";
 import { errnoOf } from "../errors.ts";
-import { connectRegistry } from "../registry/access.ts";
-import { readRegistryPlan } from "../registry/plan.ts";
-import { registryState } from "../registry/server.ts";
+import { pingRegistry } from "../registry/ping.ts";
 import { escapeControls, formatAge, table } from "../text.ts";
 import { urlOfConfig } from "../worker/address.ts";
 import { ask } from "../worker/http.ts";
@@ -142,51 +138,6 @@ const ping = async (worker: Worker, context: Context): Promise<Ping> => {
     return report(true, answer, await toldBy(worker, url, context));
   } catch (error) {
     return report(false, failureOf(worker, error));
-  }
-};
-
-/** What stands behind the registry's arrow. */
-interface RegistryPing {
-  readonly url: string;
-  readonly ok: boolean;
-  readonly answer: string;
-}
-
-const pingOwnRegistry = async (
-  paths: ClusterPaths,
-  url: string,
-  { signal }: Context,
-): Promise<Omit<RegistryPing, "url">> => {
-  if (registryState(paths) !== "running")
-    return { ok: false, answer: "not running; npx ol-admin registry starts it" };
-  const reply = await ask(`${url}/status`, { deadlineMs: PING_MS, signal });
-  const word = escapeControls(reply.body.toString("utf8").trim().slice(0, 100));
-  return {
-    ok: reply.status === 200,
-    answer: `${word} [${reply.status} ${escapeControls(reply.statusText)}]`,
-  };
-};
-
-/** Undefined if the cluster's registry is a directory. */
-const pingRegistry = async (
-  args: Arguments,
-  context: Context,
-  paths: ClusterPaths,
-): Promise<RegistryPing | undefined> => {
-  const plan = await readRegistryPlan(paths);
-  const client = await connectRegistry("read", args, context, paths);
-  if (client === undefined) return undefined;
-  await using _client = client;
-  const isOwn = plan !== undefined && client.address === new URL(plan.url).origin;
-  const url = isOwn ? `${client.address}/status` : client.address;
-  try {
-    if (isOwn && plan.url.startsWith("http:"))
-      return { url, ...(await pingOwnRegistry(paths, client.address, context)) };
-    await client.check(context.signal);
-    return { url, ok: true, answer: "ready [it takes the keys]" };
-  } catch (error) {
-    context.signal.throwIfAborted();
-    return { url, ok: false, answer: `no answer [${escapeControls(messageOf(error))}]` };
   }
 };
 

@@ -18,6 +18,9 @@ import { HOSTILE_BUNDLES } from "@ol/bundle/testing";
 import { makeCodeBundle } from "../../src/code/code-bundle.ts";
 import { temporaryDirectory } from "../support/harness.ts";
 
+/** Git is some processes each time, and the machine may be busy. */
+const LONG = { timeout: 60_000 };
+
 let cwd: string;
 let code: string;
 
@@ -60,7 +63,7 @@ beforeEach(() => {
 });
 
 describe("code to upload", () => {
-  test("is the same bundle whether it is a directory, a tar file, or a git repository", async () => {
+  test("is the same bundle whether it is a directory, a tar file, or a git repository", LONG, async () => {
     write("lib/a.py", "x = 1\n");
     const fromDirectory = await outcome("code");
     expect(fromDirectory).toMatchObject({ files: ["f.py", "lib/", "lib/a.py"] });
@@ -73,7 +76,7 @@ describe("code to upload", () => {
     expect(await outcome("code")).toEqual(fromDirectory);
   });
 
-  test("of a git repository is that of a branch, a tag, a commit, or a directory of it", async () => {
+  test("of a git repository is that of a branch, a tag, a commit, or a directory of it", LONG, async () => {
     git("init", "-b", "main");
     git("add", ".");
     git("commit", "-m", "first");
@@ -99,7 +102,7 @@ describe("code to upload", () => {
     expect(await outcome(`file://${cwd}/missing`)).toMatch(/^OL_ADMIN_BUNDLE: cannot get /u);
   });
 
-  test("of a git repository runs nothing of it, and leaves through no link of it", async () => {
+  test("of a git repository runs nothing of it, and leaves through no link of it", LONG, async () => {
     const witness = join(cwd, "witness");
     git("init");
     mkdirSync(join(code, ".git", "hooks"), { recursive: true });
@@ -117,7 +120,7 @@ describe("code to upload", () => {
     expect(existsSync(witness)).toBe(false);
   });
 
-  test("of a git repository is the same when ol-admin runs in another one's hook", async () => {
+  test("of a git repository is the same when ol-admin runs in another one's hook", LONG, async () => {
     git("init");
     git("add", ".");
     git("commit", "-m", "first");
@@ -189,7 +192,7 @@ describe("code to upload", () => {
 
   test.each(HOSTILE_BUNDLES.map((one) => [one.name, one] as const))(
     "packed with %s is refused",
-    { timeout: 60_000 },
+    LONG,
     async (_name, bundle) => {
       writeFileSync(join(cwd, "bad.tar.gz"), bundle.packed);
       const said = await outcome("bad.tar.gz");

@@ -389,12 +389,12 @@ const sizes: readonly HostileBundle[] = [
   large(
     "more files than are allowed",
     bundle(F, ...Array.from({ length: 10_000 }, (_, at) => entry({ name: `a${at}` }))),
-    bundle(F, ...Array.from({ length: 9_999 }, (_, at) => entry({ name: `a${at}` }))),
+    bundle(F, ...Array.from({ length: 500 }, (_, at) => entry({ name: `a${at}` }))),
   ),
   large(
     "more directories than are allowed, only in paths",
     bundle(F, ...Array.from({ length: 250 }, (_, at) => file(`${at}/${"d/".repeat(40)}x`))),
-    bundle(F, ...Array.from({ length: 230 }, (_, at) => file(`${at}/${"d/".repeat(40)}x`))),
+    bundle(F, ...Array.from({ length: 10 }, (_, at) => file(`${at}/${"d/".repeat(40)}x`))),
   ),
   large(
     "more headers for all files than are allowed",

@@ -349,19 +349,21 @@ describe("unpacking", () => {
     expect(existsSync(join(base, "nowhere"))).toBe(false);
   });
 
+  const limited = bundle(F, entry({ name: "a/b/c.py", content: "x".repeat(20) }));
+
   test.each([
-    ["maxPackedBytes", 100],
-    ["maxEntries", 3],
-    ["maxBytes", 40],
-    ["maxFileBytes", 25],
-    ["maxDepth", 1],
-    ["maxPathBytes", 5],
+    ["maxPackedBytes", limited.length],
+    ["maxEntries", 4],
+    ["maxBytes", 47],
+    ["maxFileBytes", 27],
+    ["maxDepth", 2],
+    ["maxPathBytes", 8],
   ] as const)("keeps the limit %s that it is given", async (limit, value) => {
-    const packedCode = bundle(F, entry({ name: "a/b/c.py", content: "x".repeat(20) }));
-    const limits = { ...DEFAULT_PACKED_LIMITS, [limit]: value };
-    expect(await codeOf(unpackBundle(from(packedCode), target, { limits }))).toBe("OL_BUNDLE_TOO_LARGE");
+    const within = { ...DEFAULT_PACKED_LIMITS, [limit]: value };
+    const beyond = { ...DEFAULT_PACKED_LIMITS, [limit]: value - 1 };
+    expect(await codeOf(unpackBundle(from(limited), target, { limits: beyond }))).toBe("OL_BUNDLE_TOO_LARGE");
     expect(readdirSync(join(base, "unpacked"))).toEqual([]);
-    await unpackBundle(from(packedCode), target);
+    await unpackBundle(from(limited), target, { limits: within });
   });
 });
 

@@ -220,7 +220,9 @@ describe("new code beside code that works", () => {
       expect(own).toEqual(own.toSorted((one, other) => one - other));
       expect(own.at(-1)).toBe(5);
     }
-    await vi.waitFor(() => expect([...rig.source.held.values()]).toEqual([0, 0, 0, 0, 0, 1]));
+    // On a busy machine one may be passed over.
+    const leftOver = () => [...rig.source.held].filter(([, held]) => held > 0);
+    await vi.waitFor(() => expect(leftOver()).toEqual([["v5", 1]]));
   });
 
   it("takes a sandbox of the old away to have its own, and makes no more of them than it is to keep warm", async () => {
