@@ -9,16 +9,17 @@ import { silentLogger } from "@ol/common";
 import { signBundle } from "@ol/registry-client";
 import { describe, expect, it, vi } from "vitest";
 
+import type { RegistryCodeSourceOptions } from "../../src/index.ts";
 import { soon, TestCluster, TestRegistry } from "../support/registry.ts";
 
 const HELLO = { "f.py": "def f(event): return 'hello'\n" };
 const OTHER = { "f.py": "def f(event): return 'other'\n" };
 
-const setup = async () => {
+const setup = async (options: Partial<RegistryCodeSourceOptions> = {}) => {
   const registry = await TestRegistry.start();
   const cluster = await TestCluster.make();
   const client = registry.client();
-  const source = await cluster.source(client);
+  const source = await cluster.source(client, options);
   return { registry, cluster, client, source };
 };
 
@@ -189,8 +190,8 @@ describe("code from a registry", () => {
   });
 
   it("goes from the shelf when no worker uses it and no tag names it, and not before", async () => {
-    const { registry, cluster, source } = await setup();
-    const second = await cluster.source(registry.client(), { workerName: "worker-1" });
+    const { registry, cluster, source } = await setup({ graceMs: 0 });
+    const second = await cluster.source(registry.client(), { workerName: "worker-1", graceMs: 0 });
     const one = await registry.upload("a", HELLO);
     const mine = await source.resolve("a", soon());
     const theirs = await second.resolve("a", soon());
@@ -259,7 +260,7 @@ describe("code from a registry", () => {
   });
 
   it("that is hostile is refused for what it is, and nothing of it stays or gets anywhere", async () => {
-    const { registry, cluster, source } = await setup();
+    const { registry, cluster, source } = await setup({ graceMs: 0 });
     expect(HOSTILE_BUNDLES.length).toBeGreaterThan(60);
     const before = await filesBelow(cluster.directory);
     const [outcomes, expected] = [new Map<string, string>(), new Map<string, string>()];

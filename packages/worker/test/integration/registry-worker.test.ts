@@ -1,5 +1,8 @@
+import { execFile } from "node:child_process";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 
@@ -54,7 +57,32 @@ const setup = async (config: Readonly<Record<string, unknown>> = {}) => {
   return { registry, worker, call, stats, restart };
 };
 
+const BIN = fileURLToPath(new URL("../../../../apps/worker/bin/ol-worker.js", import.meta.url));
+
+/** What doctor says of the registry. */
+const doctorOn = async (file: string): Promise<unknown> => {
+  const run = promisify(execFile)(process.execPath, [BIN, "doctor", "--json", "--config", file], {
+    timeout: 60_000,
+  });
+  // It exits with 1 if anything is missing.
+  const { stdout } = await run.catch((error: unknown) => error as { stdout: string });
+  return (JSON.parse(stdout) as { checks: { name: string }[] }).checks.find(
+    ({ name }) => name === "registry",
+  );
+};
+
 describe("a worker whose code is in a registry", () => {
+  it("has doctor ask whether the registry answers, has the bucket and takes the keys", async () => {
+    const { registry, worker } = await setup();
+    const file = join(worker.current.directory, "worker-0.json");
+    expect(await doctorOn(file)).toMatchObject({ ok: true });
+    await registry.kill();
+    expect(await doctorOn(file)).toMatchObject({
+      ok: false,
+      detail: expect.stringContaining("nothing listens there"),
+    });
+  });
+
   it("runs what is uploaded, changed and rolled back, by name, tag and digest", async () => {
     const { registry, call, stats } = await setup();
     expect(await call("a")).toMatch(/^404 /u);

@@ -231,7 +231,6 @@ export class TestCluster {
       shelfDir: this.shelfDir,
       workerName,
       signatures: { mode: "off", trustedKeys: [] },
-      graceMs: 0,
       ...options,
     });
     onTestFinished(() => source[Symbol.asyncDispose]());
