@@ -71,6 +71,8 @@ export class S3Wire {
   }
 }
 
+const hmac = (key: Buffer | string, text: string): Buffer => createHmac("sha256", key).update(text).digest();
+
 /** The header fields of a request without a query, signed by AWS signature version 4. */
 const signed = (
   method: string,
@@ -82,8 +84,6 @@ const signed = (
   const day = date.slice(0, 8);
   const fields = `host:${host}\nx-amz-content-sha256:${hash}\nx-amz-date:${date}\n`;
   const canonical = sha256(`${method}\n${path}\n\n${fields}\n${SIGNED}\n${hash}`);
-  const hmac = (key: Buffer | string, text: string): Buffer =>
-    createHmac("sha256", key).update(text).digest();
   const key = [REGION, "s3", "aws4_request"].reduce(hmac, hmac(`AWS4${KEYS.secretKey}`, day));
   const signature = hmac(key, `AWS4-HMAC-SHA256\n${date}\n${day}/${SCOPE}\n${canonical}`).toString("hex");
   return {

@@ -80,7 +80,7 @@ const writeOn = async (writer) => {
       await store.delete("code", key);
     } else {
       // Everybody writes some of the same contents, so that they meet.
-      const seed = count % 3 === 0 ? "all the same" : `${randomBytes(8).toString("hex")}`;
+      const seed = count % 3 === 0 ? "all the same" : randomBytes(8).toString("hex");
       const size = SIZES[(count + writer) % SIZES.length];
       tell({ begins: change, key, digest: await digestOfContent(seed, size) });
       await put(key, seed, size);
@@ -130,12 +130,14 @@ const verbs = {
   },
 };
 
-createInterface({ input: process.stdin }).on("line", async (line) => {
+const answer = async (line) => {
   const { id, verb, ...request } = JSON.parse(line);
   try {
     tell({ id, result: (await verbs[verb](request)) ?? null });
   } catch (error) {
     tell({ id, error: explain(error) });
   }
-});
+};
+
+createInterface({ input: process.stdin }).on("line", (line) => void answer(line));
 process.stdin.on("end", () => process.exit(0));
