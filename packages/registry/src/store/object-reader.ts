@@ -1,24 +1,13 @@
-import * as fs from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { Readable } from "node:stream";
-import { promisify } from "node:util";
 
 import type { ObjectInfo } from "../object-store.ts";
 import { isS3Error, s3Error } from "../s3-error.ts";
 
-import { disk, diskError } from "./disk.ts";
+import { AT_ONCE_BYTES, diskError, readAtOnce } from "./disk.ts";
 
 /** How much is read at once: takes half of the CPU time that Node's 64 KiB take. A slow client holds one or two of these. */
 const READ_BYTES = 256 * 1024;
-/** Up to this size all of it is read when it is opened: each further call of the system takes as long as the reading. */
-const WHOLE_BYTES = 64 * 1024;
-const readAt = promisify(fs.read) as (
-  fd: number,
-  data: Uint8Array,
-  offset: number,
-  length: number,
-  position: number,
-) => Promise<{ bytesRead: number }>;
 
 /** Bytes of an object; both are inclusive. */
 export interface ByteRange {
@@ -42,7 +31,7 @@ export class ObjectReader implements AsyncDisposable {
 
   /** Fails with InternalError if the file is not as long as the object is. */
   static async open(info: ObjectInfo, file: string): Promise<ObjectReader> {
-    const whole = info.size <= WHOLE_BYTES ? await readWhole(file, info.size) : undefined;
+    const whole = info.size <= AT_ONCE_BYTES ? wholeOf(file, info.size) : undefined;
     if (whole !== undefined) return new ObjectReader(info, whole);
     const handle = await open(file, "r").catch((error: unknown) => Promise.reject(diskError(error)));
     try {
@@ -82,17 +71,8 @@ export class ObjectReader implements AsyncDisposable {
 }
 
 /** The file's content; undefined if it is not that long, which whoever looks closer tells. */
-const readWhole = async (file: string, size: number): Promise<Buffer | undefined> => {
-  const fd = await disk.open(file, "r");
-  try {
-    // One byte more than there should be.
-    const buffer = Buffer.allocUnsafe(size + 1);
-    const { bytesRead } = await readAt(fd, buffer, 0, size + 1, 0);
-    return bytesRead === size ? buffer.subarray(0, size) : undefined;
-  } catch (error) {
-    throw diskError(error);
-  } finally {
-    // Nothing hangs on it: nobody waits for it.
-    void disk.close(fd).catch(() => undefined);
-  }
+const wholeOf = (file: string, size: number): Buffer | undefined => {
+  // One byte more than there should be.
+  const found = readAtOnce(file, size + 1);
+  return found.length === size ? found : undefined;
 };
