@@ -5,6 +5,7 @@
 # OL_TEST_SEED repeats a run.
 set -euo pipefail
 export OL_TEST_SOAK=1
+scripts/lib/registry-clients.sh
 node_modules/.bin/tsc -b
 exec node_modules/.bin/vitest run --project unit --project integration --project e2e --reporter=verbose \
   packages/registry/test/unit/signatures.test.ts packages/registry/test/unit/chunked-bodies.test.ts \
