@@ -130,8 +130,7 @@ const verbs = {
   },
 };
 
-const answer = async (line) => {
-  const { id, verb, ...request } = JSON.parse(line);
+const answer = async ({ id, verb, ...request }) => {
   try {
     tell({ id, result: (await verbs[verb](request)) ?? null });
   } catch (error) {
@@ -139,5 +138,7 @@ const answer = async (line) => {
   }
 };
 
-createInterface({ input: process.stdin }).on("line", (line) => void answer(line));
+createInterface({ input: process.stdin }).on("line", (line) => {
+  void answer(JSON.parse(line));
+});
 process.stdin.on("end", () => process.exit(0));
