@@ -118,14 +118,6 @@ if ! command -v uv >/dev/null && ! python3 -c 'import uv' 2>/dev/null; then
   export PATH="$PWD/$uv_place/bin:$PATH"
 fi
 
-# S3 clients that the registry is tried with; they are other people's, so each version is pinned.
-clients=.cache/registry-clients
-if ! cmp -s scripts/lib/registry-clients.txt "$clients/installed.txt"; then
-  echo "test.sh: getting S3 clients, by pip, into $clients"
-  rm -rf "$clients"
-  python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$clients" \
-    --requirement scripts/lib/registry-clients.txt || finish_early "the S3 clients cannot be had: is the package index reachable?"
-  cp scripts/lib/registry-clients.txt "$clients/installed.txt"
-fi
+scripts/lib/registry-clients.sh || finish_early "the S3 clients cannot be had: is the package index reachable?"
 
 exec node scripts/run-tests.mjs "$@"

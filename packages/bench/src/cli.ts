@@ -7,6 +7,7 @@ import { runMixedCommand } from "./mixed/cli.ts";
 import { DEFAULT_OPTIONS, QUICK_OPTIONS, runBenchmark } from "./run.ts";
 import { DEFAULT_INSTALL, runInstall } from "./install/run.ts";
 import { DEFAULT_PACKAGES, runPackages } from "./packages/run.ts";
+import { runRegistryCommand } from "./registry/cli.ts";
 import type { Results } from "./results.ts";
 import { formatTable } from "./table.ts";
 import { runZygotes } from "./zygotes/cli.ts";
@@ -17,6 +18,7 @@ usage: ol-bench [--quick] [--json]
        ol-bench zygotes [--help]   compares policies for the zygote tree, in virtual time
        ol-bench mixed [--help]     plays lambdas with packages to real workers with and without zygotes
        ol-bench packages [--json]  starts of a lambda with pandas, imported and from a zygote
+       ol-bench registry [--help]  our registry beside other S3 servers
        ol-bench install [--json]   installing numpy and pandas, by a worker and by hand
 
   --quick   few and short rounds: shows that it works, not how fast it is
@@ -63,6 +65,7 @@ const tabled = async (args: readonly string[], run: () => Promise<Results>): Pro
 const COMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
   zygotes: runZygotes,
   mixed: runMixedCommand,
+  registry: runRegistryCommand,
   packages: (args) => tabled(args, () => runPackages({ ...DEFAULT_PACKAGES, progress })),
   install: (args) => tabled(args, () => runInstall({ ...DEFAULT_INSTALL, progress })),
 };

@@ -386,9 +386,11 @@ export class CodeKeeper {
     if (this.#versions().length > 0 || this.#installing !== undefined)
       return this.#doubtful(messageOf(error));
     this.#say("warn", "could not ask the registry for a lambda's code", { error: messageOf(error) });
+    // What it is without where: callers need not know the registry's address.
+    const what = isOlError(error) ? ` (${error.code})` : "";
     const failure = lambdaError(
       "OL_LAMBDA_LOAD_FAILED",
-      `the registry could not give the code of ${this.#options.name}`,
+      `the registry could not give the code of ${this.#options.name}${what}`,
       { cause: error },
     );
     this.#become(broken(failure));

@@ -1,5 +1,5 @@
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, symlinkSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -74,14 +74,32 @@ export const ordinaryUser = async (): Promise<Newcomer> => {
   return { home, user: name, prefix, network: wayToTheRegistry() };
 };
 
-/** The commands under "By hand" in README.md, without their comments. */
-export const sequence = (): string[] => {
-  const section = readFileSync(path.join(ROOT, "README.md"), "utf8").split("## By hand")[1] ?? "";
-  const block = section.split("```")[1] ?? "";
-  return block
+/** The commands of a block of a page, without their comments. */
+const commandsOf = (block: string): string[] =>
+  block
     .trim()
     .split("\n")
     .map((line) => line.replace(/ {2,}#.*$/, ""));
+
+/** The commands under "By hand" in README.md, without their comments. */
+export const sequence = (): string[] => {
+  const section = readFileSync(path.join(ROOT, "README.md"), "utf8").split("## By hand")[1] ?? "";
+  return commandsOf(section.split("```")[1] ?? "");
+};
+
+/** All commands under one heading of quickstart/registry.md, in their order, without comments. */
+export const registrySequence = (heading: string): string[] => {
+  const page = readFileSync(path.join(ROOT, "quickstart/registry.md"), "utf8");
+  const section = page.split(`\n## ${heading}\n`)[1]?.split("\n## ")[0] ?? "";
+  return section.split("```").flatMap((block, at) => (at % 2 === 1 ? commandsOf(block) : []));
+};
+
+/** Runs commands where `npx` finds this repository's programs, one after the other until one fails, in a network of their own. */
+export const follow = (newcomer: Newcomer, commands: readonly string[]): string => {
+  const folder = mkdtempSync(path.join(newcomer.home, "folder-"));
+  for (const name of ["node_modules", "scripts", "quickstart"])
+    symlinkSync(path.join(ROOT, name), path.join(folder, name));
+  return text(run(newcomer, folder, inOwnNetwork(commands.join("\n"), newcomer)));
 };
 
 /** A network of its own, so that port 8080 is free whatever else runs here. Root's, or an ordinary user's. */

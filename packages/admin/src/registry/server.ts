@@ -18,6 +18,8 @@ import { type PlannedRegistry, readRegistryPlan, writeRegistryPlan } from "./pla
 export const REGISTRY_NAME = "registry";
 /** An upload of a large bundle may be under way. */
 const GRACE_MS = 40_000;
+/** Each write that waits for the disk holds a thread of Node's pool; the process cannot enlarge it once it runs. */
+const DISK_THREADS = { UV_THREADPOOL_SIZE: "16" };
 const LOOPBACK = ["127.0.0.1", "::1"];
 
 /** Whether the cluster's own registry runs. */
@@ -68,7 +70,7 @@ export const startRegistry = async (
       configFile: paths.registryConfig,
       outFile: paths.registryOut,
       pidFile: paths.registryPid,
-      environment: scope.environment,
+      environment: { ...DISK_THREADS, ...scope.environment },
       signal: context.signal,
     });
     return url;

@@ -140,7 +140,15 @@ export class Exchange {
     else this.response.flushHeaders();
   }
 
-  /** Sends `body`, whose length is in the headers, at the client's pace. */
+  /** Sends `body`, whose length is in the headers, at once with them. */
+  sendBytes(status: number, body: Buffer, headers: OutgoingHttpHeaders): void {
+    if (this.response.destroyed) return;
+    this.#head(status, headers);
+    this.sentBytes += body.length;
+    this.response.end(body);
+  }
+
+  /** The same at the client's pace. */
   async sendStream(status: number, body: Readable, headers: OutgoingHttpHeaders): Promise<void> {
     const { response } = this;
     this.#head(status, headers);

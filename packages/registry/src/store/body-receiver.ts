@@ -61,11 +61,8 @@ export class BodyReceiver {
     algorithms: readonly ChecksumAlgorithm[],
   ): Promise<ReceivedBody> {
     const digests = bodyDigests(size, algorithms, checksumsOf(computedFor(algorithms), pieces));
-    return await this.#withFile(async (file) => {
-      const whole = pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces, size);
-      await file.write(whole, 0);
-      return digests;
-    });
+    const whole = pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces, size);
+    return { file: await TemporaryFile.holding(this.#options.temporary, whole), digests };
   }
 
   async #large(

@@ -19,8 +19,7 @@ export class RecordFiles {
   /** Resolves when the record, in place of an earlier one, is on the disk. */
   async write(file: string, record: StoreRecord): Promise<void> {
     this.#directories.mayWrite();
-    await using temporary = await TemporaryFile.create(this.#temporary);
-    await temporary.write(encodeRecord(record), 0);
+    await using temporary = await TemporaryFile.holding(this.#temporary, encodeRecord(record));
     await temporary.sync();
     // Another one may have failed meanwhile; after this point it would be too late.
     this.#directories.mayWrite();

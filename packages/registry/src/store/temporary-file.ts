@@ -1,7 +1,10 @@
 import { randomBytes } from "node:crypto";
 import * as path from "node:path";
 
-import { disk } from "./disk.ts";
+import { AT_ONCE_BYTES, createAtOnce, disk } from "./disk.ts";
+
+const MODE = 0o600;
+const unknownName = (): string => randomBytes(16).toString("hex");
 
 /**
  * A file that is being written and does not count yet. Disposed of before `publish`, it is gone; so it is at the store's next start
@@ -20,9 +23,25 @@ export class TemporaryFile implements AsyncDisposable {
 
   /** In `directory`, under a name that nobody knows. */
   static async create(directory: string): Promise<TemporaryFile> {
-    const file = path.join(directory, randomBytes(16).toString("hex"));
+    const file = path.join(directory, unknownName());
     // wx: a file that is there already is not ours, whoever made it.
-    return new TemporaryFile(file, await disk.open(file, "wx", 0o600));
+    return new TemporaryFile(file, await disk.open(file, "wx", MODE));
+  }
+
+  /** The same, and all of `data` is in it. */
+  static async holding(directory: string, data: Uint8Array): Promise<TemporaryFile> {
+    if (data.length <= AT_ONCE_BYTES) {
+      const name = path.join(directory, unknownName());
+      return new TemporaryFile(name, createAtOnce(name, MODE, data));
+    }
+    const file = await TemporaryFile.create(directory);
+    try {
+      await file.write(data, 0);
+      return file;
+    } catch (error) {
+      await file[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /** Several writes may be under way at once, and have to be over before `sync` or the end. */

@@ -68,7 +68,10 @@ const getObject: Operation = {
     await using reader = await exchange.host.store.read(bucket, key);
     if (!wanted(exchange, reader.info)) return;
     const { status, headers, range } = readReply(exchange, reader.info);
-    await exchange.sendStream(status, reader.stream(range), headers);
+    const { start = 0, end = reader.info.size - 1 } = range ?? {};
+    if (reader.whole !== undefined)
+      exchange.sendBytes(status, reader.whole.subarray(start, end + 1), headers);
+    else await exchange.sendStream(status, reader.stream({ start, end }), headers);
   },
 };
 
