@@ -1,10 +1,9 @@
-import { isOlError, messageOf } from "@ol/common";
+import { isOlError, messageOf, Readiness, READY_VARIABLE } from "@ol/common";
 
 import { readCommandLine, type Request, USAGE } from "./command-line.ts";
 import { doctor, type Outcome, sweep } from "./host-commands.ts";
 import { HANDOVER_VARIABLE, HandOver, LISTEN_VARIABLE } from "./hand-over.ts";
 import { packageWork } from "./package-commands.ts";
-import { Readiness, READY_VARIABLE } from "./readiness.ts";
 import { runWorker, type Supervisor } from "./run.ts";
 import { GO_VARIABLE, Standby } from "./standby.ts";
 import { VERSION } from "./version.ts";

@@ -1,2 +1,3 @@
 export * from "./errors.ts";
 export type * from "./object-store.ts";
+export * from "./s3-error.ts";

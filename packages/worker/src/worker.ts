@@ -2,7 +2,16 @@ import { createServer, type Server } from "node:http";
 import { Server as NetServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
-import { formatLoad, HEADER, isOlError, type Logger, silentLogger } from "@ol/common";
+import {
+  adopt,
+  formatLoad,
+  HEADER,
+  isOlError,
+  listenAll,
+  type ListenFaults,
+  type Logger,
+  silentLogger,
+} from "@ol/common";
 import type { LambdaManager } from "@ol/lambda";
 import type { SandboxPool } from "@ol/sandbox";
 import type { Express } from "express";
@@ -12,7 +21,6 @@ import { errorReply } from "./error-reply.ts";
 import { workerError } from "./errors.ts";
 import { Exchange, type ExchangeHost, WorkerRequest, WorkerResponse } from "./exchange.ts";
 import { HttpTarget } from "./http-target.ts";
-import { adopt, listenAll } from "./listen.ts";
 import { OpenExchanges } from "./open-exchanges.ts";
 import { pages } from "./pages.ts";
 import { TEXT_TYPE } from "./reply-headers.ts";
@@ -57,6 +65,12 @@ const FLUSH_MS = 2_000;
 /** How long the clients of idle connections may take to see that they are closed. */
 const GOODBYE_MS = 1_000;
 
+const LISTEN_FAULTS: ListenFaults = {
+  portKey: "worker_port",
+  portInUse: (message, cause) => workerError("OL_WORKER_PORT_IN_USE", message, { cause }),
+  cannotListen: (message, cause) => workerError("OL_WORKER_CANNOT_LISTEN", message, { cause }),
+};
+
 type WorkerServer = Server<typeof WorkerRequest, typeof WorkerResponse>;
 
 /** The HTTP in front of @ol/lambda. */
@@ -85,8 +99,9 @@ export class Worker implements ExchangeHost, AsyncDisposable {
     const worker = new Worker(options);
     const { addresses, port, inheritedFds = [] } = options;
     const make = (): WorkerServer => worker.#makeServer();
-    const inherited = await adopt(make, inheritedFds, addresses, port);
-    const listening = await listenAll(make, addresses, port, worker.logger, inherited);
+    const where = { addresses, port, faults: LISTEN_FAULTS };
+    const inherited = await adopt(make, inheritedFds, where);
+    const listening = await listenAll(make, { ...where, logger: worker.logger, inherited });
     worker.#servers = listening.servers;
     worker.port = listening.port;
     return worker;
