@@ -1,4 +1,5 @@
 export * from "./cleanup.ts";
+export * from "./connections.ts";
 export * from "./deferred.ts";
 export * from "./errors.ts";
 export * from "./headers.ts";
@@ -9,6 +10,9 @@ export * from "./listen.ts";
 export * from "./logger.ts";
 export * from "./nearest.ts";
 export * from "./readiness.ts";
+export * from "./request-target.ts";
 export * from "./signals.ts";
 export * from "./system-reason.ts";
+export * from "./trusted-peers.ts";
+export * from "./ulid.ts";
 export * from "./within.ts";

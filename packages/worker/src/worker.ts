@@ -4,19 +4,24 @@ import type { Duplex } from "node:stream";
 
 import {
   adopt,
+  Connections,
   formatLoad,
   HEADER,
   isOlError,
+  isUlid,
+  lambdaName,
   listenAll,
   type ListenFaults,
   type Logger,
+  originForm,
   silentLogger,
+  TrustedPeers,
+  UlidMaker,
 } from "@ol/common";
 import type { LambdaManager } from "@ol/lambda";
 import type { SandboxPool } from "@ol/sandbox";
 import type { Express } from "express";
 
-import { Connections } from "./connections.ts";
 import { errorReply } from "./error-reply.ts";
 import { workerError } from "./errors.ts";
 import { Exchange, type ExchangeHost, WorkerRequest, WorkerResponse } from "./exchange.ts";
@@ -25,10 +30,7 @@ import { OpenExchanges } from "./open-exchanges.ts";
 import { pages } from "./pages.ts";
 import { TEXT_TYPE } from "./reply-headers.ts";
 import { asksAsync, checkedHeaders } from "./request-headers.ts";
-import { lambdaName, originForm } from "./request-target.ts";
 import { isTraceparent, TraceparentMaker } from "./traceparent.ts";
-import { TrustedPeers } from "./trusted-peers.ts";
-import { isUlid, UlidMaker } from "./ulid.ts";
 
 /** What a worker is made from. The manager and pool stay their maker's, who closes them after the worker. */
 export interface WorkerOptions {
@@ -71,6 +73,9 @@ const LISTEN_FAULTS: ListenFaults = {
   cannotListen: (message, cause) => workerError("OL_WORKER_CANNOT_LISTEN", message, { cause }),
 };
 
+const badOptions = (message: string): Error => workerError("OL_WORKER_BAD_OPTIONS", message);
+const badRequest = (message: string): Error => workerError("OL_WORKER_BAD_REQUEST", message);
+
 type WorkerServer = Server<typeof WorkerRequest, typeof WorkerResponse>;
 
 /** The HTTP in front of @ol/lambda. */
@@ -86,7 +91,7 @@ export class Worker implements ExchangeHost, AsyncDisposable {
   readonly #trusted: TrustedPeers;
   readonly #ulids = new UlidMaker();
   readonly #traceparents = new TraceparentMaker();
-  readonly #connections = new Connections();
+  readonly #connections = new Connections("this worker is shutting down; it takes no new calls");
   /** Connections on which a page, which is no exchange, is being answered. */
   readonly #pageSockets = new Set<Socket>();
   #servers: readonly WorkerServer[] = [];
@@ -111,7 +116,7 @@ export class Worker implements ExchangeHost, AsyncDisposable {
     this.manager = options.manager;
     this.logger = options.logger ?? silentLogger;
     this.maxHeldBytes = options.maxHeldBytes ?? DEFAULT_HELD_BYTES;
-    this.#trusted = new TrustedPeers(options.trustedProxies ?? []);
+    this.#trusted = new TrustedPeers(options.trustedProxies ?? [], badOptions);
     this.#pages = pages({ ...options, logger: this.logger });
   }
 
@@ -220,7 +225,7 @@ export class Worker implements ExchangeHost, AsyncDisposable {
       return;
     }
     try {
-      const path = originForm(request.url ?? "", request.headers.host);
+      const path = originForm(request.url ?? "", request.headers.host, badRequest);
       const name = lambdaName(path);
       if (name !== undefined) return this.#run(name, path, request, response, expectsContinue);
       checkedHeaders(request.rawHeaders, true);
