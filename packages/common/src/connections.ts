@@ -33,14 +33,9 @@ export class Connections {
     this.#farewell = farewellOf(farewell);
   }
 
-  /** How many there are. */
-  get size(): number {
-    return this.#open.size;
-  }
-
-  /** Hears of every connection of the server from now on. */
-  watch(server: Server): void {
-    server.on("connection", (socket) => {
+  /** Hears of every connection of the server from now on. `event` is `secureConnection` of a server for TLS. */
+  watch(server: Server, event: "connection" | "secureConnection" = "connection"): void {
+    server.on(event, (socket: Socket) => {
       this.#accepted += 1;
       this.#open.add(socket);
       socket.once("close", () => this.#closed(socket));

@@ -1,4 +1,5 @@
 export * from "./cleanup.ts";
+export * from "./client-error.ts";
 export * from "./connections.ts";
 export * from "./deferred.ts";
 export * from "./errors.ts";

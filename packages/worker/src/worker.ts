@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 
 import {
   adopt,
+  clientErrorReply,
   Connections,
   formatLoad,
   HEADER,
@@ -285,26 +286,15 @@ export class Worker implements ExchangeHost, AsyncDisposable {
     if (error.code === "HPE_CLOSED_CONNECTION") return;
     // In the middle of a reply another one would be taken for part of it.
     const busy = [...this.open].some((exchange) => exchange.socket === socket);
-    if (error.code === "ECONNRESET" || !socket.writable || busy) {
+    const reply = clientErrorReply(error.code);
+    if (reply === undefined || !socket.writable || busy) {
       socket.destroy();
       return;
     }
-    const [line, text] = CLIENT_ERRORS[error.code ?? ""] ?? [
-      "400 Bad Request",
-      "this is not HTTP as we know it",
-    ];
-    const body = `${text}\n`;
-    const head = `HTTP/1.1 ${line}\r\nContent-Type: ${TEXT_TYPE}\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`;
-    socket.end(head + body, () => socket.destroy());
+    socket.end(reply, () => socket.destroy());
   }
 }
 
 /** X-OL-Deadline-Ms: how long the caller still waits. Undefined for what is no number of ms. */
 const waitMsOf = (value: string | readonly string[] | undefined): number | undefined =>
   typeof value === "string" && /^[0-9]{1,9}$/u.test(value) ? Number(value) : undefined;
-
-const CLIENT_ERRORS: Readonly<Record<string, readonly [string, string]>> = {
-  HPE_HEADER_OVERFLOW: ["431 Request Header Fields Too Large", "the request's header is too large"],
-  ERR_HTTP_REQUEST_TIMEOUT: ["408 Request Timeout", "the request's header did not come in time"],
-  HPE_CHUNK_EXTENSIONS_OVERFLOW: ["413 Payload Too Large", "the request's chunk extensions are too large"],
-};
