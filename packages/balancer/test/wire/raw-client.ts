@@ -18,6 +18,8 @@ export class RawClient implements Disposable {
   closed = false;
   readonly #socket: Socket;
   #wake: () => void = () => undefined;
+  /** What is called if it ends before something is written. */
+  readonly #closing = new Set<() => void>();
 
   constructor(port: number) {
     this.#socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
@@ -32,15 +34,22 @@ export class RawClient implements Disposable {
     // That it ended is what counts: a server that closes while we write resets it.
     this.#socket.on("error", over);
     this.#socket.on("end", over);
-    this.#socket.on("close", over);
+    this.#socket.on("close", () => {
+      over();
+      for (const settled of this.#closing) settled();
+    });
   }
 
   /** Settles when it is written, or never will be. */
   send(text: string | Buffer): Promise<void> {
     return new Promise((resolve) => {
       if (this.#socket.destroyed) return resolve();
-      this.#socket.once("close", () => resolve());
-      this.#socket.write(typeof text === "string" ? Buffer.from(text, "latin1") : text, () => resolve());
+      const settled = (): void => resolve();
+      this.#closing.add(settled);
+      this.#socket.write(typeof text === "string" ? Buffer.from(text, "latin1") : text, () => {
+        this.#closing.delete(settled);
+        settled();
+      });
     });
   }
 
