@@ -1,4 +1,5 @@
 export * from "./cleanup.ts";
+export * from "./cluster-signature.ts";
 export * from "./deferred.ts";
 export * from "./errors.ts";
 export * from "./headers.ts";
@@ -7,5 +8,7 @@ export * from "./limit-keys.ts";
 export type * from "./limits.ts";
 export * from "./logger.ts";
 export * from "./nearest.ts";
+export * from "./package-key.ts";
 export * from "./system-reason.ts";
+export * from "./warm-report.ts";
 export * from "./within.ts";
