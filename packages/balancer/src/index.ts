@@ -1,8 +1,15 @@
+export type { CallSink } from "./call.ts";
 export * from "./clock.ts";
 export * from "./dispatcher.ts";
 export * from "./errors.ts";
 export type * from "./lease.ts";
-export type * from "./options.ts";
+export type * from "./membership/membership.ts";
+export { type DispatcherOptions, type WorkerAddress } from "./options.ts";
+export * from "./policies/index.ts";
+export * from "./policies/policy.ts";
+export * from "./probe.ts";
 export * from "./proxy/balancer-server.ts";
 export { DEFAULT_LIMITS, type ProxyLimits } from "./proxy/limits.ts";
 export type * from "./proxy/registrar.ts";
+export { type CallCounts, type DispatcherSnapshot, type WorkerSnapshot } from "./snapshot.ts";
+export * from "./virtual-clock.ts";
