@@ -13,7 +13,7 @@ export const S3_ERRORS = {
   BadDigest: { status: 400, message: "The content has another checksum than the request says." },
   BucketAlreadyExists: { status: 409, message: "There is a bucket of that name." },
   BucketAlreadyOwnedByYou: { status: 409, message: "There is a bucket of that name, and it is yours." },
-  BucketNotEmpty: { status: 409, message: "The bucket still has objects or unfinished uploads." },
+  BucketNotEmpty: { status: 409, message: "The bucket still has objects." },
   EntityTooLarge: { status: 400, message: "The content is larger than this server takes." },
   EntityTooSmall: { status: 400, message: "A part that is not the last one is smaller than 5 MiB." },
   ExpiredToken: { status: 400, message: "The token has expired." },

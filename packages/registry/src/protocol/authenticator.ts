@@ -127,7 +127,9 @@ const payloadHashOf = ({ fields, target }: SignedRequest, { expiresSec }: Claim)
   if (given !== undefined) return given;
   if (expiresSec === undefined)
     throw s3Error("MissingSecurityHeader", "The header field x-amz-content-sha256 is missing.");
-  return target.query.get("X-Amz-Content-Sha256") ?? UNSIGNED_PAYLOAD;
+  // AWS's clients write the parameter in either way.
+  const { query } = target;
+  return query.get("X-Amz-Content-Sha256") ?? query.get("x-amz-content-sha256") ?? UNSIGNED_PAYLOAD;
 };
 
 const signs = (key: Buffer, claim: Claim, request: SignedRequest, payloadHash: string): boolean => {

@@ -34,7 +34,8 @@ export async function* decodeChunks(
     let left = body.length;
     for (;;) {
       const { size, signature } = readHead(await reader.line(MOST_HEAD_BYTES), body.signer !== undefined);
-      if (size > left) throw s3Error("InvalidRequest", "The content is longer than x-amz-decoded-content-length.");
+      if (size > left)
+        throw s3Error("InvalidRequest", "The content is longer than x-amz-decoded-content-length.");
       left -= size;
       yield* chunkBytes(reader, size, signature, body.signer);
       if (size === 0) break;
@@ -49,7 +50,8 @@ export async function* decodeChunks(
   }
 }
 
-const malformed = (what: string): Error => s3Error("InvalidRequest", `The chunked content is malformed: ${what}.`);
+const malformed = (what: string): Error =>
+  s3Error("InvalidRequest", `The chunked content is malformed: ${what}.`);
 
 const HEAD = /^(?<size>[0-9a-fA-F]{1,12})(?:;chunk-signature=(?<signature>[0-9a-f]{64}))?$/u;
 
@@ -57,7 +59,9 @@ const readHead = (line: string, signed: boolean): { readonly size: number; reado
   const { size, signature } = HEAD.exec(line)?.groups ?? {};
   if (size === undefined) throw malformed("a chunk's head cannot be understood");
   if (signed !== (signature !== undefined))
-    throw malformed(signed ? "a chunk is not signed" : "a chunk is signed though the request says that none is");
+    throw malformed(
+      signed ? "a chunk is not signed" : "a chunk is signed though the request says that none is",
+    );
   return { size: Number.parseInt(size, 16), signature: signature ?? "" };
 };
 
@@ -68,7 +72,7 @@ async function* chunkBytes(
   signer: ChunkSigner | undefined,
 ): AsyncGenerator<Buffer, void> {
   const hash = signer === undefined ? undefined : createHash("sha256");
-  for (let left = size; left > 0; ) {
+  for (let left = size; left > 0;) {
     const bytes = await reader.some(left);
     if (bytes === undefined) throw s3Error("IncompleteBody");
     hash?.update(bytes);
@@ -92,13 +96,15 @@ const readTrailers = async (reader: ByteReader, body: ChunkedBody): Promise<Read
     const name = line.slice(0, Math.max(0, at)).toLowerCase();
     const value = line.slice(at + 1).trim();
     if (name === TRAILER_SIGNATURE && signature === undefined) signature = value;
-    else if (names?.includes(name) === true && !found.has(name) && signature === undefined) found.set(name, value);
+    else if (names?.includes(name) === true && !found.has(name) && signature === undefined)
+      found.set(name, value);
     else throw malformed("its trailing header has a field that x-amz-trailer does not name, or one twice");
   }
   for (const name of names ?? [])
     if (!found.has(name)) throw malformed(`its trailing header lacks ${name}, which x-amz-trailer names`);
   if (names === undefined || signer === undefined) {
-    if (signature !== undefined) throw malformed("its trailing header is signed though the request says it is not");
+    if (signature !== undefined)
+      throw malformed("its trailing header is signed though the request says it is not");
     return found;
   }
   const lines = [...found].map(([name, value]) => `${name}:${value}\n`).join("");

@@ -30,7 +30,8 @@ export class ByteReader {
       this.#piece = this.#piece.subarray(part.length);
       parts.push(part);
       length += part.length;
-      if (length > most + 2) throw s3Error("InvalidRequest", "A line between the chunks of the content is too long.");
+      if (length > most + 2)
+        throw s3Error("InvalidRequest", "A line between the chunks of the content is too long.");
       const line = at < 0 ? "" : Buffer.concat(parts).toString("latin1");
       if (line.endsWith("\r\n")) return line.slice(0, -2);
     }

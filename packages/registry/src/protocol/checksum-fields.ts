@@ -11,6 +11,8 @@ const BYTES: Readonly<Record<ChecksumAlgorithm, number>> = {
   sha256: 32,
 };
 
+export const CHECKSUM_ALGORITHMS: readonly ChecksumAlgorithm[] = Object.keys(BYTES) as ChecksumAlgorithm[];
+
 const PREFIX = "x-amz-checksum-";
 /** Fields of that prefix which are no checksums. */
 const OTHERS: ReadonlySet<string> = new Set(["algorithm", "mode", "type"].map((name) => PREFIX + name));
@@ -21,7 +23,7 @@ const isAlgorithm = (name: string): name is ChecksumAlgorithm => Object.hasOwn(B
 const algorithmOf = (field: string): ChecksumAlgorithm => {
   const name = field.slice(PREFIX.length);
   if (!isAlgorithm(name))
-    throw s3Error("NotImplemented", `${field} is not known; known are ${Object.keys(BYTES).join(", ")}.`);
+    throw s3Error("NotImplemented", `${field} is not known; known are ${CHECKSUM_ALGORITHMS.join(", ")}.`);
   return name;
 };
 
@@ -29,7 +31,10 @@ const algorithmOf = (field: string): ChecksumAlgorithm => {
 export const readAlgorithm = (text: string): ChecksumAlgorithm => {
   const name = text.toLowerCase();
   if (isAlgorithm(name)) return name;
-  throw s3Error("InvalidRequest", `The checksum algorithm must be one of ${Object.keys(BYTES).join(", ").toUpperCase()}.`);
+  throw s3Error(
+    "InvalidRequest",
+    `The checksum algorithm must be one of ${CHECKSUM_ALGORITHMS.join(", ").toUpperCase()}.`,
+  );
 };
 
 /** In base64 of exactly `bytes` bytes. */
@@ -47,7 +52,8 @@ export interface GivenChecksum {
 /** Fails with InvalidRequest if `value` is no checksum of that field. */
 export const readChecksum = (field: string, value: string): GivenChecksum => {
   const algorithm = algorithmOf(field);
-  if (!isBase64Of(value, BYTES[algorithm])) throw s3Error("InvalidRequest", `The value of ${field} is not valid.`);
+  if (!isBase64Of(value, BYTES[algorithm]))
+    throw s3Error("InvalidRequest", `The value of ${field} is not valid.`);
   return { algorithm, value };
 };
 
@@ -70,13 +76,16 @@ export const wholeChecksum = (fields: RequestFields): Checksum | undefined => {
   if (name === undefined) return undefined;
   const [, value = "", parts] = /^(?<value>[^-]*)(?<parts>-\d{1,5})?$/u.exec(fields.get(name) ?? "") ?? [];
   const given = readChecksum(name, value);
-  const type = parts === undefined && fields.get("x-amz-checksum-type") !== "COMPOSITE" ? "FULL_OBJECT" : "COMPOSITE";
+  const type =
+    parts === undefined && fields.get("x-amz-checksum-type") !== "COMPOSITE" ? "FULL_OBJECT" : "COMPOSITE";
   return { algorithm: given.algorithm, value: value + (parts ?? ""), type };
 };
 
 /** The names of the fields that x-amz-trailer announces. */
 export const trailerNames = (fields: RequestFields): readonly string[] =>
-  (fields.get("x-amz-trailer") ?? "").split(",").flatMap((name) => (name.trim() === "" ? [] : [name.trim().toLowerCase()]));
+  (fields.get("x-amz-trailer") ?? "")
+    .split(",")
+    .flatMap((name) => (name.trim() === "" ? [] : [name.trim().toLowerCase()]));
 
 /** Which checksum is to come in the trailing header. Fails as `headerChecksum`. */
 export const trailerAlgorithm = (names: readonly string[]): ChecksumAlgorithm | undefined => {

@@ -34,9 +34,14 @@ export const readClaim = (fields: RequestFields, query: Query): Claim | undefine
   return undefined;
 };
 
+const headerMalformed = (what: string): S3Error =>
+  s3Error("AuthorizationHeaderMalformed", `The Authorization header is malformed: ${what}.`);
+
+const queryMalformed = (what: string): S3Error =>
+  s3Error("AuthorizationQueryParametersError", `The X-Amz- parameters of the query are malformed: ${what}.`);
+
 const headerClaim = (authorization: string, time: string | undefined): Claim => {
-  const malformed = (what: string): S3Error =>
-    s3Error("AuthorizationHeaderMalformed", `The Authorization header is malformed: ${what}.`);
+  const malformed = headerMalformed;
   const at = authorization.indexOf(" ");
   if (authorization.slice(0, at) !== ALGORITHM) throw s3Error("UnsupportedSignature");
   const parts = new Map<string, string>();
@@ -58,8 +63,7 @@ const headerClaim = (authorization: string, time: string | undefined): Claim => 
 };
 
 const presignedClaim = (query: Query): Claim => {
-  const malformed = (what: string): S3Error =>
-    s3Error("AuthorizationQueryParametersError", `The X-Amz- parameters of the query are malformed: ${what}.`);
+  const malformed = queryMalformed;
   const once = (name: string): string | undefined => {
     const values = query.pairs.filter(([candidate]) => candidate === name);
     if (values.length > 1) throw malformed(`${name} is there twice`);

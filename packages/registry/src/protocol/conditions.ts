@@ -6,7 +6,10 @@ import type { RequestFields } from "./request-fields.ts";
 /** The ETags of a field, without quotes; `W/` makes no difference, since ours are never weak. */
 const etagsOf = (field: string): readonly string[] =>
   field.split(",").flatMap((part) => {
-    const etag = part.trim().replace(/^W\//u, "").replace(/^"(?<inside>.*)"$/u, "$<inside>");
+    const etag = part
+      .trim()
+      .replace(/^W\//u, "")
+      .replace(/^"(?<inside>.*)"$/u, "$<inside>");
     return etag === "" ? [] : [etag];
   });
 
@@ -34,7 +37,11 @@ const isNewerThan = ({ modifiedMs }: ObjectInfo, field: string): boolean | undef
 export const checkReadConditions = (fields: RequestFields, info: ObjectInfo, prefix = ""): void => {
   const match = fields.get(`${prefix}if-match`);
   const unmodifiedSince = fields.get(`${prefix}if-unmodified-since`);
-  if (match === undefined ? unmodifiedSince !== undefined && isNewerThan(info, unmodifiedSince) : !isOneOf(match, info))
+  if (
+    match === undefined
+      ? unmodifiedSince !== undefined && isNewerThan(info, unmodifiedSince)
+      : !isOneOf(match, info)
+  )
     throw s3Error("PreconditionFailed");
   const noneMatch = fields.get(`${prefix}if-none-match`);
   const modifiedSince = fields.get(`${prefix}if-modified-since`);

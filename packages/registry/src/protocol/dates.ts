@@ -1,5 +1,4 @@
-const AMZ_DATE =
-  /^(?<year>\d{4})(?<month>\d\d)(?<day>\d\d)T(?<hour>\d\d)(?<minute>\d\d)(?<second>\d\d)Z$/u;
+const AMZ_DATE = /^(?<year>\d{4})(?<month>\d\d)(?<day>\d\d)T(?<hour>\d\d)(?<minute>\d\d)(?<second>\d\d)Z$/u;
 
 /** `20261129T093042Z` in ms since 1970; undefined if it is none. */
 export const readAmzDate = (text: string): number | undefined => {

@@ -50,7 +50,12 @@ export class Exchange {
   #authenticated: Authenticated | undefined;
   #expectsContinue: boolean;
 
-  constructor(host: ExchangeHost, request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) {
+  constructor(
+    host: ExchangeHost,
+    request: IncomingMessage,
+    response: ServerResponse,
+    expectsContinue: boolean,
+  ) {
     this.host = host;
     this.request = request;
     this.response = response;
@@ -74,6 +79,11 @@ export class Exchange {
 
   get method(): string {
     return this.request.method ?? "";
+  }
+
+  /** As it was sent, without the query: that of a presigned request is as good as a key. */
+  get path(): string {
+    return (this.request.url ?? "").split("?", 1)[0] ?? "";
   }
 
   /** Whether the client waits for `100 Continue` before it sends its body. */
@@ -112,12 +122,19 @@ export class Exchange {
   }
 
   send(status: number, text: string, headers: OutgoingHttpHeaders = {}): void {
+    this.write(status, text, headers);
+    this.response.end();
+  }
+
+  /** The same, but the reply is not ended. */
+  write(status: number, text: string, headers: OutgoingHttpHeaders): void {
     const body = Buffer.from(text);
     // 204 and 304 have no body, and no length of one.
     const length = status === 204 || status === 304 ? {} : { "Content-Length": body.length };
     this.#head(status, { ...length, ...headers });
     this.sentBytes += body.length;
-    this.response.end(body);
+    if (body.length > 0) this.response.write(body);
+    else this.response.flushHeaders();
   }
 
   /** Sends `body`, whose length is in the headers, at the client's pace. */
@@ -155,7 +172,8 @@ export class Exchange {
 
 const digestsOf = (bytes: Buffer, { algorithms }: RequestBody): Parameters<RequestBody["verify"]>[0] => {
   const values = checksumsOf(["md5", "sha256", ...algorithms], [bytes]);
-  const hex = (kind: "md5" | "sha256"): string => Buffer.from(values.get(kind) ?? "", "base64").toString("hex");
+  const hex = (kind: "md5" | "sha256"): string =>
+    Buffer.from(values.get(kind) ?? "", "base64").toString("hex");
   const checksums = new Map(algorithms.map((algorithm) => [algorithm, values.get(algorithm) ?? ""]));
   return { size: bytes.length, md5: hex("md5"), sha256: hex("sha256"), checksums };
 };

@@ -6,7 +6,14 @@ import type { RequestFields } from "./request-fields.ts";
 import type { Query } from "./request-target.ts";
 
 /** Of a request that stores an object, those that a GET gives back. */
-const KEPT = ["cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires"];
+const KEPT = [
+  "cache-control",
+  "content-disposition",
+  "content-encoding",
+  "content-language",
+  "content-type",
+  "expires",
+];
 const META = "x-amz-meta-";
 const DEFAULT_TYPE = "binary/octet-stream";
 /** As S3 limits them: names and values together. */
@@ -67,7 +74,10 @@ export const refuseUnsupported = (fields: RequestFields): void => {
     throw s3Error("NotImplemented", "Every object is private here: x-amz-acl can only be private.");
   const storageClass = fields.get("x-amz-storage-class") ?? "STANDARD";
   if (storageClass !== "STANDARD")
-    throw s3Error("NotImplemented", "There is only one storage class here: x-amz-storage-class can only be STANDARD.");
+    throw s3Error(
+      "NotImplemented",
+      "There is only one storage class here: x-amz-storage-class can only be STANDARD.",
+    );
 };
 
 /** With quotes, as header fields have it. */
@@ -80,15 +90,28 @@ export const versionHeaders = ({ etag, modifiedMs }: ObjectInfo): Readonly<Recor
 });
 
 /** What a GET or HEAD says of an object, apart from the length. */
-export const objectHeaders = (info: ObjectInfo, fields: RequestFields, whole: boolean): Record<string, string> => ({
+export const objectHeaders = (
+  info: ObjectInfo,
+  fields: RequestFields,
+  whole: boolean,
+): Record<string, string> => ({
   ...info.headers,
   ...versionHeaders(info),
   "Accept-Ranges": "bytes",
   // Of a part of the object a client would compare it with that part.
-  ...(whole && fields.get("x-amz-checksum-mode")?.toUpperCase() === "ENABLED" && checksumReply(info.checksum)),
+  ...(whole &&
+    fields.get("x-amz-checksum-mode")?.toUpperCase() === "ENABLED" &&
+    checksumReply(info.checksum)),
 });
 
-const OVERRIDES = ["cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires"];
+const OVERRIDES = [
+  "cache-control",
+  "content-disposition",
+  "content-encoding",
+  "content-language",
+  "content-type",
+  "expires",
+];
 
 /** The header fields of the reply that the query asks for (`response-content-type` and so on). Fails with InvalidArgument. */
 export const overriddenHeaders = (query: Query): Record<string, string> =>
@@ -96,8 +119,7 @@ export const overriddenHeaders = (query: Query): Record<string, string> =>
     OVERRIDES.flatMap((name) => {
       const value = query.get(`response-${name}`);
       if (value === undefined) return [];
-      // eslint-disable-next-line no-control-regex
-      if (/[\u0000-\u001f\u007f]/u.test(value))
+      if (/\p{Cc}/u.test(value))
         throw s3Error("InvalidArgument", `response-${name} cannot be the value of a header field.`);
       // As UTF-8 on the wire.
       return [[name, Buffer.from(value).toString("latin1")]];

@@ -12,7 +12,8 @@ export const percentEncodePath = (path: string): string => percentEncode(path).r
 
 /** Fails with InvalidURI for what is not the percent-encoding of UTF-8. */
 export const percentDecode = (text: string): string => {
-  if (!/^[!-~]*$/u.test(text)) throw s3Error("InvalidURI", "The path or query has characters that must be percent-encoded.");
+  if (!/^[!-~]*$/u.test(text))
+    throw s3Error("InvalidURI", "The path or query has characters that must be percent-encoded.");
   if (!text.includes("%")) return text;
   try {
     return decodeURIComponent(text);

@@ -10,5 +10,6 @@ const ALLOWED: Readonly<Record<Role, ReadonlySet<Need>>> = {
 
 /** Fails with AccessDenied. */
 export const checkPermission = (role: Role, { name, needs }: Operation): void => {
-  if (!ALLOWED[role].has(needs)) throw s3Error("AccessDenied", `A key pair of the role ${role} may not do ${name}.`);
+  if (!ALLOWED[role].has(needs))
+    throw s3Error("AccessDenied", `A key pair of the role ${role} may not do ${name}.`);
 };

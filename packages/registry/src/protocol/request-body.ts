@@ -56,7 +56,10 @@ export class RequestBody implements IncomingBody {
     const names = trailerNames(fields);
     if (payload.kind === "chunked" && payload.trailer) this.#trailers = names;
     else if (names.length > 0)
-      throw s3Error("InvalidRequest", "x-amz-trailer names fields, but x-amz-content-sha256 says that there are none.");
+      throw s3Error(
+        "InvalidRequest",
+        "x-amz-trailer names fields, but x-amz-content-sha256 says that there are none.",
+      );
     const trailing = trailerAlgorithm(names);
     if (trailing !== undefined && this.#checksum !== undefined)
       throw s3Error("InvalidRequest", "Only one checksum can be given.");
@@ -102,6 +105,7 @@ const bodyLength = (fields: RequestFields, chunked: boolean): number => {
     if (!chunked && fields.get("transfer-encoding") === undefined) return 0;
     throw s3Error("MissingContentLength", chunked ? "x-amz-decoded-content-length is missing." : undefined);
   }
-  if (!/^\d{1,15}$/u.test(text)) throw s3Error("InvalidArgument", "The length of the content must be a number.");
+  if (!/^\d{1,15}$/u.test(text))
+    throw s3Error("InvalidArgument", "The length of the content must be a number.");
   return Number(text);
 };

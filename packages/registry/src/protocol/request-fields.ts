@@ -37,7 +37,9 @@ export class RequestFields {
     const taken = pairs.filter(
       ([name]) => name.startsWith("x-amz-") && !name.startsWith("x-amz-checksum-") && !this.#values.has(name),
     );
-    const all = new RequestFields(taken.flatMap(([name, value]) => [name, Buffer.from(value).toString("latin1")]));
+    const all = new RequestFields(
+      taken.flatMap(([name, value]) => [name, Buffer.from(value).toString("latin1")]),
+    );
     for (const [name, values] of this.#values) all.#values.set(name, values);
     return all;
   }

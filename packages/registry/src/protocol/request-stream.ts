@@ -14,7 +14,10 @@ export interface BodyStream {
  * The request's bytes. Fails with RequestTimeout, and with IncompleteBody if the client leaves. Whoever stops
  * reading leaves the request as it is: the connection is still good for a reply.
  */
-export async function* bodyBytes(request: IncomingMessage, { begin, idleMs }: BodyStream): AsyncGenerator<Buffer, void> {
+export async function* bodyBytes(
+  request: IncomingMessage,
+  { begin, idleMs }: BodyStream,
+): AsyncGenerator<Buffer, void> {
   begin();
   for (;;) {
     const bytes = request.read() as Buffer | null;

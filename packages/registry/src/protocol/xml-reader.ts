@@ -2,11 +2,12 @@ import { XMLParser, XMLValidator } from "fast-xml-parser";
 
 import { s3Error } from "../s3-error.ts";
 
-// Values stay what they are: the key "007" is no number, and " a" keeps its space. Go's clients write `&#34;` around ETags.
+// Values stay what they are: the key "007" is no number, and " a" keeps its space. References are decoded below: the parser leaves those
+// away that XML 1.0 does not allow, and would have another object deleted than the client names.
 const parser = new XMLParser({
-  htmlEntities: true,
   ignoreAttributes: true,
   parseTagValue: false,
+  processEntities: false,
   removeNSPrefix: true,
   trimValues: false,
 });
@@ -26,7 +27,9 @@ export class XmlNode {
   all(name: string): readonly XmlNode[] {
     if (typeof this.#parsed === "string" || !Object.hasOwn(this.#parsed, name)) return [];
     const there = this.#parsed[name] as Parsed | readonly Parsed[];
-    return (Array.isArray(there) ? (there as readonly Parsed[]) : [there as Parsed]).map((one) => new XmlNode(one));
+    return (Array.isArray(there) ? (there as readonly Parsed[]) : [there as Parsed]).map(
+      (one) => new XmlNode(one),
+    );
   }
 
   /** The text of the element of that name; undefined without one. Fails with MalformedXML if there are several, or elements in it. */
@@ -34,9 +37,22 @@ export class XmlNode {
     const [node, ...others] = this.all(name);
     if (node === undefined) return undefined;
     if (others.length > 0 || typeof node.#parsed !== "string") throw s3Error("MalformedXML");
-    return node.#parsed;
+    return decoded(node.#parsed);
   }
 }
+
+const NAMED: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
+const REFERENCE = /&(?:#(?<decimal>\d{1,7});|#[xX](?<hexadecimal>[0-9a-fA-F]{1,6});|(?<name>[a-z]{2,4});)?/gu;
+
+/** Text with its references decoded, also `&#34;`, as Go's clients write it. Fails with MalformedXML. */
+const decoded = (text: string): string =>
+  text.replaceAll(REFERENCE, (_, decimal?: string, hexadecimal?: string, name?: string) => {
+    if (name !== undefined && Object.hasOwn(NAMED, name)) return NAMED[name] as string;
+    const code = decimal === undefined ? Number.parseInt(hexadecimal ?? "", 16) : Number(decimal);
+    // Half of a surrogate pair is no character.
+    if (!(code <= 0x10_ff_ff) || (code >= 0xd8_00 && code <= 0xdf_ff)) throw s3Error("MalformedXML");
+    return String.fromCodePoint(code);
+  });
 
 /** Reads a document whose outermost element is `root`. Fails with MalformedXML. */
 export const readXml = (body: Uint8Array, root: string): XmlNode => {
@@ -46,8 +62,8 @@ export const readXml = (body: Uint8Array, root: string): XmlNode => {
   } catch (error) {
     throw s3Error("MalformedXML", "The XML is not UTF-8.", { cause: error });
   }
-  // Entities of its own are all that a document type could bring.
-  if (/<!(?:DOCTYPE|ENTITY)/iu.test(text)) throw s3Error("MalformedXML", "The XML must not have a DOCTYPE.");
+  // Entities of its own are all that a document type could bring; in CDATA, which no client writes, references are none.
+  if (/<!(?!--)/u.test(text)) throw s3Error("MalformedXML", "The XML must have no DOCTYPE and no CDATA.");
   if (XMLValidator.validate(text) !== true) throw s3Error("MalformedXML");
   let parsed: Parsed;
   try {

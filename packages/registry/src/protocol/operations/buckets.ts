@@ -1,5 +1,4 @@
 import { s3Error } from "../../s3-error.ts";
-import { checkBucketName } from "../bucket-name.ts";
 import { isoDate } from "../dates.ts";
 import type { Exchange } from "../exchange.ts";
 import { refuseUnsupported } from "../object-headers.ts";
@@ -41,7 +40,6 @@ const createBucket: Operation = {
   method: "PUT",
   run: async (exchange) => {
     const { bucket } = exchange.target;
-    checkBucketName(bucket);
     refuseUnsupported(exchange.fields);
     const configuration = await exchange.xml("CreateBucketConfiguration");
     const place = configuration?.text("LocationConstraint")?.trim() ?? "";

@@ -25,7 +25,10 @@ const readWanted = (node: XmlNode): Wanted => {
 };
 
 /** What became of one, for the reply. */
-const deleteOne = async ({ host, target }: Exchange, { key, version, conditions }: Wanted): Promise<XmlElement> => {
+const deleteOne = async (
+  { host, target }: Exchange,
+  { key, version, conditions }: Wanted,
+): Promise<XmlElement> => {
   try {
     if (version !== undefined && version !== "" && version !== "null") throw s3Error("NoSuchVersion");
     await host.store.delete(target.bucket, key, conditions);
@@ -59,7 +62,9 @@ const deleteObjects: Operation = {
     const quiet = request?.text("Quiet")?.trim() === "true";
     const done: XmlElement[] = [];
     for (let at = 0; at < wanted.length; at += AT_ONCE)
-      done.push(...(await Promise.all(wanted.slice(at, at + AT_ONCE).map((one) => deleteOne(exchange, one)))));
+      done.push(
+        ...(await Promise.all(wanted.slice(at, at + AT_ONCE).map((one) => deleteOne(exchange, one)))),
+      );
     exchange.sendXml(200, ["DeleteResult", done.filter(([name]) => !quiet || name === "Error")]);
   },
 };

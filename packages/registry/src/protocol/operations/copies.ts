@@ -1,5 +1,4 @@
 import { s3Error } from "../../s3-error.ts";
-import { checkKey } from "../bucket-name.ts";
 import { checkReadConditions, writeConditions } from "../conditions.ts";
 import { isoDate } from "../dates.ts";
 import type { Exchange } from "../exchange.ts";
@@ -23,7 +22,6 @@ const copyObject: Operation = {
   field: "x-amz-copy-source",
   run: async (exchange) => {
     const { fields, target, host } = exchange;
-    checkKey(target.key);
     refuseUnsupported(fields);
     const source = readCopySource(exchange);
     const replaces = replacesHeaders(exchange);

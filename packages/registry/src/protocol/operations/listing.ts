@@ -17,14 +17,16 @@ const MOST_KEYS = 1000;
 export const readLimit = (query: Query, name: string): number => {
   const text = query.get(name) ?? "";
   if (text === "") return MOST_KEYS;
-  if (!/^\d{1,10}$/u.test(text)) throw s3Error("InvalidArgument", `${name} must be a number that is not negative.`);
+  if (!/^\d{1,10}$/u.test(text))
+    throw s3Error("InvalidArgument", `${name} must be a number that is not negative.`);
   return Math.min(MOST_KEYS, Number(text));
 };
 
 /** How keys are written: as they are, or, if the client wants, so that XML can carry each. Fails with InvalidArgument. */
 export const keyWriter = (query: Query): ((key: string) => string) => {
   const encoding = query.get("encoding-type") ?? "";
-  if (encoding !== "" && encoding !== "url") throw s3Error("InvalidArgument", "encoding-type can only be url.");
+  if (encoding !== "" && encoding !== "url")
+    throw s3Error("InvalidArgument", "encoding-type can only be url.");
   return encoding === "" ? (key) => key : percentEncodePath;
 };
 
@@ -62,7 +64,10 @@ const list = (exchange: Exchange, after: string): Listing => {
 };
 
 /** What both versions have in common. */
-const common = (exchange: Exchange, { prefix, delimiter, limit, page, write }: Listing): readonly (XmlElement | undefined)[] => [
+const common = (
+  exchange: Exchange,
+  { prefix, delimiter, limit, page, write }: Listing,
+): readonly (XmlElement | undefined)[] => [
   ["Name", exchange.target.bucket],
   ["Prefix", write(prefix)],
   delimiter === "" ? undefined : ["Delimiter", write(delimiter)],
@@ -113,7 +118,15 @@ const listObjectsV2: Operation = {
   on: "bucket",
   method: "GET",
   query: ["list-type"],
-  takes: ["prefix", "delimiter", "start-after", "continuation-token", "max-keys", "encoding-type", "fetch-owner"],
+  takes: [
+    "prefix",
+    "delimiter",
+    "start-after",
+    "continuation-token",
+    "max-keys",
+    "encoding-type",
+    "fetch-owner",
+  ],
   run: (exchange) => {
     const { query } = exchange.target;
     if (query.get("list-type") !== "2") throw s3Error("InvalidArgument", "list-type can only be 2.");

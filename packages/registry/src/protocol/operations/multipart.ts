@@ -1,8 +1,9 @@
-import type { Checksum, ChecksumAlgorithm, PartInfo } from "../../object-store.ts";
+import type { Checksum, ChecksumAlgorithm } from "../../object-store.ts";
 import { s3Error } from "../../s3-error.ts";
-import { checkKey } from "../bucket-name.ts";
+import type { NamedPart } from "../../store/multipart.ts";
+import type { PartInfo, UploadInfo } from "../../store/upload.ts";
 import { readCopyRange } from "../byte-range.ts";
-import { checksumReply, readAlgorithm, wholeChecksum } from "../checksum-fields.ts";
+import { CHECKSUM_ALGORITHMS, checksumReply, readAlgorithm, wholeChecksum } from "../checksum-fields.ts";
 import { checkReadConditions, writeConditions } from "../conditions.ts";
 import { isoDate } from "../dates.ts";
 import type { Exchange } from "../exchange.ts";
@@ -55,7 +56,6 @@ const createUpload: Operation = {
   query: ["uploads"],
   run: async (exchange) => {
     const { fields, target, host } = exchange;
-    checkKey(target.key);
     refuseUnsupported(fields);
     const [algorithm, checksumType] = [readUploadAlgorithm(fields), readChecksumType(fields)];
     const uploadId = await host.store.createUpload(target.bucket, target.key, {
@@ -101,9 +101,8 @@ const copyPart: Operation = {
     checkReadConditions(fields, info, "x-amz-copy-source-");
     const field = fields.get("x-amz-copy-source-range");
     const part = await host.store.copyPart(
-      source,
+      { ...source, ...(field !== undefined && { range: readCopyRange(field, info.size) }) },
       { bucket: target.bucket, key: target.key, uploadId: uploadIdOf(exchange), partNumber },
-      field === undefined ? undefined : readCopyRange(field, info.size),
       exchange.signal,
     );
     exchange.sendXml(200, [
@@ -116,6 +115,10 @@ const copyPart: Operation = {
   },
 };
 
+const checksumElement = (algorithm: ChecksumAlgorithm): string => `Checksum${algorithm.toUpperCase()}`;
+
+const CHECKSUM_ELEMENTS = CHECKSUM_ALGORITHMS.map(checksumElement);
+
 const partElement = ({ partNumber, modifiedMs, etag, size, checksum }: PartInfo): XmlElement => [
   "Part",
   [
@@ -123,9 +126,18 @@ const partElement = ({ partNumber, modifiedMs, etag, size, checksum }: PartInfo)
     ["LastModified", isoDate(modifiedMs)],
     ["ETag", quoted(etag)],
     ["Size", size],
-    checksum && [`Checksum${checksum.algorithm.toUpperCase()}`, checksum.value],
+    checksum && [checksumElement(checksum.algorithm), checksum.value],
   ],
 ];
+
+/** How an upload's object and parts are checked, if they are. */
+const checksumKind = ({ algorithm, checksumType }: UploadInfo): readonly XmlElement[] =>
+  algorithm === undefined
+    ? []
+    : [
+        ["ChecksumAlgorithm", algorithm.toUpperCase()],
+        ["ChecksumType", checksumType],
+      ];
 
 const listParts: Operation = {
   name: "ListParts",
@@ -141,13 +153,8 @@ const listParts: Operation = {
     if (!/^\d{1,9}$/u.test(marker)) throw s3Error("InvalidArgument", "part-number-marker must be a number.");
     const limit = readLimit(query, "max-parts");
     const write = keyWriter(query);
-    const { parts, next, algorithm, checksumType } = exchange.host.store.listParts(
-      bucket,
-      key,
-      uploadId,
-      Number(marker),
-      limit,
-    );
+    const { store } = exchange.host;
+    const { upload, parts, next } = store.listParts(bucket, key, uploadId, Number(marker), limit);
     exchange.sendXml(200, [
       "ListPartsResult",
       [
@@ -161,8 +168,7 @@ const listParts: Operation = {
         next === undefined ? undefined : ["NextPartNumberMarker", next],
         ["MaxParts", limit],
         ["IsTruncated", next !== undefined],
-        algorithm && ["ChecksumAlgorithm", algorithm.toUpperCase()],
-        checksumType && ["ChecksumType", checksumType],
+        ...checksumKind(upload),
         ...parts.map(partElement),
       ],
     ]);
@@ -180,45 +186,58 @@ const listUploads: Operation = {
     checkBucket(exchange);
     const { bucket, query } = exchange.target;
     const write = keyWriter(query);
-    const [prefix, afterKey, afterUploadId] = ["prefix", "key-marker", "upload-id-marker"].map(
-      (name) => query.get(name) ?? "",
-    ) as [string, string, string];
+    const [prefix, delimiter, afterKey, afterId] = [
+      "prefix",
+      "delimiter",
+      "key-marker",
+      "upload-id-marker",
+    ].map((name) => query.get(name) ?? "") as [string, string, string, string];
     const limit = readLimit(query, "max-uploads");
-    const { uploads, next } = exchange.host.store.listUploads(bucket, { prefix, afterKey, afterUploadId, limit });
+    const request = { prefix, delimiter, afterKey, limit, ...(afterId !== "" && { afterId }) };
+    const { uploads, commonPrefixes, next } = exchange.host.store.listUploads(bucket, request);
     exchange.sendXml(200, [
       "ListMultipartUploadsResult",
       [
         ["Bucket", bucket],
         ["KeyMarker", write(afterKey)],
-        ["UploadIdMarker", afterUploadId],
+        ["UploadIdMarker", afterId],
         ["Prefix", write(prefix)],
+        delimiter === "" ? undefined : ["Delimiter", write(delimiter)],
         ["MaxUploads", limit],
         query.get("encoding-type") ? ["EncodingType", "url"] : undefined,
         ["IsTruncated", next !== undefined],
         next && ["NextKeyMarker", write(next.key)],
-        next && ["NextUploadIdMarker", next.uploadId],
-        ...uploads.map(
-          ({ key, uploadId, createdMs }): XmlElement => [
-            "Upload",
-            [
-              ["Key", write(key)],
-              ["UploadId", uploadId],
-              ownerElement("Initiator"),
-              ownerElement(),
-              ["StorageClass", "STANDARD"],
-              ["Initiated", isoDate(createdMs)],
-            ],
-          ],
-        ),
+        next && ["NextUploadIdMarker", next.id ?? ""],
+        ...uploads.map((upload) => uploadElement(upload, write)),
+        ...commonPrefixes.map((common): XmlElement => ["CommonPrefixes", [["Prefix", write(common)]]]),
       ],
     ]);
   },
 };
 
-const readPart = (node: XmlNode): { readonly partNumber: number; readonly etag: string } => {
+const uploadElement = (upload: UploadInfo, write: (key: string) => string): XmlElement => [
+  "Upload",
+  [
+    ["Key", write(upload.key)],
+    ["UploadId", upload.id],
+    ownerElement("Initiator"),
+    ownerElement(),
+    ["StorageClass", "STANDARD"],
+    ["Initiated", isoDate(upload.startedMs)],
+    ...checksumKind(upload),
+  ],
+];
+
+const readPart = (node: XmlNode): NamedPart => {
   const [number, etag] = [node.text("PartNumber")?.trim(), node.text("ETag")?.trim()];
-  if (number === undefined || etag === undefined) throw s3Error("MalformedXML", "A Part has no PartNumber or no ETag.");
-  return { partNumber: readPartNumber(number), etag: etag.replaceAll('"', "") };
+  if (number === undefined || etag === undefined)
+    throw s3Error("MalformedXML", "A Part has no PartNumber or no ETag.");
+  const [checksum] = CHECKSUM_ELEMENTS.flatMap((name) => node.text(name)?.trim() ?? []);
+  return {
+    partNumber: readPartNumber(number),
+    etag: etag.replaceAll('"', ""),
+    ...(checksum !== undefined && { checksumValue: checksum }),
+  };
 };
 
 const completeUpload: Operation = {
@@ -240,7 +259,7 @@ const completeUpload: Operation = {
       uploadIdOf(exchange),
       parts,
       writeConditions(fields),
-      wholeChecksum(fields),
+      wholeChecksum(fields)?.value,
       exchange.signal,
     );
     const { checksum } = info;
@@ -251,7 +270,7 @@ const completeUpload: Operation = {
         ["Bucket", target.bucket],
         ["Key", target.key],
         ["ETag", quoted(info.etag)],
-        checksum && [`Checksum${checksum.algorithm.toUpperCase()}`, checksum.value],
+        checksum && [checksumElement(checksum.algorithm), checksum.value],
         checksum && ["ChecksumType", checksum.type],
       ],
     ]);

@@ -1,7 +1,6 @@
 import { isS3Error, s3Error } from "../../s3-error.ts";
 import type { ObjectInfo } from "../../object-store.ts";
 import { readRange } from "../byte-range.ts";
-import { checkKey } from "../bucket-name.ts";
 import { checksumReply } from "../checksum-fields.ts";
 import { checkReadConditions, rangeApplies, writeConditions } from "../conditions.ts";
 import type { Exchange } from "../exchange.ts";
@@ -47,7 +46,8 @@ const readReply = (
 } => {
   const range = rangeApplies(fields, info) ? readRange(fields.get("range"), info.size) : undefined;
   const headers = { ...objectHeaders(info, fields, range === undefined), ...overriddenHeaders(target.query) };
-  if (range === undefined) return { status: 200, headers: { ...headers, "Content-Length": String(info.size) }, range };
+  if (range === undefined)
+    return { status: 200, headers: { ...headers, "Content-Length": String(info.size) }, range };
   const { start, end } = range;
   const part = {
     "Content-Range": `bytes ${start}-${end}/${info.size}`,
@@ -95,7 +95,6 @@ const putObject: Operation = {
   method: "PUT",
   run: async (exchange) => {
     const { fields, target, host } = exchange;
-    checkKey(target.key);
     refuseUnsupported(fields);
     const headers = storedHeaders(fields);
     const body = exchange.body();

@@ -45,7 +45,11 @@ export const route = (method: string, target: RequestTarget, fields: RequestFiel
   const candidates = OPERATIONS.filter((operation) => operation.on === level && operation.method === method);
   if (candidates.length === 0) throw s3Error("MethodNotAllowed");
   const [found] = candidates
-    .filter(({ query = [], field }) => query.every((name) => target.query.has(name)) && (field === undefined || fields.get(field) !== undefined))
+    .filter(
+      ({ query = [], field }) =>
+        query.every((name) => target.query.has(name)) &&
+        (field === undefined || fields.get(field) !== undefined),
+    )
     .sort((a, b) => weight(b) - weight(a));
   if (found === undefined) throw s3Error("NotImplemented");
   const taken = new Set([...(found.query ?? []), ...(found.takes ?? [])]);
@@ -53,7 +57,10 @@ export const route = (method: string, target: RequestTarget, fields: RequestFiel
     ([name, value]) => !taken.has(name) && !isHarmless(name) && !isIgnored(method, name, value),
   );
   if (stranger !== undefined)
-    throw s3Error("NotImplemented", `${found.name} does not take the parameter ${JSON.stringify(stranger[0]).slice(0, 80)} here.`);
+    throw s3Error(
+      "NotImplemented",
+      `${found.name} does not take the parameter ${JSON.stringify(stranger[0]).slice(0, 80)} here.`,
+    );
   if (found.field === undefined && fields.get("x-amz-copy-source") !== undefined)
     throw s3Error("InvalidRequest", `${found.name} does not take x-amz-copy-source.`);
   return found;

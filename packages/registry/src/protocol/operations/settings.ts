@@ -26,8 +26,13 @@ const setting = (
 });
 
 /** The same for everybody. */
-const fixed = (name: string, on: "bucket" | "object", query: string, root: string, content: XmlContent = ""): Operation =>
-  setting(name, on, query, (exchange) => exchange.sendXml(200, [root, content]));
+const fixed = (
+  name: string,
+  on: "bucket" | "object",
+  query: string,
+  root: string,
+  content: XmlContent = "",
+): Operation => setting(name, on, query, (exchange) => exchange.sendXml(200, [root, content]));
 
 /** What is not there; clients tell by the code. */
 const absent = (name: string, on: "bucket" | "object", query: string, code: S3ErrorCode): Operation =>
@@ -54,7 +59,9 @@ export const SETTINGS_OPERATIONS: readonly Operation[] = [
   fixed("GetBucketNotificationConfiguration", "bucket", "notification", "NotificationConfiguration"),
   fixed("GetBucketLogging", "bucket", "logging", "BucketLoggingStatus"),
   fixed("GetBucketAccelerateConfiguration", "bucket", "accelerate", "AccelerateConfiguration"),
-  fixed("GetBucketRequestPayment", "bucket", "requestPayment", "RequestPaymentConfiguration", [["Payer", "BucketOwner"]]),
+  fixed("GetBucketRequestPayment", "bucket", "requestPayment", "RequestPaymentConfiguration", [
+    ["Payer", "BucketOwner"],
+  ]),
   fixed("GetObjectTagging", "object", "tagging", "Tagging", [["TagSet", ""]]),
   absent("GetBucketPolicy", "bucket", "policy", "NoSuchBucketPolicy"),
   absent("GetBucketCors", "bucket", "cors", "NoSuchCORSConfiguration"),
