@@ -2,8 +2,9 @@ import { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
 
-import { isOlError, type Logger, messageOf } from "@ol/common";
+import { isOlError, type Logger, messageOf, type OlError } from "@ol/common";
 
+import type { CallSink } from "../call.ts";
 import type { Dispatcher } from "../dispatcher.ts";
 import { balancerError } from "../errors.ts";
 import type { Lease } from "../lease.ts";
@@ -29,7 +30,7 @@ export class ProxyResponse extends ServerResponse<ProxyRequest> {
 
 /** What all exchanges of a balancer share. */
 export interface ProxyHost extends KeptBudget {
-  readonly dispatcher: Pick<Dispatcher, "acquire">;
+  readonly dispatcher: Pick<Dispatcher, "enter">;
   readonly engine: ProxyEngine;
   readonly pools: WorkerPools;
   readonly limits: ProxyLimits;
@@ -64,15 +65,16 @@ export interface ProxyCall {
 type State = "reading" | "waiting" | "sent" | "deciding" | "replying" | "flushing" | "done";
 
 /** One request for a lambda, from its header to the end of its reply. */
-export class ProxyExchange implements AttemptOwner {
+export class ProxyExchange implements AttemptOwner, CallSink {
   readonly #host: ProxyHost;
   readonly #request: ProxyRequest;
   readonly #response: ProxyResponse;
   readonly #reply: ReplyWriter;
   readonly #call: ProxyCall;
   readonly #startedMs = performance.now();
-  readonly #gone = new AbortController();
   #state: State = "reading";
+  /** Takes the call out of the queue that it waits in. */
+  #leaveQueue: (() => void) | undefined;
   #body: RequestBody | undefined;
   #lease: Lease | undefined;
   #attempt: Attempt | undefined;
@@ -142,6 +144,18 @@ export class ProxyExchange implements AttemptOwner {
       },
       attempt,
     );
+  }
+
+  /** There is a worker for the call. */
+  placed(lease: Lease): void {
+    if (this.#state !== "waiting" && this.#state !== "deciding") return lease.release();
+    this.#lease = lease;
+    this.#host.engine.web(this.#request, this.#response);
+  }
+
+  /** There is none. */
+  refused(error: OlError): void {
+    this.fail(error);
   }
 
   head(attempt: Attempt, status: number, raw: readonly Buffer[]): boolean {
@@ -234,7 +248,7 @@ export class ProxyExchange implements AttemptOwner {
       return;
     }
     this.#attempt?.cancel();
-    this.#gone.abort();
+    this.#leaveQueue?.();
     this.#leave("left");
     this.#state = "done";
   }
@@ -276,26 +290,11 @@ export class ProxyExchange implements AttemptOwner {
     this.#state = "waiting";
     const { name, client, deadlineMs } = this.#call;
     const { method } = this.#request;
-    this.#host.dispatcher
-      .acquire(
-        {
-          name,
-          client,
-          idempotent: method === "GET" || method === "HEAD",
-          ...(deadlineMs !== undefined && { deadlineMs }),
-        },
-        this.#gone.signal,
-      )
-      .then(
-        (lease) => this.#leased(lease),
-        (error: unknown) => this.fail(error),
-      );
-  }
-
-  #leased(lease: Lease): void {
-    if (this.#state !== "waiting" && this.#state !== "deciding") return lease.release();
-    this.#lease = lease;
-    this.#host.engine.web(this.#request, this.#response);
+    const idempotent = method === "GET" || method === "HEAD";
+    this.#leaveQueue = this.#host.dispatcher.enter(
+      { name, client, idempotent, ...(deadlineMs !== undefined && { deadlineMs }) },
+      this,
+    );
   }
 
   /** As a whole if it is there, else as it comes. */
@@ -314,20 +313,22 @@ export class ProxyExchange implements AttemptOwner {
   /** Gives the call to another worker if that may be; else `otherwise`. */
   #again(attempt: Attempt, otherwise: () => void): void {
     this.#state = "deciding";
-    attempt.lease.again(this.#gone.signal).then(
-      (lease) => {
-        if (this.#state !== "deciding") return lease?.release();
-        if (lease === undefined) return otherwise();
-        this.#host.counters.retries += 1;
-        this.#decided = "open";
-        attempt.discard();
-        this.#leased(lease);
-      },
+    const gone = new AbortController();
+    this.#leaveQueue = () => gone.abort();
+    attempt.lease.again(gone.signal).then(
+      (lease) => this.#decide(attempt, lease, otherwise),
       // No other worker has room: what there is to say is what the first one said.
-      () => {
-        if (this.#state === "deciding") otherwise();
-      },
+      () => this.#decide(attempt, undefined, otherwise),
     );
+  }
+
+  #decide(attempt: Attempt, lease: Lease | undefined, otherwise: () => void): void {
+    if (this.#state !== "deciding") return lease?.release();
+    if (lease === undefined) return otherwise();
+    this.#host.counters.retries += 1;
+    this.#decided = "open";
+    attempt.discard();
+    this.placed(lease);
   }
 
   /** The reply that says "not started" is the best there is. */

@@ -20,6 +20,8 @@ export const startBalancer = async (
 ): Promise<TestBalancer> => {
   const dispatcher = Dispatcher.create({
     policy: "RoundRobin",
+    // Workers of bytes are not asked for their health.
+    watch: false,
     workers: workers.map(({ url }) => ({ url })),
     ...deciding,
   });
