@@ -12,6 +12,7 @@ export * from "./listen.ts";
 export * from "./logger.ts";
 export * from "./nearest.ts";
 export * from "./package-key.ts";
+export * from "./program.ts";
 export * from "./readiness.ts";
 export * from "./request-target.ts";
 export * from "./signals.ts";

@@ -1,3 +1,5 @@
+export * from "./balancer-config.ts";
+export * from "./balancer-schema.ts";
 export * from "./cluster-file.ts";
 export * from "./docs.ts";
 export * from "./environment.ts";
@@ -12,6 +14,7 @@ export * from "./registry-config.ts";
 export * from "./registry-schema.ts";
 export * from "./schema.ts";
 export type * from "./template.ts";
+export * from "./tls-files.ts";
 export * from "./validate.ts";
 export * from "./worker-config.ts";
 export * from "./worker-identity.ts";
