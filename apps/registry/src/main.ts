@@ -30,4 +30,6 @@ const execute = async (request: Request, readiness: Readiness): Promise<number> 
 
 /** Runs the command line of this process and exits. */
 export const main = (): Promise<void> =>
-  runProgram("ol-registry", (readiness) => execute(readCommandLine(process.argv.slice(2)), readiness));
+  runProgram("ol-registry", process.env, (readiness) =>
+    execute(readCommandLine(process.argv.slice(2)), readiness),
+  );

@@ -38,7 +38,7 @@ export const main = async (): Promise<void> => {
   const standby = new Standby(process.env[GO_VARIABLE]);
   const handOver = new HandOver(process.env[HANDOVER_VARIABLE], process.env[LISTEN_VARIABLE]);
   for (const name of [GO_VARIABLE, HANDOVER_VARIABLE, LISTEN_VARIABLE]) delete process.env[name];
-  await runProgram("ol-worker", (readiness) =>
+  await runProgram("ol-worker", process.env, (readiness) =>
     execute(readCommandLine(process.argv.slice(2)), { readiness, standby, handOver }),
   );
 };

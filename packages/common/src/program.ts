@@ -7,14 +7,16 @@ const explain = (error: unknown): string =>
 
 /**
  * Runs a program of ours and exits with the code that `execute` settles with; 1 if it fails. What goes wrong, also where nobody
- * waits for it, is one line on standard error, and told to whoever waits for the program to be ready.
+ * waits for it, is one line on standard error, and told to whoever waits for the program to be ready; `environment`
+ * is the process's own, and loses what says who that is.
  */
 export const runProgram = async (
   name: string,
+  environment: Record<string, string | undefined>,
   execute: (readiness: Readiness) => Promise<number>,
 ): Promise<void> => {
-  const readiness = new Readiness(process.env[READY_VARIABLE]);
-  delete process.env[READY_VARIABLE];
+  const readiness = new Readiness(environment[READY_VARIABLE]);
+  delete environment[READY_VARIABLE];
   const fail = (error: unknown): void => {
     const message = explain(error);
     process.stderr.write(`${name}: ${message}\n`);

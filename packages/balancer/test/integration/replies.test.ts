@@ -27,7 +27,8 @@ describe("a worker's reply", () => {
       await client.send(GET);
       const reply = await client.reply();
       expect(reply).toMatchObject({ status: 200, body });
-      if (reply !== "cut") expect(valueOf(reply, "x-t") ?? valueOf(reply, "link")).toBeUndefined();
+      const names = reply === "cut" ? [] : reply.fields.map(([name]) => name);
+      expect(names).not.toEqual(expect.arrayContaining([expect.stringMatching(/^(X-T|Link)$/u)]));
     }
     // Of the same connection.
     expect(worker.connections).toBe(1);
@@ -152,7 +153,7 @@ describe("a worker's reply", () => {
     await client.send(GET);
     expect(await client.reply()).toMatchObject({ body: "ok" });
     for (const socket of worker.sockets) socket.write(plainReply("evil"));
-    await worker.until(() => worker.sockets.size === 0);
+    await worker.until(() => worker.ended > 0);
     await client.send(GET);
     expect(await client.reply()).toMatchObject({ body: "ok" });
   });
@@ -176,8 +177,9 @@ describe("a worker's reply", () => {
         await client.send(head("POST /run/x HTTP/1.1", "Content-Length: 2") + "{}");
         sent += 1;
         const reply = await client.reply();
-        if (reply !== "cut") expect([cut < bodyAt || how === "reset", reply.status]).toEqual([true, 502]);
-        else expect(cut).toBeGreaterThanOrEqual(bodyAt);
+        // Once the head is there, or a reset has overtaken it, and not before.
+        const mayBe = cut < bodyAt ? [502] : how === "reset" ? ["cut", 502] : ["cut"];
+        expect(mayBe).toContain(reply === "cut" ? reply : reply.status);
         expect(client.text).not.toMatch(/HTTP/u);
         expect(balancer.dispatcher.snapshot().live).toBe(0);
       }

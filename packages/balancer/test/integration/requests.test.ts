@@ -8,6 +8,10 @@ const head = (line: string, ...fields: string[]): string => [line, "Host: a", ..
 const ULID = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/u;
 const MIB = 1024 * 1024;
 
+/** The fields of ours, in any spelling. */
+const named = (fields: readonly (readonly [string, string])[]): string[] =>
+  fields.map(([name]) => name.toLowerCase().replaceAll("_", "-")).filter((name) => name.startsWith("x-ol-"));
+
 describe("a request for a lambda", () => {
   it("goes to a worker with its fields in their order, and comes back with the worker's", async () => {
     await using worker = await ScriptedWorker.start({
@@ -60,10 +64,6 @@ describe("a request for a lambda", () => {
     );
     const reply = await client.reply();
     if (reply === "cut") throw new Error("unreachable");
-    const named = (fields: readonly (readonly [string, string])[]): string[] =>
-      fields
-        .map(([name]) => name.toLowerCase().replaceAll("_", "-"))
-        .filter((name) => name.startsWith("x-ol-"));
     expect(named(reply.fields)).toEqual(["x-ol-invocation-id"]);
     expect(named(worker.seen[0]!.fields)).toEqual(["x-ol-invocation-id", "x-ol-deadline-ms"]);
     expect(fieldOf(worker.seen[0]!, "x-ol-invocation-id")).not.toBe("01ARZ3NDEKTSV4RRFFQ69G5FAV");
@@ -109,9 +109,7 @@ describe("a request for a lambda", () => {
     void client.send(head("POST /run/x HTTP/1.1", `Content-Length: ${megabytes * MIB}`));
     let written = 0;
     for (let sent = 0; sent < megabytes; sent += 1)
-      void client.send(Buffer.alloc(MIB)).then(() => {
-        written += client.closed ? 0 : 1;
-      });
+      void client.send(Buffer.alloc(MIB)).then(() => (written += client.closed ? 0 : 1));
     await worker.until(() => worker.seen.length === 1);
     // It comes to a stop, with what the kernel's buffers on both sides hold.
     let before = -1;
@@ -169,7 +167,7 @@ describe("a request for a lambda", () => {
     await client.send(head("GET /run/a HTTP/1.1").repeat(5));
     await worker.until(() => worker.seen.length === 1);
     client.leave();
-    await worker.until(() => worker.sockets.size === 0);
+    await worker.until(() => worker.ended > 0);
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(worker.seen.length).toBe(1);
     expect(balancer.server.open.size).toBe(0);

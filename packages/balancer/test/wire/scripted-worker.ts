@@ -44,6 +44,8 @@ export class ScriptedWorker implements AsyncDisposable {
   raw = "";
   /** Connections that there were. */
   connections = 0;
+  /** Those of them that the other side has ended. undici makes a new one for one that it ended in a call. */
+  ended = 0;
   script: Script;
   readonly sockets: Set<Socket> = new Set();
   readonly #server: Server;
@@ -132,6 +134,7 @@ export class ScriptedWorker implements AsyncDisposable {
     });
     socket.on("error", () => undefined);
     socket.on("close", () => {
+      this.ended += 1;
       this.sockets.delete(socket);
       this.#happened();
     });
