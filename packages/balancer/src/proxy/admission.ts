@@ -19,11 +19,15 @@ export const wantsWebSocket = ({ upgrade }: IncomingHttpHeaders): Error | undefi
     : undefined;
 
 /**
- * Fails if it is not beyond doubt where the body ends, or what its coding is: node:http reads more than a worker is to be told.
+ * Fails if it is not beyond doubt where the request ends, or what its coding is: node:http reads more than a worker is to be
+ * told.
  * Fails with OL_BALANCER_BAD_REQUEST or OL_BALANCER_NO_ENCODING.
  */
-export const framedWell = ({ headers, httpVersion }: IncomingMessage): void => {
+export const checkFraming = ({ headers, httpVersion }: IncomingMessage): void => {
   const { "transfer-encoding": coding } = headers;
+  // node:http takes "GET /path" for HTTP/0.9, and HTTP/2.0 for what it is not.
+  if (httpVersion !== "1.1" && httpVersion !== "1.0")
+    throw balancerError("OL_BALANCER_BAD_REQUEST", "this server speaks HTTP/1.1");
   if (coding === undefined) return;
   // RFC 9112, 6.1: whoever sent it knows less of HTTP than it says.
   if (httpVersion === "1.0")

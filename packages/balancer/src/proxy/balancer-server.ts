@@ -23,7 +23,7 @@ import type { Express } from "express";
 
 import type { Dispatcher } from "../dispatcher.ts";
 import { balancerError } from "../errors.ts";
-import { checkReference, deadlineOf, framedWell, plainAddress, wantsWebSocket } from "./admission.ts";
+import { checkReference, deadlineOf, checkFraming, plainAddress, wantsWebSocket } from "./admission.ts";
 import { ProxyCounters } from "./counters.ts";
 import { ProxyEngine } from "./engine.ts";
 import { errorReply } from "./error-reply.ts";
@@ -281,8 +281,7 @@ export class BalancerServer implements ProxyHost, AsyncDisposable {
       if (expectsContinue) response.writeContinue();
       request.url = path;
       if (this.draining) response.shouldKeepAlive = false;
-      this.#pageSockets.add(request.socket);
-      response.once("close", () => this.#pageSockets.delete(request.socket));
+      this.#answering(request, response);
       this.#pages(request, response);
     } catch (error) {
       this.#refuse(request, response, error, expectsContinue);
@@ -303,7 +302,7 @@ export class BalancerServer implements ProxyHost, AsyncDisposable {
     const client = plainAddress(socket.remoteAddress);
     const scheme = this.#options.tls === undefined ? "http" : "https";
     const sender = { client, trusted, scheme, invocationId } as const;
-    framedWell(request);
+    checkFraming(request);
     const exchange = new ProxyExchange(this, request, response, {
       name,
       target,
@@ -318,9 +317,15 @@ export class BalancerServer implements ProxyHost, AsyncDisposable {
     else exchange.fail(refusal);
   }
 
+  #answering({ socket }: ProxyRequest, response: ProxyResponse): void {
+    this.#pageSockets.add(socket);
+    response.once("close", () => this.#pageSockets.delete(socket));
+  }
+
   /** Answers a request that is not to be trusted in any part, and ends its connection. */
   #refuse(request: ProxyRequest, response: ProxyResponse, error: unknown, expectsContinue: boolean): void {
     if (!isOlError(error)) throw error;
+    this.#answering(request, response);
     new ReplyWriter(request, response).answer(errorReply(error, false), true, expectsContinue);
   }
 
@@ -333,12 +338,14 @@ export class BalancerServer implements ProxyHost, AsyncDisposable {
       socket.destroy();
       return;
     }
+    // In the middle of a reply another one would be taken for part of it.
+    if (this.#pageSockets.has(socket as Socket)) return;
+    let asked = false;
     for (const exchange of this.open)
       if (exchange.socket === socket) {
-        // It is in the body of that one. In the middle of a reply another one would be taken for part of it.
         exchange.malformed();
-        return;
+        asked = true;
       }
-    socket.end(reply, () => socket.destroy());
+    if (!asked) socket.end(reply, () => socket.destroy());
   }
 }

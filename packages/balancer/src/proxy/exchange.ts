@@ -260,8 +260,12 @@ export class ProxyExchange implements AttemptOwner, CallSink {
     if (this.#state === "replying") this.#attempt?.resume();
   }
 
-  /** The request's body is no HTTP. */
+  /** What came on its connection is no HTTP: its body, or else what is behind it. */
   malformed(): void {
+    if (this.#request.complete) {
+      this.#response.shouldKeepAlive = false;
+      return;
+    }
     if (this.#state === "flushing" || this.#state === "done") return this.#reply.breakOff();
     this.#attempt?.cancel();
     this.#response.shouldKeepAlive = false;

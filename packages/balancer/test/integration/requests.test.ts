@@ -268,3 +268,22 @@ describe("a request for a lambda", () => {
     expect(worker.seen.length).toBe(1);
   });
 });
+
+describe("what is behind a request on its connection", () => {
+  it("does not harm it, if it is no HTTP", async () => {
+    let answer: (() => void) | undefined;
+    await using worker = await ScriptedWorker.start({
+      request: (_, connection) => void (answer = () => connection.write(plainReply("ok"))),
+    });
+    await using balancer = await startBalancer([worker]);
+    using client = new RawClient(balancer.port);
+    await client.send(`${head("POST /run/x HTTP/1.1", "Content-Length: 2")}{}`);
+    await worker.until(() => answer !== undefined);
+    await client.send("what? no!\r\n\r\n");
+    // For the bytes to get there.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    answer?.();
+    expect(await client.reply()).toMatchObject({ status: 200, body: "ok" });
+    expect(await client.toEnd()).toBe("");
+  });
+});

@@ -21,8 +21,10 @@ export class RawClient implements Disposable {
   /** What is called if it ends before something is written. */
   readonly #closing = new Set<() => void>();
 
-  constructor(port: number) {
-    this.#socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+  /** To a port of this machine, or to a socket in the file system. */
+  constructor(where: number | string) {
+    const to = typeof where === "number" ? { port: where, host: "127.0.0.1" } : { path: where };
+    this.#socket = connect({ ...to, allowHalfOpen: true });
     this.#socket.on("data", (data: Buffer) => {
       this.text += data.toString("latin1");
       this.#wake();

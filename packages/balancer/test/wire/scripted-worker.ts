@@ -179,9 +179,13 @@ const readChunks = (data: string): { body: string; rest: string | undefined } =>
     const lineEnd = data.indexOf("\r\n", at);
     if (lineEnd < 0) return { body, rest: undefined };
     const size = Number.parseInt(data.slice(at, lineEnd), 16);
+    if (size === 0) {
+      // Behind it are trailers, or nothing.
+      const trailersEnd = data.indexOf("\r\n\r\n", lineEnd);
+      return { body, rest: trailersEnd < 0 ? undefined : data.slice(trailersEnd + 4) };
+    }
     const end = lineEnd + 2 + size + 2;
     if (data.length < end) return { body, rest: undefined };
-    if (size === 0) return { body, rest: data.slice(end) };
     body += data.slice(lineEnd + 2, end - 2);
     at = end;
   }
