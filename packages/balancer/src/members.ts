@@ -4,6 +4,9 @@ import type { WorkerTable } from "./workers/table.ts";
 import { WorkerWatch } from "./workers/watch.ts";
 import type { Worker } from "./workers/worker.ts";
 
+/** As long as a registration is good for: whoever is there has registered by then. */
+const SETTLING_MS = 10_000;
+
 /** Brings what lists and registrations say into the table, and has each worker watched as long as it is there. */
 export class Members {
   readonly #table: WorkerTable;
@@ -11,26 +14,24 @@ export class Members {
   /** What each source says last; the list that never changes comes first. */
   readonly #told: (readonly WorkerAddress[])[];
   readonly #watches = new Map<string, WorkerWatch>();
+  readonly #sinceMs: number;
   #closed = false;
 
   constructor(table: WorkerTable, options: ResolvedOptions) {
     this.#table = table;
     this.#options = options;
+    this.#sinceMs = options.clock.nowMs();
     this.#told = [options.workers, ...options.memberships.map(() => [])];
   }
 
   start(): void {
-    // Whatever is there at first has been there before the balancer was.
-    this.#update(true);
-    for (const [at, membership] of this.#options.memberships.entries()) {
-      let first = true;
+    this.#update();
+    for (const [at, membership] of this.#options.memberships.entries())
       membership.start((workers) => {
         if (this.#closed) return;
         this.#told[at + 1] = workers;
-        this.#update(first);
-        first = false;
+        this.#update();
       });
-    }
   }
 
   /** Has a worker asked for its state soon. */
@@ -45,7 +46,9 @@ export class Members {
     await Promise.all(this.#options.memberships.map((membership) => membership.close()));
   }
 
-  #update(established: boolean): void {
+  #update(): void {
+    // Who registers in the first moments has been there before the balancer was.
+    const established = this.#options.clock.nowMs() - this.#sinceMs < SETTLING_MS;
     const wanted = new Map<string, WorkerAddress>();
     // Of two with one id the first source's counts.
     for (const workers of this.#told)

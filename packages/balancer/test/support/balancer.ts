@@ -2,7 +2,8 @@ import { type LoadReport, OlError } from "@ol/common";
 
 import { Dispatcher } from "../../src/dispatcher.ts";
 import type { CallRequest, Lease } from "../../src/lease.ts";
-import type { DispatcherOptions } from "../../src/options.ts";
+import type { Membership } from "../../src/membership/membership.ts";
+import type { DispatcherOptions, WorkerAddress } from "../../src/options.ts";
 import type { Probe } from "../../src/probe.ts";
 import { VirtualClock } from "../../src/virtual-clock.ts";
 import { loadOf } from "./workers.ts";
@@ -41,8 +42,23 @@ export class FakeProbe implements Probe {
     return { v: 1, load: loadOf(load), ...state };
   }
 
-  async proof(): Promise<string> {
+  async proof(_url: URL, _id: string, _nonce: string): Promise<string> {
     throw new Error("nobody asks for it here");
+  }
+}
+
+/** Tells of workers when the test says so. */
+export class ToldSource implements Membership {
+  readonly name = "test";
+  tell: (workers: readonly WorkerAddress[]) => void = () => undefined;
+  closed = false;
+
+  start(tell: (workers: readonly WorkerAddress[]) => void): void {
+    this.tell = tell;
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
   }
 }
 

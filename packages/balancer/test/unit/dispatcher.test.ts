@@ -1,12 +1,25 @@
 import { describe, expect, it } from "vitest";
 
 import type { Lease } from "../../src/lease.ts";
+import type { DispatcherOptions } from "../../src/options.ts";
 import { NEVER, TestBalancer } from "../support/balancer.ts";
 import { loadText } from "../support/workers.ts";
 
 const leaseOf = ({ lease }: { lease: Lease | undefined }): Lease => {
   if (lease === undefined) throw new Error("the call was not placed");
   return lease;
+};
+
+const made =
+  (options: DispatcherOptions): (() => unknown) =>
+  () =>
+    new TestBalancer(1, options);
+
+/** As for a worker that says X-OL-Not-Started. */
+const sentBack = async (lease: Lease): Promise<Lease | undefined> => {
+  lease.answered({});
+  lease.failed("protocol", true);
+  return lease.again(NEVER);
 };
 
 describe("a dispatcher", () => {
@@ -101,18 +114,14 @@ describe("a dispatcher", () => {
   });
 
   it("refuses options that cannot be used, and thresholds that are known to collapse, with the reason", () => {
-    const bad =
-      (options: object): unknown =>
-      () =>
-        new TestBalancer(1, options);
-    expect(bad({ loadHigh: 1.5 })).toThrow(/load_high: 1\.5 must be from 2 .* slow round robin/u);
-    expect(bad({ loadLow: 0 })).toThrow("load_low: 0");
-    expect(bad({ loadLow: 5 })).toThrow("load_low: 5 is more than load_high, 4");
-    expect(bad({ maxConn: 0 })).toThrow("max_conn: 0");
-    expect(bad({ queueTimeoutMs: Number.NaN })).toThrow("queue_timeout_ms: NaN");
-    expect(bad({ workers: [{ url: "ftp://a" }] })).toThrow("workers: url: ftp:");
-    expect(bad({ workers: [{ url: "http://a/b" }] })).toThrow("something behind its host and port");
-    expect(bad({ policy: "Lard" })).toThrow("did you mean LARD?");
+    expect(made({ loadHigh: 1.5 })).toThrow(/load_high: 1\.5 must be from 2 .* slow round robin/u);
+    expect(made({ loadLow: 0 })).toThrow("load_low: 0");
+    expect(made({ loadLow: 5 })).toThrow("load_low: 5 is more than load_high, 4");
+    expect(made({ maxConn: 0 })).toThrow("max_conn: 0");
+    expect(made({ queueTimeoutMs: Number.NaN })).toThrow("queue_timeout_ms: NaN");
+    expect(made({ workers: [{ url: "ftp://a" }] })).toThrow("workers: url: ftp:");
+    expect(made({ workers: [{ url: "http://a/b" }] })).toThrow("something behind its host and port");
+    expect(made({ policy: "Lard" })).toThrow("did you mean LARD?");
   });
 });
 
@@ -288,18 +297,13 @@ describe("a retry", () => {
 
   it("is granted to a fifth of the calls under way, but to three in any case", async () => {
     const balancer = new TestBalancer(8, { policy: "RoundRobin" });
-    const retry = async (lease: Lease): Promise<Lease | undefined> => {
-      lease.answered({});
-      lease.failed("protocol", true);
-      return lease.again(NEVER);
-    };
     const few = balancer.sendMany(5, "f").map(leaseOf);
-    const granted = await Promise.all(few.map(retry));
+    const granted = await Promise.all(few.map(sentBack));
     expect(granted.filter((lease) => lease !== undefined)).toHaveLength(3);
     for (const lease of granted) lease?.release();
     const many = balancer.sendMany(60, "f").map(leaseOf);
     const more: (Lease | undefined)[] = [];
-    for (const lease of many.slice(0, 30)) more.push(await retry(lease));
+    for (const lease of many.slice(0, 30)) more.push(await sentBack(lease));
     // A call whose retry is refused is over: of 60 calls, and fewer each time.
     expect(more.filter((lease) => lease !== undefined)).toHaveLength(12);
     expect(balancer.dispatcher.snapshot().calls.retriesRefused).toBe(2 + 18);

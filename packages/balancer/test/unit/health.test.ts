@@ -60,23 +60,24 @@ describe("the ramp", () => {
   });
 });
 
-describe("the panic rule", () => {
-  const of = (...states: WorkerHealth[]): readonly [number, boolean] => {
-    const { workers, panic } = choosable(states.map((health) => ({ health })));
-    return [workers.length, panic];
-  };
+/** How many get calls, and whether that is by the panic rule. */
+const chosen = (...states: WorkerHealth[]): readonly [number, boolean] => {
+  const { workers, panic } = choosable(states.map((health) => ({ health })));
+  return [workers.length, panic];
+};
 
+describe("the panic rule", () => {
   it("sends calls to all workers while less than half are healthy, and to nobody while none is", () => {
-    expect(of("up", "up", "down", "ejected")).toEqual([2, false]);
-    expect(of("up", "down", "ejected")).toEqual([3, true]);
-    expect(of("down", "ejected")).toEqual([0, false]);
-    expect(of()).toEqual([0, false]);
+    expect(chosen("up", "up", "down", "ejected")).toEqual([2, false]);
+    expect(chosen("up", "down", "ejected")).toEqual([3, true]);
+    expect(chosen("down", "ejected")).toEqual([0, false]);
+    expect(chosen()).toEqual([0, false]);
   });
 
   it("does not count workers that drain", () => {
-    expect(of("up", "draining", "draining", "draining")).toEqual([1, false]);
-    expect(of("up", "down", "down", "draining")).toEqual([3, true]);
-    expect(of("draining")).toEqual([0, false]);
+    expect(chosen("up", "draining", "draining", "draining")).toEqual([1, false]);
+    expect(chosen("up", "down", "down", "draining")).toEqual([3, true]);
+    expect(chosen("draining")).toEqual([0, false]);
   });
 });
 
