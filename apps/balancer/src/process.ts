@@ -1,4 +1,11 @@
-import { BalancerServer, Dispatcher } from "@ol/balancer";
+import {
+  BalancerServer,
+  Dispatcher,
+  DnsMembership,
+  FileMembership,
+  LeaseMembership,
+  type Membership,
+} from "@ol/balancer";
 import { CleanupStack, type Logger } from "@ol/common";
 import { type BalancerConfig, createLogger, loadBalancerConfig, type OpenLogger, urlHost } from "@ol/config";
 
@@ -14,8 +21,24 @@ export interface RunningBalancer {
   close(): Promise<void>;
 }
 
-const makeDispatcher = (config: BalancerConfig, logger: Logger): Dispatcher =>
+/** Where further workers come from, as far as the configuration says. */
+const membershipsOf = (
+  { workersFile, workersDns }: BalancerConfig,
+  registrations: LeaseMembership | undefined,
+  logger: Logger,
+): readonly Membership[] => [
+  ...(workersFile === undefined ? [] : [new FileMembership({ file: workersFile, logger })]),
+  ...(workersDns === undefined ? [] : [new DnsMembership({ url: workersDns, logger })]),
+  ...(registrations === undefined ? [] : [registrations]),
+];
+
+const makeDispatcher = (
+  config: BalancerConfig,
+  memberships: readonly Membership[],
+  logger: Logger,
+): Dispatcher =>
   Dispatcher.create({
+    memberships,
     policy: config.policy,
     workers: config.workers,
     loadLow: config.loadLow,
@@ -29,7 +52,9 @@ const makeDispatcher = (config: BalancerConfig, logger: Logger): Dispatcher =>
   });
 
 const assemble = async (config: BalancerConfig, logger: OpenLogger, undo: CleanupStack): Promise<string> => {
-  const dispatcher = makeDispatcher(config, logger);
+  const registrar =
+    config.token === undefined ? undefined : new LeaseMembership({ token: config.token, logger });
+  const dispatcher = makeDispatcher(config, membershipsOf(config, registrar, logger), logger);
   undo.add(() => dispatcher.close());
   const server = await BalancerServer.start({
     dispatcher,
@@ -39,6 +64,7 @@ const assemble = async (config: BalancerConfig, logger: OpenLogger, undo: Cleanu
     ...(config.tls !== undefined && { tls: config.tls }),
     limits: config.limits,
     trustedProxies: config.trustedProxies,
+    ...(registrar !== undefined && { registrar }),
     logger,
   });
   undo.add(() => server.close());
