@@ -54,7 +54,8 @@ export const checkedSignature = (
   return { signature };
 };
 
-const ID = /^[A-Za-z0-9._-]{1,128}$/u;
+/** Host and port by default; as it stands in a path, where nothing of it needs to be encoded. */
+const ID = /^[A-Za-z0-9._:[\]-]{1,200}$/u;
 
 /** What the request asks for. */
 export const readRegistration = ({ method, id, body }: RegistrationRequest): Registration | Refusal => {
