@@ -3,6 +3,7 @@ import {
   identityToBecome,
   loadWorkerConfig,
   type OpenLogger,
+  urlHost,
   type WorkerConfig,
   type WorkerIdentity,
 } from "@ol/config";
@@ -144,14 +145,10 @@ const assemble = async (
   const stop = new AbortController();
   undo.add(() => stop.abort());
   void installStartupPackages(config.startupPkgs, packages, stop.signal, logger);
-  const host =
-    config.workerUrl.includes(":") && !config.workerUrl.startsWith("[")
-      ? `[${config.workerUrl}]`
-      : config.workerUrl;
   return {
     config,
     logger,
-    url: `http://${host}:${worker.port}`,
+    url: `http://${urlHost(config.workerUrl)}:${worker.port}`,
     lost: engine.lost,
     listeningFds: () => worker.listeningFds(),
   };

@@ -1,33 +1,19 @@
-import { messageOf } from "@ol/common";
+import { firstSignal, messageOf, type Readiness } from "@ol/common";
 import { loadWorkerConfig } from "@ol/config";
 
 import { type HandOver } from "./hand-over.ts";
 import { type RunningWorker, startWorker } from "./process.ts";
-import { type Readiness } from "./readiness.ts";
 import { type Standby } from "./standby.ts";
 
 type Stop =
   | { readonly by: "signal"; readonly signal: string }
   | { readonly by: "lost"; readonly reason: string };
 
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** After the engine is lost nothing runs any more; this only bounds clients that do not read their errors. */
 const LOST_DEADLINE_MS = 5_000;
 
-/**
- * The first signal settles it; the second ends the process at once, which ends every sandbox too (the broker goes
- * with us), so that nobody has to reach for SIGKILL.
- */
-const firstSignal = (): Promise<Stop> =>
-  new Promise((resolve) => {
-    let signals = 0;
-    for (const signal of SIGNALS)
-      process.on(signal, () => {
-        signals += 1;
-        if (signals > 1) process.exit(1);
-        resolve({ by: "signal", signal });
-      });
-  });
+/** With the second signal the process ends at once, and every sandbox too: the broker goes with us. */
+const signalledToStop = async (): Promise<Stop> => ({ by: "signal", signal: await firstSignal() });
 
 const engineLost = async (worker: RunningWorker): Promise<Stop> => ({
   by: "lost",
@@ -59,7 +45,7 @@ const mayBegin = async (
 export const runWorker = async (file: string, supervisor: Supervisor): Promise<number> => {
   const { readiness, standby, handOver } = supervisor;
   // Before the start: a signal in the middle of it must not leave half of it behind.
-  const signalled = firstSignal();
+  const signalled = signalledToStop();
   if (!(await mayBegin(file, readiness, standby, signalled))) return 0;
   const worker = await startWorker(file, process.env, handOver.inheritedFds);
   const { logger } = worker;

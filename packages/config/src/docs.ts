@@ -1,5 +1,7 @@
+import { BALANCER_SCHEMA } from "./balancer-schema.ts";
 import { variableOf } from "./environment.ts";
 import { LATER_KEYS, LATER_VALUES } from "./later.ts";
+import { REGISTRY_SCHEMA } from "./registry-schema.ts";
 import { type KeySchema, WORKER_SCHEMA } from "./schema.ts";
 
 /** One key of the configuration, as `ol-admin config` and the documentation show it. */
@@ -30,8 +32,18 @@ const describe = (schema: KeySchema, parents: readonly string[]): KeyDescription
     return [here, ...describe(child, [...parents, name])];
   });
 
-/** Every key of the worker's configuration, in the order of the schema. */
-export const describeKeys = (): readonly KeyDescription[] => describe(WORKER_SCHEMA, []);
+/** Every key of a configuration, in the order of the schema. */
+export const describeKeys = (schema: KeySchema = WORKER_SCHEMA): readonly KeyDescription[] =>
+  describe(schema, []);
+
+const table = (schema: KeySchema): string[] => [
+  "| key | value | default | what it does | variable |",
+  "|---|---|---|---|---|",
+  ...describeKeys(schema).map(
+    (key) =>
+      `| \`${key.key}\` | ${cell(key.value)} | ${cell(key.default ?? "")} | ${cell(key.description)} | \`${key.variable}\` |`,
+  ),
+];
 
 const cell = (text: string): string => text.replaceAll("|", "\\|");
 
@@ -58,12 +70,7 @@ export const renderConfigurationDocs = (): string =>
     "Each key can also be set by an environment variable of the worker, which wins over the file: numbers and",
     "booleans as they are, lists separated by commas or as JSON, objects as JSON.",
     "",
-    "| key | value | default | what it does | variable |",
-    "|---|---|---|---|---|",
-    ...describeKeys().map(
-      (key) =>
-        `| \`${key.key}\` | ${cell(key.value)} | ${cell(key.default ?? "")} | ${cell(key.description)} | \`${key.variable}\` |`,
-    ),
+    ...table(WORKER_SCHEMA),
     "",
     "A lambda's own `ol.yaml` can set `limits` and `network` for itself.",
     "",
@@ -76,5 +83,19 @@ export const renderConfigurationDocs = (): string =>
     "So are these values:",
     "",
     ...laterValueLines(),
+    "",
+    "## The registry",
+    "",
+    "`ol-registry --config FILE` reads a file of its own, in a cluster `config/registry.json`. It has secret keys in it, so",
+    "only its owner should be able to read it. The variables of the environment win over it here too.",
+    "",
+    ...table(REGISTRY_SCHEMA),
+    "",
+    "## The load balancer",
+    "",
+    "`ol-balancer --config FILE` reads a file of its own, in a cluster `config/load_balancer.json`. Keys may also be spelled as",
+    "`MaxConn` for `max_conn`. The variables of the environment win over it here too.",
+    "",
+    ...table(BALANCER_SCHEMA),
     "",
   ].join("\n");

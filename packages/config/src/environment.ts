@@ -46,18 +46,26 @@ const nested = (path: string, value: unknown): Record<string, unknown> =>
     .reduce<unknown>((inner, key) => ({ [key]: inner }), value) as Record<string, unknown>;
 
 /**
- * The keys that the environment sets: each by OL_<KEY> (`OL_WORKER_PORT`, `OL_LIMITS_MEM_MB`), objects as JSON,
+ * The keys of `schema` that the environment sets: each by OL_<KEY> (`OL_WORKER_PORT`, `OL_LIMITS_MEM_MB`), objects as JSON,
  * lists as JSON or separated by commas. Other variables are not looked at. Fails with OL_CONFIG_INVALID.
  */
+export const valuesFromEnvironment = (
+  environment: Environment,
+  schema: KeySchema,
+): Record<string, unknown> => {
+  let values: Record<string, unknown> = {};
+  for (const { path, value } of find(environment, schema, [])) {
+    const part = nested(path, value);
+    assertNoProblems(problemsIn(part, schema), variableOf(path));
+    values = merged(values, part);
+  }
+  return values;
+};
+
+/** The same of a worker. */
 export const templateFromEnvironment = (environment: Environment): WorkerTemplate => {
-  let template: Record<string, unknown> = {};
   for (const path of LATER_KEYS)
     if (environment[variableOf(path)] !== undefined)
       assertNoProblems(["is not available in this version yet; unset it"], variableOf(path));
-  for (const { path, value } of find(environment, WORKER_SCHEMA, [])) {
-    const part = nested(path, value);
-    assertNoProblems(problemsIn(part), variableOf(path));
-    template = merged(template, part);
-  }
-  return template;
+  return valuesFromEnvironment(environment, WORKER_SCHEMA);
 };

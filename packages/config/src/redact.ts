@@ -1,6 +1,6 @@
-/** Keys whose values are secret by their name: keys, tokens and passwords, a lambda's environment, an index with a password in it. */
+/** Keys whose values are secret by their name: keys, tokens and passwords, a lambda's environment, lists of keys, an index with a password in it. */
 const SECRET =
-  /secret|token|passw|credential|authorization|cookie|(?:access|api|private)[_-]?key|^environment$|^env$|^pip_?mirror$/iu;
+  /secret|token|passw|credential|authorization|cookie|(?:access|api|private)[_-]?key|^environment$|^env$|^(?:registry_?)?keys$|^pip_?mirror$/iu;
 
 const REDACTED = "[redacted]";
 /** Deeper than any log field of ours; stops a structure that contains itself. */

@@ -1,54 +1,8 @@
 import { LIMIT_KEYS, type LimitKey } from "@ol/common";
 
-/** The part of JSON schema that we use, with what a person wants to know about each key. */
-export interface KeySchema {
-  readonly type: string | readonly string[];
-  readonly description: string;
-  /** Completes "must be ..." in messages. */
-  readonly expects: string;
-  readonly default?: unknown;
-  /** The default in words, where it depends on the machine. */
-  readonly defaultText?: string;
-  readonly enum?: readonly unknown[];
-  readonly minimum?: number;
-  readonly maximum?: number;
-  readonly minLength?: number;
-  readonly maxLength?: number;
-  readonly pattern?: string;
-  readonly format?: string;
-  readonly items?: KeySchema;
-  readonly maxItems?: number;
-  readonly properties?: Readonly<Record<string, KeySchema>>;
-  readonly additionalProperties?: false;
-}
+import { HOUR_MS, type KeySchema, LOG_OUTPUT, path, PORT, section, whole } from "./schema-parts.ts";
 
-const whole = (
-  minimum: number,
-  maximum: number,
-): Pick<KeySchema, "type" | "minimum" | "maximum" | "expects"> => ({
-  type: "integer",
-  minimum,
-  maximum,
-  expects: `a whole number from ${minimum} to ${maximum}`,
-});
-
-const path = (description: string, fallback: Pick<KeySchema, "default" | "defaultText">): KeySchema => ({
-  type: "string",
-  minLength: 1,
-  maxLength: 4096,
-  pattern: "^[^\\u0000]*$",
-  expects: "a path",
-  description: `${description} A relative path begins at the cluster directory, or at the file's own directory where there is no cluster.`,
-  ...fallback,
-});
-
-const section = (description: string, properties: Readonly<Record<string, KeySchema>>): KeySchema => ({
-  type: "object",
-  expects: `an object with the keys ${Object.keys(properties).join(", ")}`,
-  description,
-  properties,
-  additionalProperties: false,
-});
+export type { KeySchema };
 
 const limit = (key: LimitKey): KeySchema => ({
   type: key.integer ? "integer" : "number",
@@ -58,8 +12,6 @@ const limit = (key: LimitKey): KeySchema => ({
   description: key.about,
   default: key.default,
 });
-
-const HOUR_MS = 3_600_000;
 
 /** Every key of template.json and worker-N.json. All are optional. */
 export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
@@ -75,11 +27,7 @@ export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
     default: "localhost",
   },
   worker_port: {
-    type: ["integer", "string"],
-    minimum: 0,
-    maximum: 65_535,
-    format: "port",
-    expects: 'a port number from 0 to 65535, as a number or a string such as "8080"',
+    ...PORT,
     description: "The TCP port that the worker listens on; 0 is any free one.",
     default: 8080,
   },
@@ -287,13 +235,5 @@ export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
       "Peers, such as a load balancer, whose `X-OL-*` request headers are believed. Everybody else's are removed.",
     default: [],
   },
-  log_output: {
-    type: "string",
-    maxLength: 4096,
-    pattern: "^[^\\u0000]*$",
-    expects: '"" (standard output), "stderr" or a path',
-    description:
-      'Where the worker logs, one JSON object a line: `""` is standard output, `stderr` standard error, anything else a file.',
-    default: "",
-  },
+  log_output: LOG_OUTPUT,
 });

@@ -32,7 +32,13 @@ const compile = (schema: KeySchema): ValidateFunction => {
   return ajv.compile(schema);
 };
 
-const validateWorker = compile(WORKER_SCHEMA);
+const compiled = new Map<KeySchema, ValidateFunction>();
+
+const validatorOf = (schema: KeySchema): ValidateFunction => {
+  const validate = compiled.get(schema) ?? compile(schema);
+  compiled.set(schema, validate);
+  return validate;
+};
 
 /** "/limits/mem_mb" as a list of keys. */
 const keysOf = (pointer: string): string[] =>
@@ -41,8 +47,8 @@ const keysOf = (pointer: string): string[] =>
     .slice(1)
     .map((key) => key.replaceAll("~1", "/").replaceAll("~0", "~"));
 
-const schemaAt = (keys: readonly string[]): KeySchema | undefined => {
-  let schema: KeySchema | undefined = WORKER_SCHEMA;
+const schemaAt = (root: KeySchema, keys: readonly string[]): KeySchema | undefined => {
+  let schema: KeySchema | undefined = root;
   for (const key of keys) schema = schema?.items ?? schema?.properties?.[key];
   return schema;
 };
@@ -59,10 +65,11 @@ const shown = (value: unknown): string => {
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 };
 
-const unknownKey = (parents: readonly string[], key: string): string => {
+const unknownKey = (schema: KeySchema, parents: readonly string[], key: string): string => {
   const path = [...parents, key].join(".");
-  if (LATER_KEYS.includes(path)) return `${path}: is not available in this version yet; remove it`;
-  const known = Object.keys(schemaAt(parents)?.properties ?? {});
+  if (schema === WORKER_SCHEMA && LATER_KEYS.includes(path))
+    return `${path}: is not available in this version yet; remove it`;
+  const known = Object.keys(schemaAt(schema, parents)?.properties ?? {});
   const meant = nearest(key, known);
   const advice =
     meant === undefined
@@ -71,27 +78,28 @@ const unknownKey = (parents: readonly string[], key: string): string => {
   return `${shown(path).slice(1, -1)}: is not a known key; ${advice}`;
 };
 
-const wrongValue = (root: unknown, keys: readonly string[]): string => {
+const wrongValue = (schema: KeySchema, root: unknown, keys: readonly string[]): string => {
   const path = keys.join(".");
   const value = valueAt(root, keys);
-  const expects = schemaAt(keys)?.expects ?? "another value";
+  const expects = schemaAt(schema, keys)?.expects ?? "another value";
   const found = keys.some((key) => isSecretKey(key)) ? "what is there" : shown(value);
-  if (typeof value === "string" && LATER_VALUES[path]?.test(value) === true)
+  if (schema === WORKER_SCHEMA && typeof value === "string" && LATER_VALUES[path]?.test(value) === true)
     return `${path}: ${found} is not available in this version yet; use ${expects}`;
   return `${path === "" ? "" : `${path}: `}must be ${expects}, not ${found}`;
 };
 
-const lineOf = (root: unknown, error: ErrorObject): string => {
+const lineOf = (schema: KeySchema, root: unknown, error: ErrorObject): string => {
   const keys = keysOf(error.instancePath);
   return error.keyword === "additionalProperties"
-    ? unknownKey(keys, String(error.params["additionalProperty"]))
-    : wrongValue(root, keys);
+    ? unknownKey(schema, keys, String(error.params["additionalProperty"]))
+    : wrongValue(schema, root, keys);
 };
 
-/** Every mistake in a worker's configuration, one line each; none if it is sound. */
-export const problemsIn = (value: unknown): readonly string[] => {
-  if (validateWorker(value)) return [];
-  const lines = new Set((validateWorker.errors ?? []).map((error) => lineOf(value, error)));
+/** Every mistake in a configuration, one line each; none if it is sound. */
+export const problemsIn = (value: unknown, schema: KeySchema = WORKER_SCHEMA): readonly string[] => {
+  const validate = validatorOf(schema);
+  if (validate(value)) return [];
+  const lines = new Set((validate.errors ?? []).map((error) => lineOf(schema, value, error)));
   return [...lines];
 };
 

@@ -1,14 +1,16 @@
 import { readdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 
 import { type LambdaLimits, LIMIT_KEYS, type NetworkClass, limitsOrDefaults } from "@ol/common";
 
-import { derivedClusterId, readClusterIdentity } from "./cluster-file.ts";
+import { derivedClusterId } from "./cluster-file.ts";
 import { type Environment, templateFromEnvironment } from "./environment.ts";
 import { readJsonObject } from "./json-file.ts";
+import { addressesOf, isLoopback } from "./listen-address.ts";
 import { defaultMemPoolMb, usableMemoryMb } from "./memory.ts";
 import { merged } from "./merge.ts";
+import { type Place, placeOf } from "./place.ts";
 import type { WorkerTemplate } from "./template.ts";
 import { validateTemplate } from "./validate.ts";
 
@@ -74,33 +76,6 @@ export interface WorkerConfig {
   /** One sentence each, to be logged at start. */
   readonly warnings: readonly string[];
 }
-
-/** Where things are when the configuration does not say. */
-interface Place {
-  readonly file: string;
-  /** Relative paths begin here. */
-  readonly root: string;
-  readonly clusterDir?: string;
-  readonly clusterId?: string;
-  readonly name: string;
-}
-
-const placeOf = async (file: string): Promise<Place> => {
-  const absolute = resolve(file);
-  const directory = dirname(absolute);
-  const name = basename(absolute).replace(/\.json$/u, "") || "worker";
-  const identity = await readClusterIdentity(directory);
-  if (identity === undefined) return { file: absolute, root: directory, name };
-  const clusterDir = dirname(directory);
-  return { file: absolute, root: clusterDir, clusterDir, clusterId: identity.id, name };
-};
-
-const LOOPBACK = ["127.0.0.1", "::1"];
-
-const addressesOf = (url: string): readonly string[] =>
-  url.toLowerCase() === "localhost" ? LOOPBACK : [url.replace(/^\[(?<inside>.*)\]$/u, "$<inside>")];
-
-const isLoopback = (address: string): boolean => address === "::1" || address.startsWith("127.");
 
 const warningsOf = (url: string, enableSeccomp: boolean): string[] => [
   ...(addressesOf(url).every((address) => isLoopback(address))

@@ -1,2 +1,18 @@
 export * from "./errors.ts";
 export type * from "./object-store.ts";
+export * from "./s3-error.ts";
+export { ObjectStore, type ObjectStoreOptions, type StoreStats } from "./store/store.ts";
+export { DEFAULT_STORE_LIMITS, type StoreLimits } from "./store/store-parts.ts";
+export type { ObjectReader, ByteRange } from "./store/object-reader.ts";
+export type { ObjectPlace } from "./store/objects.ts";
+export type { NamedPart } from "./store/multipart.ts";
+export type { DamagedContent, ScrubReport } from "./store/scrub.ts";
+export type { PartInfo, UploadInfo } from "./store/upload.ts";
+export type { PartsPage, UploadsPage, UploadsRequest } from "./store/upload-listing.ts";
+export type { UploadRequest } from "./store/uploads.ts";
+export type { PagesFor } from "./pages.ts";
+export type { RequestStats } from "./metrics.ts";
+export type { KeyPair, Role } from "./protocol/authenticator.ts";
+export type { ProtocolLimits } from "./protocol/exchange.ts";
+export type { ScrubState } from "./scrubbing.ts";
+export { RegistryServer, type RegistryServerOptions, type RegistryStats } from "./server.ts";

@@ -1,9 +1,16 @@
 import { lookup } from "node:dns/promises";
 import { type AddressInfo, type Server, isIP } from "node:net";
 
-import { type Logger, messageOf } from "@ol/common";
+import { messageOf } from "./errors.ts";
+import type { Logger } from "./logger.ts";
 
-import { workerError } from "./errors.ts";
+/** How a server's package says that it cannot listen: its errors, and what it calls its port. */
+export interface ListenFaults {
+  /** The key of the configuration: `worker_port`. */
+  readonly portKey: string;
+  readonly portInUse: (message: string, cause: unknown) => Error;
+  readonly cannotListen: (message: string, cause: unknown) => Error;
+}
 
 /** With port 0 the second address may be in use on the port that the first one got. */
 const ATTEMPTS = 10;
@@ -23,25 +30,22 @@ const listenOn = (server: Server, host: string, port: number): Promise<number> =
 
 const closed = (server: Server): Promise<void> => new Promise((resolve) => server.close(() => resolve()));
 
-const listenFault = (error: unknown, host: string, port: number): Error => {
+const listenFault = (error: unknown, host: string, port: number, faults: ListenFaults): Error => {
   const where = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const { portKey, portInUse, cannotListen } = faults;
   switch (errnoOf(error)) {
     case "EADDRINUSE":
-      return workerError(
-        "OL_WORKER_PORT_IN_USE",
-        `port ${port} is in use: something listens on ${where}; choose another worker_port or stop it`,
-        { cause: error },
+      return portInUse(
+        `port ${port} is in use: something listens on ${where}; choose another ${portKey} or stop it`,
+        error,
       );
     case "EACCES":
-      return workerError(
-        "OL_WORKER_CANNOT_LISTEN",
-        `cannot listen on ${where}: ports below 1024 need privileges; choose a higher worker_port`,
-        { cause: error },
+      return cannotListen(
+        `cannot listen on ${where}: ports below 1024 need privileges; choose a higher ${portKey}`,
+        error,
       );
     default:
-      return workerError("OL_WORKER_CANNOT_LISTEN", `cannot listen on ${where}: ${messageOf(error)}`, {
-        cause: error,
-      });
+      return cannotListen(`cannot listen on ${where}: ${messageOf(error)}`, error);
   }
 };
 
@@ -54,17 +58,26 @@ export interface Listening<S extends Server> {
   readonly port: number;
 }
 
+/** What to listen on, and how to say so. */
+export interface ListenOptions<S extends Server> {
+  /** The first must be there; the others may be missing on this machine. */
+  readonly addresses: readonly string[];
+  /** 0 is any that is free on all of them. */
+  readonly port: number;
+  readonly logger: Logger;
+  readonly faults: ListenFaults;
+  /** Servers that listen already, by address. */
+  readonly inherited?: ReadonlyMap<string, S>;
+}
+
 const listenOnce = async <S extends Server>(
   makeServer: () => S,
-  addresses: readonly string[],
-  wanted: number,
-  logger: Logger,
-  inherited: ReadonlyMap<string, S> = new Map(),
+  { addresses, port: wanted, logger, faults, inherited }: ListenOptions<S>,
 ): Promise<Listening<S>> => {
   const servers: S[] = [];
   let port = wanted;
   for (const [index, host] of addresses.entries()) {
-    const there = inherited.get(host);
+    const there = inherited?.get(host);
     if (there !== undefined) {
       servers.push(there);
       continue;
@@ -82,7 +95,7 @@ const listenOnce = async <S extends Server>(
         continue;
       }
       await Promise.all(servers.map((made) => closed(made)));
-      throw listenFault(error, host, port);
+      throw listenFault(error, host, port, faults);
     }
   }
   return { servers, port };
@@ -90,19 +103,18 @@ const listenOnce = async <S extends Server>(
 
 /**
  * Servers on sockets that listen already, by the address of `addresses` that each is for; those that are for none, or are on
- * another port, are closed. Fails with OL_WORKER_CANNOT_LISTEN if one is no listening socket.
+ * another port, are closed. Fails with `faults.cannotListen` if one is no listening socket.
  */
 export const adopt = async <S extends Server>(
   makeServer: () => S,
   fds: readonly number[],
-  addresses: readonly string[],
-  port: number,
+  { addresses, port, faults }: Pick<ListenOptions<S>, "addresses" | "port" | "faults">,
 ): Promise<ReadonlyMap<string, S>> => {
   const adopted = new Map<string, S>();
   for (const fd of fds) {
     const server = makeServer();
     await new Promise<void>((resolve, reject) => {
-      server.once("error", (error) => reject(adoptionFault(error, fd)));
+      server.once("error", (error) => reject(adoptionFault(error, fd, faults)));
       server.listen({ fd }, resolve);
     });
     const there = server.address() as AddressInfo;
@@ -123,31 +135,33 @@ const hostOf = async (address: string, addresses: readonly string[]): Promise<st
   return undefined;
 };
 
-const adoptionFault = (error: unknown, fd: number): Error =>
-  workerError(
-    "OL_WORKER_CANNOT_LISTEN",
-    `cannot listen on descriptor ${fd}, which was handed over: ${messageOf(error)}`,
-    { cause: error },
-  );
+const adoptionFault = (error: unknown, fd: number, { cannotListen }: ListenFaults): Error =>
+  cannotListen(`cannot listen on descriptor ${fd}, which was handed over: ${messageOf(error)}`, error);
 
 /**
- * Listens with one server an address, all on the same port; port 0 is any that is free on all of them. Addresses
- * after the first may be missing on this machine. For those of `inherited` that is done already. Fails with OL_WORKER_PORT_IN_USE or OL_WORKER_CANNOT_LISTEN, and
- * then listens on none.
+ * Listens with one server an address, all on the same port. For those of `inherited` that is done already. Fails with what `faults` makes,
+ * and then listens on none.
  */
 export const listenAll = async <S extends Server>(
   makeServer: () => S,
-  addresses: readonly string[],
-  port: number,
-  logger: Logger,
-  inherited?: ReadonlyMap<string, S>,
+  options: ListenOptions<S>,
 ): Promise<Listening<S>> => {
+  const { addresses, port, faults } = options;
+  let inUse = false;
+  // Errors are the caller's own; this one has to be told from the others.
+  const noticing: ListenFaults = {
+    ...faults,
+    portInUse: (message, cause) => {
+      inUse = true;
+      return faults.portInUse(message, cause);
+    },
+  };
   for (let attempt = 1; ; attempt += 1) {
+    inUse = false;
     try {
-      return await listenOnce(makeServer, addresses, port, logger, inherited);
+      return await listenOnce(makeServer, { ...options, faults: noticing });
     } catch (error) {
-      const again = port === 0 && addresses.length > 1 && attempt < ATTEMPTS;
-      if (!again || (error as { code?: string }).code !== "OL_WORKER_PORT_IN_USE") throw error;
+      if (!inUse || port !== 0 || addresses.length === 1 || attempt === ATTEMPTS) throw error;
     }
   }
 };

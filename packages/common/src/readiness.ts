@@ -37,7 +37,7 @@ export class Readiness {
       writeSync(fd, `${line}\n`);
       if (last) closeSync(fd);
     } catch {
-      // Whoever wanted to know is gone (EPIPE), or named a descriptor that is none (EBADF): the worker goes on.
+      // Whoever wanted to know is gone (EPIPE), or named a descriptor that is none (EBADF): the process goes on.
     }
   }
 }

@@ -1,0 +1,89 @@
+import { CleanupStack, type Logger } from "@ol/common";
+import { createLogger, loadRegistryConfig, type OpenLogger, type RegistryConfig, urlHost } from "@ol/config";
+import { isS3Error, ObjectStore, registryError, RegistryServer, type StoreLimits } from "@ol/registry";
+
+const MIB = 1024 * 1024;
+const HOUR_MS = 3_600_000;
+/** S3's largest object of one request. */
+const MOST_BODY_MB = 5120;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** A registry with all its parts. */
+export interface RunningRegistry {
+  readonly logger: Logger;
+  readonly url: string;
+  /** Lets requests finish, then ends everything. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Opens the store of a configuration. Fails with OL_REGISTRY_IN_USE or OL_REGISTRY_BAD_DIRECTORY. */
+export const openStore = (
+  { dataDir, limits }: RegistryConfig,
+  logger: Logger,
+  more: Partial<StoreLimits> = {},
+): Promise<ObjectStore> =>
+  ObjectStore.open({
+    directory: dataDir,
+    logger,
+    limits: { maxObjectBytes: limits.objectMb * MIB, ...more },
+  });
+
+const makeBucket = async (store: ObjectStore, name: string): Promise<void> => {
+  if (store.hasBucket(name)) return;
+  try {
+    await store.createBucket(name);
+  } catch (error) {
+    if (!isS3Error(error)) throw error;
+    throw registryError(
+      "OL_REGISTRY_BAD_OPTION",
+      `registry_bucket: ${name} cannot be made: ${error.message}`,
+      {
+        cause: error,
+      },
+    );
+  }
+};
+
+const assemble = async (config: RegistryConfig, logger: OpenLogger, undo: CleanupStack): Promise<string> => {
+  const store = await openStore(config, logger);
+  undo.add(() => store.close());
+  await makeBucket(store, config.bucket);
+  const server = await RegistryServer.start({
+    store,
+    keys: config.keys,
+    addresses: config.addresses,
+    port: config.port,
+    region: config.region,
+    ...(config.tls !== undefined && { tls: config.tls }),
+    limits: {
+      maxObjectBytes: Math.min(config.limits.objectMb, MOST_BODY_MB) * MIB,
+      idleMs: config.limits.idleSec * 1000,
+    },
+    pagesFor: config.pages,
+    scrubEveryMs: config.scrubHours * HOUR_MS,
+    logger,
+  });
+  undo.add(() => server.close());
+  return `${config.tls === undefined ? "http" : "https"}://${urlHost(config.url)}:${server.port}`;
+};
+
+/**
+ * Starts a registry as its configuration says. If that fails, what had been started is ended. Fails with errors of @ol/config and
+ * @ol/registry.
+ */
+export const startRegistry = async (file: string, environment: Environment): Promise<RunningRegistry> => {
+  const config = await loadRegistryConfig(file, environment);
+  const logger = createLogger({ output: config.logOutput });
+  const undo = new CleanupStack();
+  undo.add(() => logger.close());
+  for (const warning of config.warnings) logger.warn(warning);
+  try {
+    const url = await assemble(config, logger, undo);
+    let closing: Promise<void> | undefined;
+    return { logger, url, close: () => (closing ??= undo.run()) };
+  } catch (error) {
+    await undo.run();
+    throw error;
+  }
+};
