@@ -10,7 +10,7 @@ import {
 import { CleanupStack, type Logger } from "@ol/common";
 import { LambdaManager, type LambdaManagerOptions, TraceWriter } from "@ol/lambda";
 import { EVICTION_POLICIES, SandboxPool, SockEngine } from "@ol/sandbox";
-import { LocalCodeSource, Worker } from "@ol/worker";
+import { LocalCodeSource, Registration, Worker } from "@ol/worker";
 import { existsSync } from "node:fs";
 
 import { codeDirOf, makePackageStore } from "./package-parts.ts";

@@ -1,3 +1,5 @@
+import { randomBytes } from "node:crypto";
+
 import { type Logger, messageOf, SIGNATURE_HEADER, signRequest, silentLogger } from "@ol/common";
 
 /** What a Registration is made from. */
@@ -28,6 +30,8 @@ export class Registration {
   readonly #options: RegistrationOptions;
   readonly #logger: Logger;
   readonly #stop = new AbortController();
+  /** Tells this process from a successor that has its name: when it leaves, that one is to stay. */
+  readonly #instance = randomBytes(8).toString("hex");
   /** What each balancer answered last, if it was no welcome. */
   readonly #problems = new Map<string, string | undefined>();
   #timer: NodeJS.Timeout | undefined;
@@ -67,7 +71,7 @@ export class Registration {
     const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(ANSWER_MS)]);
     let problem: string | undefined;
     try {
-      const response = await this.#send(balancer, "PUT", JSON.stringify({ url, slots }), signal);
+      const response = await this.#send(balancer, "PUT", JSON.stringify({ url, slots, instance: this.#instance }), signal);
       const text = (await response.text()).trim().slice(0, MOST_REASON);
       if (response.status !== 200) problem = `${response.status}: ${text}`;
     } catch (error) {
@@ -82,9 +86,10 @@ export class Registration {
 
   #send(balancer: string, method: "PUT" | "DELETE", body: string, signal: AbortSignal): Promise<Response> {
     const { token, id } = this.#options;
-    const target = new URL(`/_ol/workers/${id}`, balancer);
+    const query = method === "DELETE" ? `?instance=${this.#instance}` : "";
+    const target = new URL(`/_ol/workers/${id}${query}`, balancer);
     const timeMs = Date.now();
-    const signature = signRequest(token, { method, path: target.pathname, body, timeMs });
+    const signature = signRequest(token, { method, path: target.pathname + target.search, body, timeMs });
     return fetch(target, {
       method,
       headers: {

@@ -10,6 +10,7 @@ import type { Membership } from "./membership.ts";
 import {
   checkedSignature,
   isRefusal,
+  type LeasedAddress,
   readRegistration,
   type Refusal,
   type RegistrationRequest,
@@ -37,6 +38,7 @@ export interface LeaseMembershipOptions {
 
 interface LeasedWorker {
   readonly address: WorkerAddress;
+  readonly instance: string;
   expire: () => void;
 }
 
@@ -92,17 +94,19 @@ export class LeaseMembership implements Membership {
     const registration = readRegistration(request);
     if (isRefusal(registration)) return this.#refused(request, registration);
     if (registration.kind === "leave") {
-      this.#drop(registration.id, "it leaves");
+      // A successor with its name stays.
+      if (this.#workers.get(registration.id)?.instance === registration.instance)
+        this.#drop(registration.id, "it leaves");
       return { status: 200, text: "gone" };
     }
-    const { address } = registration;
+    const { address, instance } = registration;
     if (this.#workers.get(address.id)?.address.url !== address.url) {
       if (this.#workers.size >= MOST_WORKERS)
         return this.#refused(request, { status: 503, text: "there are too many workers" });
       const refusal = await this.#prove(address);
       if (refusal !== undefined) return this.#refused(request, refusal);
     }
-    if (!this.#closed.signal.aborted) this.#renew(address);
+    if (!this.#closed.signal.aborted) this.#renew(address, instance);
     return { status: 200, text: "registered" };
   }
 
@@ -136,11 +140,11 @@ export class LeaseMembership implements Membership {
     }
   }
 
-  #renew(address: WorkerAddress & { readonly id: string }): void {
+  #renew(address: LeasedAddress, instance: string): void {
     const known = this.#workers.get(address.id);
     known?.expire();
     const expire = this.#clock.after(LEASE_MS, () => this.#drop(address.id, "it does not register any more"));
-    this.#workers.set(address.id, { address, expire });
+    this.#workers.set(address.id, { address, instance, expire });
     if (known?.address.url === address.url && known.address.slots === address.slots) return;
     this.#tellAll();
   }
