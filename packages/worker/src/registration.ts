@@ -71,7 +71,12 @@ export class Registration {
     const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(ANSWER_MS)]);
     let problem: string | undefined;
     try {
-      const response = await this.#send(balancer, "PUT", JSON.stringify({ url, slots, instance: this.#instance }), signal);
+      const response = await this.#send(
+        balancer,
+        "PUT",
+        JSON.stringify({ url, slots, instance: this.#instance }),
+        signal,
+      );
       const text = (await response.text()).trim().slice(0, MOST_REASON);
       if (response.status !== 200) problem = `${response.status}: ${text}`;
     } catch (error) {

@@ -66,19 +66,18 @@ export const checkedSignature = (
 const ID = /^[A-Za-z0-9._:[\]-]{1,200}$/u;
 
 /** What the request asks for. */
-export const readRegistration = ({
-  method,
-  path,
-  id,
-  body,
-}: RegistrationRequest): Registration | Refusal => {
+export const readRegistration = ({ method, path, id, body }: RegistrationRequest): Registration | Refusal => {
   if (!ID.test(id)) return { status: 400, text: "the worker's id is none" };
   if (method === "DELETE") return { kind: "leave", id, instance: instanceIn(path) };
   if (method !== "PUT") return { status: 405, text: "only PUT and DELETE" };
   const fields = jsonIn(body);
   if (fields === undefined) return { status: 400, text: "the body is no JSON object" };
   const { url, slots, instance = "" } = fields;
-  if (typeof url !== "string" || (slots !== undefined && typeof slots !== "number") || typeof instance !== "string")
+  if (
+    typeof url !== "string" ||
+    (slots !== undefined && typeof slots !== "number") ||
+    typeof instance !== "string"
+  )
     return { status: 400, text: 'the body is not like {"url": "http://10.0.0.7:8080", "slots": 8}' };
   const address = { id, url, ...(slots !== undefined && { slots }) };
   const problem = addressProblem(address);
