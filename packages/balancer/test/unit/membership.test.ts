@@ -131,6 +131,15 @@ class ProvingProbe extends FakeProbe {
   }
 }
 
+const leaving = (instance: string): RegistrationRequest =>
+  registration("w1", "", {
+    method: "DELETE",
+    path: `/_ol/workers/w1?instance=${instance}`,
+    body: Buffer.alloc(0),
+  });
+
+const bodyOf = (instance: string): Buffer => Buffer.from(JSON.stringify({ url: "http://w1:8080", instance }));
+
 const leases = () => {
   const clock = new VirtualClock();
   const probe = new ProvingProbe();
@@ -163,22 +172,15 @@ describe("a registration", () => {
   it("ends at once when the worker says that it leaves", async () => {
     const { membership, told } = leases();
     await membership.handle(registration("w1", "http://w1:8080"));
-    const leaving = registration("w1", "", { method: "DELETE", body: Buffer.alloc(0) });
-    expect((await membership.handle(leaving)).status).toBe(200);
+    const left = registration("w1", "", { method: "DELETE", body: Buffer.alloc(0) });
+    expect((await membership.handle(left)).status).toBe(200);
     expect(told()).toHaveLength(0);
   });
 
   it("of a successor with the same name stays when the one before it leaves", async () => {
     const { membership, told } = leases();
-    const by = (instance: string): Buffer => Buffer.from(JSON.stringify({ url: "http://w1:8080", instance }));
-    await membership.handle(registration("w1", "", { body: by("old") }));
-    await membership.handle(registration("w1", "", { body: by("new") }));
-    const leaving = (instance: string): RegistrationRequest =>
-      registration("w1", "", {
-        method: "DELETE",
-        path: `/_ol/workers/w1?instance=${instance}`,
-        body: Buffer.alloc(0),
-      });
+    await membership.handle(registration("w1", "", { body: bodyOf("old") }));
+    await membership.handle(registration("w1", "", { body: bodyOf("new") }));
     expect((await membership.handle(leaving("old"))).status).toBe(200);
     expect(told()).toHaveLength(1);
     await membership.handle(leaving("new"));

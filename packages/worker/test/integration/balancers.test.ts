@@ -71,11 +71,11 @@ describe("what a worker reports", () => {
   });
 });
 
+const ask = (rig: Rig, query: string): Promise<Response> =>
+  fetch(`http://127.0.0.1:${rig.worker.port}/_ol/proof${query}`);
+
 describe("a worker's proof", () => {
   const nonce = "00112233445566778899aabbccddeeff";
-  const ask = (rig: Rig, query: string): Promise<Response> =>
-    fetch(`http://127.0.0.1:${rig.worker.port}/_ol/proof${query}`);
-
   it("is good for the nonce and the id that it was asked with", async () => {
     const rig = await fakeWorker({ code, worker: { membership: { token: TOKEN, id: () => "me:1" } } });
     const proof = await (await ask(rig, `?id=me:1&nonce=${nonce}`)).text();
