@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { isOlError, messageOf } from "@ol/common";
 
 import { benchError } from "./errors.ts";
+import { DEFAULT_PROXIES, runProxies } from "./balancer/run.ts";
 import { runMixedCommand } from "./mixed/cli.ts";
 import { DEFAULT_OPTIONS, QUICK_OPTIONS, runBenchmark } from "./run.ts";
 import { DEFAULT_INSTALL, runInstall } from "./install/run.ts";
@@ -18,6 +19,7 @@ usage: ol-bench [--quick] [--json]
        ol-bench mixed [--help]     plays lambdas with packages to real workers with and without zygotes
        ol-bench packages [--json]  starts of a lambda with pandas, imported and from a zygote
        ol-bench install [--json]   installing numpy and pandas, by a worker and by hand
+       ol-bench balancer [--json]  CPU time of a proxied request: the balancer, nginx, HAProxy
 
   --quick   few and short rounds: shows that it works, not how fast it is
   --json    prints the JSON only; otherwise a table comes first
@@ -64,6 +66,7 @@ const COMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<voi
   zygotes: runZygotes,
   mixed: runMixedCommand,
   packages: (args) => tabled(args, () => runPackages({ ...DEFAULT_PACKAGES, progress })),
+  balancer: (args) => tabled(args, () => runProxies({ ...DEFAULT_PROXIES, progress })),
   install: (args) => tabled(args, () => runInstall({ ...DEFAULT_INSTALL, progress })),
 };
 

@@ -23,6 +23,22 @@ const problem = (directory: string, values: unknown, environment = {}): Promise<
     (error: unknown) => (error as Error).message,
   );
 
+const WRONG: readonly (readonly [unknown, RegExp])[] = [
+  [{ load_high: 1.5 }, /load_high: must be a number from 2/u],
+  [{ load_low: 4 }, /load_low: must be less than load_high/u],
+  [{ policy: "LRAD" }, /policy: must be "LARD"/u],
+  [{ polisy: "LARD" }, /did you mean "policy"/u],
+  [{ port: 1, Port: 2 }, /port: is there twice/u],
+  [{ workers: ["localhost:8080"] }, /workers\.0: must be a URL/u],
+  [{ workers: ["http://user:word@a:1"] }, /workers\.0: must be a URL/u],
+  [{ workers: ["http://a:1/path"] }, /workers\.0: must be a URL/u],
+  [{ workers: [{ id: "a" }] }, /workers\.0: must be a URL/u],
+  [{ tls: { cert: "a" } }, /tls: needs both cert and key/u],
+  [{ tls: { cert: "none.pem", key: "none.pem" } }, /tls\.cert: .* cannot be read/u],
+  [{ token: "short" }, /token: must be at least 16 characters, not what is there/u],
+  [{ trusted_proxies: ["10.0.0.0/33"] }, /trusted_proxies\.0: must be/u],
+];
+
 describe("a load balancer's configuration", () => {
   test("needs nothing, and says that there are no workers then", async () => {
     const directory = temporaryDirectory();
@@ -102,21 +118,7 @@ describe("a load balancer's configuration", () => {
     expect(warnings).toEqual([expect.stringContaining("callers are not authenticated")]);
   });
 
-  test.each<[unknown, RegExp]>([
-    [{ load_high: 1.5 }, /load_high: must be a number from 2/u],
-    [{ load_low: 4 }, /load_low: must be less than load_high/u],
-    [{ policy: "LRAD" }, /policy: must be "LARD"/u],
-    [{ polisy: "LARD" }, /did you mean "policy"/u],
-    [{ port: 1, Port: 2 }, /port: is there twice/u],
-    [{ workers: ["localhost:8080"] }, /workers\.0: must be a URL/u],
-    [{ workers: ["http://user:word@a:1"] }, /workers\.0: must be a URL/u],
-    [{ workers: ["http://a:1/path"] }, /workers\.0: must be a URL/u],
-    [{ workers: [{ id: "a" }] }, /workers\.0: must be a URL/u],
-    [{ tls: { cert: "a" } }, /tls: needs both cert and key/u],
-    [{ tls: { cert: "none.pem", key: "none.pem" } }, /tls\.cert: .* cannot be read/u],
-    [{ token: "short" }, /token: must be at least 16 characters, not what is there/u],
-    [{ trusted_proxies: ["10.0.0.0/33"] }, /trusted_proxies\.0: must be/u],
-  ])("%j is refused", async (values, message) => {
+  test.each(WRONG)("%j is refused", async (values, message) => {
     expect(await problem(temporaryDirectory(), values)).toMatch(message);
   });
 });
