@@ -28,4 +28,5 @@ export type {
 } from "./stats.ts";
 export * from "./trace.ts";
 export * from "./trace-writer.ts";
+export * from "./warm-log.ts";
 export * from "./zygotes/index.ts";

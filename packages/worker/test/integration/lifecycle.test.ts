@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 
 import { fakeWorker } from "../http/fake-worker.ts";
-import { agentClient, parseReply, rawExchange } from "../http/clients.ts";
+import { parseReply, rawExchange } from "../http/clients.ts";
 import { RawConnection } from "../http/raw-connection.ts";
 
 /** A function that ends when it is told to. */
