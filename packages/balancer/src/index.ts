@@ -13,6 +13,7 @@ export { type DispatcherOptions, type WorkerAddress } from "./options.ts";
 export * from "./policies/index.ts";
 export * from "./policies/policy.ts";
 export * from "./probe.ts";
+export * from "./rendezvous.ts";
 export * from "./proxy/balancer-server.ts";
 export { DEFAULT_LIMITS, type ProxyLimits } from "./proxy/limits.ts";
 export type * from "./proxy/registrar.ts";

@@ -8,6 +8,7 @@ import { runMixedCommand } from "./mixed/cli.ts";
 import { DEFAULT_OPTIONS, QUICK_OPTIONS, runBenchmark } from "./run.ts";
 import { DEFAULT_INSTALL, runInstall } from "./install/run.ts";
 import { DEFAULT_PACKAGES, runPackages } from "./packages/run.ts";
+import { runSimulate } from "./simulate/cli.ts";
 import type { Results } from "./results.ts";
 import { formatTable } from "./table.ts";
 import { runZygotes } from "./zygotes/cli.ts";
@@ -16,6 +17,7 @@ const usage = `ol-bench: measures sandboxes and worker against frozen baselines,
 
 usage: ol-bench [--quick] [--json]
        ol-bench zygotes [--help]   compares policies for the zygote tree, in virtual time
+       ol-bench simulate [--help]  compares the balancer's policies over a cluster, in virtual time
        ol-bench mixed [--help]     plays lambdas with packages to real workers with and without zygotes
        ol-bench packages [--json]  starts of a lambda with pandas, imported and from a zygote
        ol-bench install [--json]   installing numpy and pandas, by a worker and by hand
@@ -64,6 +66,7 @@ const tabled = async (args: readonly string[], run: () => Promise<Results>): Pro
 
 const COMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
   zygotes: runZygotes,
+  simulate: runSimulate,
   mixed: runMixedCommand,
   packages: (args) => tabled(args, () => runPackages({ ...DEFAULT_PACKAGES, progress })),
   balancer: (args) => tabled(args, () => runProxies({ ...DEFAULT_PROXIES, progress })),

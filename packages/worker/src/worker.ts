@@ -51,7 +51,17 @@ export interface WorkerOptions {
   readonly trustedProxies?: readonly string[];
   /** Memory that request bodies may take together. Default 256 MiB. */
   readonly maxHeldBytes?: number;
+  /** For proving to a balancer that this worker is of its cluster. */
+  readonly membership?: ClusterMembership;
   readonly logger?: Logger;
+}
+
+/** Who this worker is for the balancers of its cluster. */
+export interface ClusterMembership {
+  /** The cluster's token. */
+  readonly token: string;
+  /** What it registers as; asked for when the port is known. */
+  id(): string;
 }
 
 /** A client that is slower than this with its header is not served (Slowloris). */
@@ -134,6 +144,10 @@ export class Worker implements ExchangeHost, AsyncDisposable {
 
   loadText(): string {
     return formatLoad(this.manager.load());
+  }
+
+  warmText(): string {
+    return this.manager.changes.text;
   }
 
   /** True once it takes no new calls. */
@@ -262,6 +276,7 @@ export class Worker implements ExchangeHost, AsyncDisposable {
           : this.#traceparents.next(),
       rawHeaders,
       http: new HttpTarget(request, target),
+      trusted,
       waitMs: trusted ? waitMsOf(headers[HEADER.deadlineMs]) : undefined,
       expectsContinue,
     });

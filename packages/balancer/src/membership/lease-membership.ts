@@ -10,6 +10,7 @@ import type { Membership } from "./membership.ts";
 import {
   checkedSignature,
   isRefusal,
+  type LeasedAddress,
   readRegistration,
   type Refusal,
   type RegistrationRequest,
@@ -23,6 +24,7 @@ const NONCE_BYTES = 16;
 /** More is no cluster but a mistake. */
 const MOST_WORKERS = 10_000;
 const LEAST_TOKEN = 16;
+const MOST_SHOWN = 200;
 
 export interface LeaseMembershipOptions {
   /** The cluster's token: who knows it may register workers. */
@@ -36,6 +38,7 @@ export interface LeaseMembershipOptions {
 
 interface LeasedWorker {
   readonly address: WorkerAddress;
+  readonly instance: string;
   expire: () => void;
 }
 
@@ -91,17 +94,19 @@ export class LeaseMembership implements Membership {
     const registration = readRegistration(request);
     if (isRefusal(registration)) return this.#refused(request, registration);
     if (registration.kind === "leave") {
-      this.#drop(registration.id, "it leaves");
+      // A successor with its name stays.
+      if (this.#workers.get(registration.id)?.instance === registration.instance)
+        this.#drop(registration.id, "it leaves");
       return { status: 200, text: "gone" };
     }
-    const { address } = registration;
+    const { address, instance } = registration;
     if (this.#workers.get(address.id)?.address.url !== address.url) {
       if (this.#workers.size >= MOST_WORKERS)
         return this.#refused(request, { status: 503, text: "there are too many workers" });
       const refusal = await this.#prove(address);
       if (refusal !== undefined) return this.#refused(request, refusal);
     }
-    if (!this.#closed.signal.aborted) this.#renew(address);
+    if (!this.#closed.signal.aborted) this.#renew(address, instance);
     return { status: 200, text: "registered" };
   }
 
@@ -135,11 +140,11 @@ export class LeaseMembership implements Membership {
     }
   }
 
-  #renew(address: WorkerAddress & { readonly id: string }): void {
+  #renew(address: LeasedAddress, instance: string): void {
     const known = this.#workers.get(address.id);
     known?.expire();
     const expire = this.#clock.after(LEASE_MS, () => this.#drop(address.id, "it does not register any more"));
-    this.#workers.set(address.id, { address, expire });
+    this.#workers.set(address.id, { address, instance, expire });
     if (known?.address.url === address.url && known.address.slots === address.slots) return;
     this.#tellAll();
   }
@@ -160,7 +165,7 @@ export class LeaseMembership implements Membership {
   #refused({ id }: RegistrationRequest, { status, text }: Refusal): Refusal {
     // Whoever can reach the port can cause this line: it holds nothing long that a stranger wrote.
     this.#logger.warn("a registration was refused", {
-      worker: /^[\w.-]{1,128}$/u.test(id) ? id : "",
+      worker: id.slice(0, MOST_SHOWN),
       status,
       text,
     });

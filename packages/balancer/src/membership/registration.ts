@@ -15,10 +15,18 @@ export interface RegistrationRequest {
   header(name: string): string | undefined;
 }
 
-/** What such a request says, once it is known to come from somebody who knows the token. */
+/** A worker as it registers itself. */
+export interface LeasedAddress extends WorkerAddress {
+  readonly id: string;
+}
+
+/**
+ * What such a request says, once it is known to come from somebody who knows the token. `instance` tells a worker from one that had
+ * its name before; empty if it does not say.
+ */
 export type Registration =
-  | { readonly kind: "join"; readonly address: Required<Pick<WorkerAddress, "id" | "url">> & WorkerAddress }
-  | { readonly kind: "leave"; readonly id: string };
+  | { readonly kind: "join"; readonly address: LeasedAddress; readonly instance: string }
+  | { readonly kind: "leave"; readonly id: string; readonly instance: string };
 
 /** What it is refused with: an HTTP status and the reason. */
 export interface Refusal {
@@ -54,21 +62,31 @@ export const checkedSignature = (
   return { signature };
 };
 
-const ID = /^[A-Za-z0-9._-]{1,128}$/u;
+/** Host and port by default; as it stands in a path, where nothing of it needs to be encoded. */
+const ID = /^[A-Za-z0-9._:[\]-]{1,200}$/u;
 
 /** What the request asks for. */
-export const readRegistration = ({ method, id, body }: RegistrationRequest): Registration | Refusal => {
+export const readRegistration = ({ method, path, id, body }: RegistrationRequest): Registration | Refusal => {
   if (!ID.test(id)) return { status: 400, text: "the worker's id is none" };
-  if (method === "DELETE") return { kind: "leave", id };
+  if (method === "DELETE") return { kind: "leave", id, instance: instanceIn(path) };
   if (method !== "PUT") return { status: 405, text: "only PUT and DELETE" };
   const fields = jsonIn(body);
   if (fields === undefined) return { status: 400, text: "the body is no JSON object" };
-  const { url, slots } = fields;
-  if (typeof url !== "string" || (slots !== undefined && typeof slots !== "number"))
+  const { url, slots, instance = "" } = fields;
+  if (
+    typeof url !== "string" ||
+    (slots !== undefined && typeof slots !== "number") ||
+    typeof instance !== "string"
+  )
     return { status: 400, text: 'the body is not like {"url": "http://10.0.0.7:8080", "slots": 8}' };
   const address = { id, url, ...(slots !== undefined && { slots }) };
   const problem = addressProblem(address);
-  return problem === undefined ? { kind: "join", address } : { status: 400, text: problem };
+  return problem === undefined ? { kind: "join", address, instance } : { status: 400, text: problem };
+};
+
+const instanceIn = (path: string): string => {
+  const query = path.indexOf("?");
+  return query < 0 ? "" : (new URLSearchParams(path.slice(query + 1)).get("instance") ?? "");
 };
 
 const jsonIn = (body: Buffer): Readonly<Record<string, unknown>> | undefined => {

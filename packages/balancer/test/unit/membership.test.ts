@@ -111,7 +111,7 @@ const registration = (
 ): RegistrationRequest => {
   const { timeMs = NOW_MS, token = TOKEN, slots = 8, ...changed } = more;
   const method = more.method ?? "PUT";
-  const path = `/_ol/workers/${id}`;
+  const path = more.path ?? `/_ol/workers/${id}`;
   const body = more.body ?? Buffer.from(JSON.stringify({ url, slots }));
   const signature = signRequest(token, { method, path, body, timeMs });
   const headers: Record<string, string> = { "x-ol-time": String(timeMs), "x-ol-signature": signature };
@@ -130,6 +130,15 @@ class ProvingProbe extends FakeProbe {
     return proofOf(token, id, nonce);
   }
 }
+
+const leaving = (instance: string): RegistrationRequest =>
+  registration("w1", "", {
+    method: "DELETE",
+    path: `/_ol/workers/w1?instance=${instance}`,
+    body: Buffer.alloc(0),
+  });
+
+const bodyOf = (instance: string): Buffer => Buffer.from(JSON.stringify({ url: "http://w1:8080", instance }));
 
 const leases = () => {
   const clock = new VirtualClock();
@@ -163,8 +172,18 @@ describe("a registration", () => {
   it("ends at once when the worker says that it leaves", async () => {
     const { membership, told } = leases();
     await membership.handle(registration("w1", "http://w1:8080"));
-    const leaving = registration("w1", "", { method: "DELETE", body: Buffer.alloc(0) });
-    expect((await membership.handle(leaving)).status).toBe(200);
+    const left = registration("w1", "", { method: "DELETE", body: Buffer.alloc(0) });
+    expect((await membership.handle(left)).status).toBe(200);
+    expect(told()).toHaveLength(0);
+  });
+
+  it("of a successor with the same name stays when the one before it leaves", async () => {
+    const { membership, told } = leases();
+    await membership.handle(registration("w1", "", { body: bodyOf("old") }));
+    await membership.handle(registration("w1", "", { body: bodyOf("new") }));
+    expect((await membership.handle(leaving("old"))).status).toBe(200);
+    expect(told()).toHaveLength(1);
+    await membership.handle(leaving("new"));
     expect(told()).toHaveLength(0);
   });
 
