@@ -148,6 +148,10 @@ export class BalancerServer implements ProxyHost, AsyncDisposable {
     return `${scheme}://${address.includes(":") ? `[${address}]` : address}:${this.port}`;
   }
 
+  get maxKeptBytes(): number {
+    return this.limits.maxKeptBytes;
+  }
+
   /** True once it takes no new calls. */
   get draining(): boolean {
     return this.#state !== "running";

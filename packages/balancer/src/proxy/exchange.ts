@@ -280,11 +280,9 @@ export class ProxyExchange implements AttemptOwner, CallSink {
   #run(): void {
     const length = this.#lengthOfBody();
     if (length === 0) return this.#acquire();
-    const { limits, keptBytes } = this.#host;
-    // With memory used up bodies are passed on without being kept.
-    const room = Math.min(limits.keptBytes, limits.maxKeptBytes - keptBytes);
-    this.#body = new RequestBody(this.#request, Math.max(room, 0), this.#host, () => this.#host.nowMs);
-    const collectable = length <= room || length === Number.POSITIVE_INFINITY;
+    const { keptBytes: most } = this.#host.limits;
+    this.#body = new RequestBody(this.#request, most, this.#host, () => this.#host.nowMs);
+    const collectable = length <= most || length === Number.POSITIVE_INFINITY;
     if (collectable && !this.#call.expectsContinue) this.#body.collect(() => this.#acquire());
     else this.#acquire();
   }

@@ -5,6 +5,7 @@ import type { ProxyRequest } from "./exchange.ts";
 /** What bodies that are kept take, over all requests. */
 export interface KeptBudget {
   keptBytes: number;
+  readonly maxKeptBytes: number;
 }
 
 /** A client that still sends a body that nobody wants has so long to finish, before its connection is closed. */
@@ -116,7 +117,9 @@ export class RequestBody {
     this.lastMs = this.#now();
     if (this.#collected !== undefined) {
       this.#keep(data);
-      if (this.#keptBytes > this.#mostBytes) this.#collectedEnough();
+      // With memory used up bodies are passed on as they come.
+      const full = this.#budget.keptBytes > this.#budget.maxKeptBytes;
+      if (full || this.#keptBytes > this.#mostBytes) this.#collectedEnough();
     } else if (this.#stream !== undefined) {
       if (this.#keptBytes + data.length > this.#mostBytes) this.forget();
       else if (this.#kept !== undefined) this.#keep(data);

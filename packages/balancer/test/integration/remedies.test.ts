@@ -204,22 +204,4 @@ describe("what http-proxy 1.18.1 does wrong", () => {
     expect(await client.toEnd()).toBe("");
     expect(worker.connections).toBe(0);
   });
-
-  it("nothing deprecated is called for a call", async () => {
-    const warnings: Error[] = [];
-    const heard = (warning: Error): void => void warnings.push(warning);
-    process.on("warning", heard);
-    try {
-      await using worker = await ScriptedWorker.start();
-      await using balancer = await startBalancer([worker]);
-      using client = new RawClient(balancer.port);
-      await client.send(head("GET /run/x HTTP/1.1"));
-      await client.reply();
-      // Warnings come in a later round.
-      await new Promise(setImmediate);
-    } finally {
-      process.off("warning", heard);
-    }
-    expect(warnings).toEqual([]);
-  });
 });

@@ -101,6 +101,24 @@ describe("a request for a lambda", () => {
     },
   );
 
+  it("is passed on as it comes when the memory for bodies is used up, and nothing of that is lost", async () => {
+    await using worker = await ScriptedWorker.start();
+    await using balancer = await startBalancer([worker], { limits: { maxKeptBytes: 1_000 } });
+    const clients = Array.from({ length: 8 }, () => new RawClient(balancer.port));
+    for (const client of clients)
+      await client.send(head("POST /run/x HTTP/1.1", "Content-Length: 2000") + "a".repeat(500));
+    // Two of them fill it; they and those that came after are sent to the worker before their bodies are there.
+    await worker.until(() => worker.connections > 0);
+    expect(balancer.server.keptBytes).toBeLessThan(8 * 500 + 1);
+    for (const client of clients) await client.send("b".repeat(1_500));
+    for (const client of clients) expect(await client.reply()).toMatchObject({ status: 200 });
+    expect(worker.seen.map(({ body }) => body)).toEqual(
+      clients.map(() => "a".repeat(500) + "b".repeat(1_500)),
+    );
+    for (const client of clients) client.leave();
+    await expect.poll(() => balancer.server.keptBytes).toBe(0);
+  });
+
   it("with a large body goes at the worker's pace", async () => {
     await using worker = await ScriptedWorker.start({ deaf: true, early: true, request: () => undefined });
     await using balancer = await startBalancer([worker]);
