@@ -67,9 +67,9 @@ it("workers that are killed, frozen, drained and added under load run each call 
   await expect.poll(async () => (await call(agent, balancer.port)).status, { timeout: 60_000 }).toBe(200);
 
   const outcomes: Outcome[] = [];
-  let stopping = false;
+  const stop = new AbortController();
   const clients = Array.from({ length: CLIENTS }, async () => {
-    while (!stopping) outcomes.push(await call(agent, balancer.port));
+    while (!stop.signal.aborted) outcomes.push(await call(agent, balancer.port));
   });
   await waited(1_000);
   killed?.signal("SIGKILL");
@@ -84,7 +84,7 @@ it("workers that are killed, frozen, drained and added under load run each call 
   await waited(2_000);
   const before = outcomes.length;
   await waited(2_000);
-  stopping = true;
+  stop.abort();
   await Promise.all(clients);
 
   const replied = outcomes.filter(({ status }) => status === 200);
