@@ -19,6 +19,7 @@ usage: ol-bench simulate [options]
   --per-set=N        functions that share a package set, on average; default 4
   --skew=X           the n-th function is called n^-X as often as the first; default 1
   --run-ms=X         how long a function's own code runs, on average; default 20
+  --clients=X        for each slot of all workers, each calls again when it is answered; default 4
   --balancers=N      in front of the same workers, each without knowing of the others; default 1
   --policy=NAME      only those whose name begins so; may be given several times
   --seeds=N          how many clusters; default 3
@@ -39,6 +40,7 @@ const OPTIONS = {
   "per-set": { ...STRING, default: "4" },
   skew: { ...STRING, default: "1" },
   "run-ms": { ...STRING, default: "20" },
+  clients: { ...STRING, default: "4" },
   balancers: { ...STRING, default: "1" },
   policy: { ...STRING, multiple: true, default: [] as string[] },
   seeds: { ...STRING, default: "3" },
@@ -124,6 +126,7 @@ export const runSimulate = async (args: readonly string[]): Promise<void> => {
         : numberOf("functions", flags.functions, 1, true),
     functionsPerSet: numberOf("per-set", flags["per-set"], 1, false),
     skew: numberOf("skew", flags.skew, 0, false),
+    clientsPerSlot: numberOf("clients", flags.clients, 0.1, false),
     runMs: numberOf("run-ms", flags["run-ms"], 0.1, false),
     warmupMs: measureMs,
     measureMs,

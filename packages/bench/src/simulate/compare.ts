@@ -13,6 +13,8 @@ export interface SimulateOptions extends Omit<ClusterOptions, "functions" | "see
   /** Functions that are called, and how many share a package set on average. */
   readonly functionCount: number;
   readonly functionsPerSet: number;
+  /** Clients for each slot of all workers, where all workers are to be busy. */
+  readonly clientsPerSlot: number;
   readonly trials: readonly PolicyUnderTrial[];
   /** Told what begins. */
   readonly progress: (what: string) => void;
@@ -34,14 +36,11 @@ export interface SimulateResult {
   readonly rows: readonly PolicyRow[];
 }
 
-/** Clients for each slot of all workers: each worker can have as many calls as it should at most, before a set grows. */
-const CLIENTS_PER_SLOT = 4;
-
 /** Plays the same calls to every policy. The same options give the same figures on every machine. */
 export const comparePolicies = async (options: SimulateOptions): Promise<SimulateResult> => {
-  const { trials, seeds, workers, slots, progress } = options;
+  const { trials, seeds, workers, slots, clientsPerSlot, progress } = options;
   const clusters = await clustersOf(options);
-  const clients = CLIENTS_PER_SLOT * workers * slots;
+  const clients = Math.ceil(clientsPerSlot * workers * slots);
   const saturated: SimulationRun[] = [];
   for (const trial of trials) {
     progress(`${trial.label}, all workers busy`);
@@ -59,7 +58,15 @@ export const comparePolicies = async (options: SimulateOptions): Promise<Simulat
 };
 
 const clustersOf = async (options: SimulateOptions): Promise<readonly ClusterOptions[]> => {
-  const { seeds, functionCount, functionsPerSet, trials: _, progress: _progress, ...cluster } = options;
+  const {
+    seeds,
+    functionCount,
+    functionsPerSet,
+    clientsPerSlot: _clients,
+    trials: _,
+    progress: _progress,
+    ...cluster
+  } = options;
   const data = await loadZygoteData();
   return seeds.map((seed) => ({
     ...cluster,
