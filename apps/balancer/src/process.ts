@@ -6,12 +6,15 @@ import {
   LeaseMembership,
   type Membership,
 } from "@ol/balancer";
-import { CleanupStack, type Logger } from "@ol/common";
+import { CleanupStack, type Logger, within } from "@ol/common";
 import { type BalancerConfig, createLogger, loadBalancerConfig, type OpenLogger, urlHost } from "@ol/config";
 
 import { VERSION } from "./version.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
+
+/** A name server that does not answer must not keep it from starting. */
+const JOIN_MS = 5_000;
 
 /** A load balancer with all its parts. */
 export interface RunningBalancer {
@@ -56,6 +59,8 @@ const assemble = async (config: BalancerConfig, logger: OpenLogger, undo: Cleanu
     config.token === undefined ? undefined : new LeaseMembership({ token: config.token, logger });
   const dispatcher = makeDispatcher(config, membershipsOf(config, registrar, logger), logger);
   undo.add(() => dispatcher.close());
+  // Else the first calls would be told that there is no worker.
+  await within(dispatcher.joined, JOIN_MS);
   const server = await BalancerServer.start({
     dispatcher,
     version: VERSION,

@@ -39,11 +39,12 @@ export class Dispatcher implements LeaseOwner, AsyncDisposable {
   #state: "running" | "draining" | "closed" = "running";
   #pumping = false;
   #cancelLook: (() => void) | undefined;
+  #joined: Promise<void> = Promise.resolve();
 
   /** Fails with OL_BALANCER_BAD_OPTION. */
   static create(options: DispatcherOptions): Dispatcher {
     const dispatcher = new Dispatcher(resolveOptions(options));
-    dispatcher.#members.start();
+    dispatcher.#joined = dispatcher.#members.start();
     return dispatcher;
   }
 
@@ -91,6 +92,11 @@ export class Dispatcher implements LeaseOwner, AsyncDisposable {
     }
     this.#budget.enter();
     return this.#seek(call, false) ? () => this.#leave(call) : undefined;
+  }
+
+  /** Settles once each source of workers has told whom it knows of at the start; a name server may take its time. */
+  get joined(): Promise<void> {
+    return this.#joined;
   }
 
   snapshot(): DispatcherSnapshot {

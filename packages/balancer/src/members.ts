@@ -24,14 +24,17 @@ export class Members {
     this.#told = [options.workers, ...options.memberships.map(() => [])];
   }
 
-  start(): void {
+  /** Settles once each source has told whom it knows of at the start. */
+  async start(): Promise<void> {
     this.#update();
-    for (const [at, membership] of this.#options.memberships.entries())
+    const starts = this.#options.memberships.map((membership, at) =>
       membership.start((workers) => {
         if (this.#closed) return;
         this.#told[at + 1] = workers;
         this.#update();
-      });
+      }),
+    );
+    await Promise.all(starts);
   }
 
   /** Has a worker asked for its state soon. */

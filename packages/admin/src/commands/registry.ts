@@ -1,21 +1,11 @@
-import { mergeTemplate, readJsonObject } from "@ol/config";
-import { RegistryClient } from "@ol/registry-client";
-
 import { type Arguments, usageError } from "../cli/arguments.ts";
 import { CLUSTER_OPTION, type Command, type Context } from "../cli/command.ts";
 import { withProgress } from "../cli/progress.ts";
 import { type Cluster, openCluster } from "../cluster/discover.ts";
-import { protect } from "../cluster/protected-file.ts";
 import { givenKeys } from "../registry/access.ts";
-import {
-  DEFAULT_REGISTRY_PORT,
-  newKeys,
-  type PlannedRegistry,
-  readRegistryPlan,
-  type RegistryKeys,
-  templateFor,
-} from "../registry/plan.ts";
-import { registryState, startRegistry, stopRegistry } from "../registry/server.ts";
+import { bringUpRegistry } from "../registry/bring-up.ts";
+import { DEFAULT_REGISTRY_PORT, type RegistryKeys } from "../registry/plan.ts";
+import { stopRegistry } from "../registry/server.ts";
 import { listWorkers } from "../worker/list.ts";
 import { clusterFlag, lockFor } from "./options.ts";
 
@@ -36,51 +26,22 @@ const checked = (keys: RegistryKeys | undefined): RegistryKeys | undefined => {
   return keys;
 };
 
-const isSame = (one: RegistryKeys | undefined, other: RegistryKeys): boolean =>
-  one?.accessKey === other.accessKey && one.secretKey === other.secretKey;
-
-/** Whether the workers' template names this registry already. */
-const tellWorkers = async ({ paths }: Cluster): Promise<boolean> => {
-  const plan = await readRegistryPlan(paths);
-  if (plan?.reader === undefined) return false;
-  const patch = templateFor(plan, plan.reader);
-  const before = await readJsonObject(paths.template);
-  if (Object.entries(patch).every(([key, value]) => before[key] === value)) return false;
-  await protect(paths.template);
-  await mergeTemplate(paths.template, patch, "registry");
-  return true;
-};
-
-/** The store is there, and takes the keys. */
-const probe = async ({ paths }: Cluster, url: string, context: Context): Promise<void> => {
-  const plan = await readRegistryPlan(paths);
-  if (plan?.admin === undefined) return;
-  await using client = RegistryClient.create({ endpoint: new URL(url), bucket: plan.bucket, ...plan.admin });
-  await client.probe(context.signal);
-};
-
 const start = async (args: Arguments, context: Context, cluster: Cluster): Promise<number> => {
   const { output } = context;
-  const plan = await readRegistryPlan(cluster.paths);
-  // Not what the environment has: those keys may be another registry's.
-  const given = checked(givenKeys(args, { environment: {} }));
-  const planned: PlannedRegistry = {
-    port: args.wholeNumber("port", 1, 65_535) ?? plan?.port ?? DEFAULT_REGISTRY_PORT,
-    admin: given ?? plan?.admin ?? newKeys(),
-    reader: plan?.reader ?? newKeys(),
-  };
-  if (registryState(cluster.paths) === "running") {
-    if (plan !== undefined && planned.port === plan.port && isSame(plan.admin, planned.admin)) {
-      output.result(`registry ready at ${plan.url}`);
-      output.message("it ran already");
-      return 0;
-    }
-    await withProgress(output, "stopping the registry", stopRegistry(cluster.paths, context.signal));
-  }
-  const url = await withProgress(output, "starting the registry", startRegistry(cluster, planned, context));
-  await withProgress(output, "trying the registry", probe(cluster, url, context));
-  const isNews = await tellWorkers(cluster);
+  const { url, ranAlready, isNews } = await bringUpRegistry(
+    cluster,
+    {
+      port: args.wholeNumber("port", 1, 65_535),
+      // Not what the environment has: those keys may be another registry's.
+      keys: checked(givenKeys(args, { environment: {} })),
+    },
+    context,
+  );
   output.result(`registry ready at ${url}`);
+  if (ranAlready) {
+    output.message("it ran already");
+    return 0;
+  }
   output.message(
     `its keys are in ${cluster.paths.registryConfig}; upload code with: npx ol-admin upload --handler=NAME --file=DIR ${clusterFlag(args, cluster.paths)}`,
   );

@@ -49,9 +49,9 @@ export class DnsMembership implements Membership {
     this.#logger = logger;
   }
 
-  start(tell: (workers: readonly WorkerAddress[]) => void): void {
+  start(tell: (workers: readonly WorkerAddress[]) => void): Promise<void> {
     this.#tell = tell;
-    void this.#refresh();
+    return this.#refresh();
   }
 
   close(): Promise<void> {

@@ -44,9 +44,10 @@ export class FileMembership implements Membership {
     this.#logger = logger;
   }
 
-  start(tell: (workers: readonly WorkerAddress[]) => void): void {
+  start(tell: (workers: readonly WorkerAddress[]) => void): Promise<void> {
     this.#tell = tell;
     this.#watch();
+    return this.#reading;
   }
 
   async close(): Promise<void> {
@@ -67,7 +68,7 @@ export class FileMembership implements Membership {
       return;
     }
     // After the watch has begun: what changes in between is read now, or heard of.
-    this.#readSoon(0);
+    this.#readNow();
   }
 
   #unwatchable(error: unknown): void {
@@ -81,9 +82,11 @@ export class FileMembership implements Membership {
   #readSoon(ms: number): void {
     if (this.#closed) return;
     this.#cancel?.();
-    this.#cancel = this.#clock.after(ms, () => {
-      this.#reading = this.#reading.then(() => this.#read());
-    });
+    this.#cancel = this.#clock.after(ms, () => this.#readNow());
+  }
+
+  #readNow(): void {
+    this.#reading = this.#reading.then(() => this.#read());
   }
 
   async #read(): Promise<void> {

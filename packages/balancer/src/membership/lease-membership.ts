@@ -75,8 +75,9 @@ export class LeaseMembership implements Membership {
     this.#logger = logger ?? silentLogger;
   }
 
-  start(tell: (workers: readonly WorkerAddress[]) => void): void {
+  start(tell: (workers: readonly WorkerAddress[]) => void): Promise<void> {
     this.#tell = tell;
+    return Promise.resolve();
   }
 
   close(): Promise<void> {

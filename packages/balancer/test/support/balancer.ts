@@ -53,8 +53,9 @@ export class ToldSource implements Membership {
   tell: (workers: readonly WorkerAddress[]) => void = () => undefined;
   closed = false;
 
-  start(tell: (workers: readonly WorkerAddress[]) => void): void {
+  start(tell: (workers: readonly WorkerAddress[]) => void): Promise<void> {
     this.tell = tell;
+    return Promise.resolve();
   }
 
   async close(): Promise<void> {
