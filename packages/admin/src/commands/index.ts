@@ -6,6 +6,7 @@ import { downCommand } from "./down.ts";
 import { gcCommand } from "./gc.ts";
 import { invokeCommand } from "./invoke.ts";
 import { killCommand } from "./kill.ts";
+import { lbConfigCommand } from "./lb-config.ts";
 import { listCommand } from "./list.ts";
 import { loadBalancerExecCommand } from "./load-balancer-exec.ts";
 import { loadBalancerCommand } from "./load-balancer.ts";
@@ -35,6 +36,7 @@ export const COMMANDS: readonly Command[] = [
   workerExecCommand,
   loadBalancerCommand,
   loadBalancerExecCommand,
+  lbConfigCommand,
   statusCommand,
   killCommand,
   invokeCommand,
