@@ -69,6 +69,9 @@ need redis-server redis-server
 need chromium chromium
 # The registry's: an S3 client, and certificates.
 need rclone rclone
+# What the balancer is held against, byte by byte; and a certificate for it.
+need nginx nginx
+need haproxy haproxy
 need openssl openssl
 python_is_complete || missing+=(python3)
 # What installs packages where there is no uv; the tests install by both.
@@ -91,10 +94,12 @@ if [ "${#missing[@]}" -gt 0 ]; then
   fi
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-upgrade --no-install-recommends "${missing[@]}" ||
     finish_early "apt-get install failed"
-  case " ${missing[*]} " in *" redis-server "*)
-    "${as_root[@]}" update-rc.d redis-server disable || finish_early "the service redis-server cannot be disabled"
-    ;;
-  esac
+  for service in redis-server nginx haproxy; do
+    case " ${missing[*]} " in *" $service "*)
+      "${as_root[@]}" update-rc.d "$service" disable || finish_early "the service $service cannot be disabled"
+      ;;
+    esac
+  done
   # After exec nobody would.
   [ -z "$policy" ] || "${as_root[@]}" rm -f "$policy"
   python_is_complete || finish_early "python3 is older than 3.9, or parts of its standard library are missing"

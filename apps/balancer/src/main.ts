@@ -1,6 +1,30 @@
+import { type Readiness, runProgram } from "@ol/common";
+
+import { readCommandLine, type Request, USAGE } from "./command-line.ts";
+import { runBalancer } from "./run.ts";
 import { VERSION } from "./version.ts";
 
-/** Runs the command line of this process and exits. */
-export const main = async (): Promise<void> => {
-  process.stdout.write(`${VERSION}\n`);
+const show = (text: string): number => {
+  process.stdout.write(text);
+  return 0;
 };
+
+const execute = async (request: Request, readiness: Readiness): Promise<number> => {
+  switch (request.kind) {
+    case "run":
+      return runBalancer(request.config, readiness);
+    case "help":
+      return show(USAGE);
+    case "version":
+      return show(`${VERSION}\n`);
+    default:
+      process.stderr.write(`ol-balancer: ${request.problem}\n\n${USAGE}`);
+      return 2;
+  }
+};
+
+/** Runs the command line of this process and exits. */
+export const main = (): Promise<void> =>
+  runProgram("ol-balancer", process.env, (readiness) =>
+    execute(readCommandLine(process.argv.slice(2)), readiness),
+  );

@@ -10,7 +10,7 @@ import {
 import { CleanupStack, type Logger } from "@ol/common";
 import { LambdaManager, type LambdaManagerOptions, TraceWriter } from "@ol/lambda";
 import { EVICTION_POLICIES, SandboxPool, SockEngine } from "@ol/sandbox";
-import { RegistryCodeSource, Worker } from "@ol/worker";
+import { RegistryCodeSource, Registration, Worker } from "@ol/worker";
 import { existsSync } from "node:fs";
 
 import { makeBundlesPlace, makeCodeSource, makeLocks, openRegistry } from "./code-parts.ts";
@@ -71,6 +71,25 @@ const makeManager = (
     pauseLingerMs: config.pauseLingerMs,
     logger,
   });
+
+/** Where load balancers find the worker. */
+const advertisedUrl = ({ registration, workerUrl }: WorkerConfig, port: number): string =>
+  registration?.advertiseUrl ?? `http://${urlHost(workerUrl)}:${port}`;
+
+/** Registers the worker with its load balancers, if it has any; by its host and port, as lists of workers name it. */
+const register = (config: WorkerConfig, port: number, logger: Logger): Registration | undefined => {
+  if (config.registration === undefined) return undefined;
+  const url = advertisedUrl(config, port);
+  const { balancers, token } = config.registration;
+  return new Registration({
+    balancers,
+    token,
+    id: new URL(url).host,
+    url,
+    slots: config.workerSlots,
+    logger,
+  });
+};
 
 const assemble = async (
   config: WorkerConfig,
@@ -138,10 +157,19 @@ const assemble = async (
     inheritedFds,
     trustedProxies: config.trustedProxies,
     ...(source instanceof RegistryCodeSource && { registryStats: () => source.stats() }),
+    ...(config.registration !== undefined && {
+      membership: {
+        token: config.registration.token,
+        id: () => new URL(advertisedUrl(config, front?.port ?? 0)).host,
+      },
+    }),
     logger,
   });
   const worker = front;
   undo.add(() => worker.drain());
+  // Before it drains, so that no further calls come.
+  const registration = register(config, worker.port, logger);
+  undo.add(() => registration?.leave());
   // What is to be ready before it is called; nobody waits for that.
   void manager.keepWarm();
   const stop = new AbortController();

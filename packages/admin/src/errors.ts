@@ -39,7 +39,7 @@ export const ADMIN_ERRORS = {
     causedBy: "user",
     status: 409,
     about:
-      "A process listens on the port that a worker was to have; the message names it. Take another with --port.",
+      "A process listens on the port that a worker, the registry or the load balancer was to have; the message names it. Take another with --port.",
   },
   OL_ADMIN_WORKER_FAILED: {
     causedBy: "system",
@@ -99,6 +99,11 @@ export const ADMIN_ERRORS = {
     causedBy: "system",
     status: 500,
     about: "The registry did not get ready; the message is its own last word.",
+  },
+  OL_ADMIN_BALANCER_FAILED: {
+    causedBy: "system",
+    status: 500,
+    about: "The load balancer did not get ready; the message is its own last word.",
   },
   OL_ADMIN_HOST_WORK: {
     causedBy: "system",

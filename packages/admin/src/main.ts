@@ -6,7 +6,7 @@ import { systemReason } from "@ol/common";
 
 import { Output } from "./cli/output.ts";
 import { run } from "./cli/run.ts";
-import { COMMANDS, LATER_COMMANDS } from "./commands/index.ts";
+import { COMMANDS } from "./commands/index.ts";
 import { adminError } from "./errors.ts";
 
 interface PackageFile {
@@ -19,8 +19,8 @@ const readPackage = (file: string | URL): PackageFile =>
 
 /** A program that is our dependency, run by the Node that runs us. */
 const findProgram = (
-  name: "ol-worker" | "ol-registry",
-  failure: "OL_ADMIN_WORKER_FAILED" | "OL_ADMIN_REGISTRY_FAILED",
+  name: "ol-worker" | "ol-registry" | "ol-balancer",
+  failure: "OL_ADMIN_WORKER_FAILED" | "OL_ADMIN_REGISTRY_FAILED" | "OL_ADMIN_BALANCER_FAILED",
 ): readonly string[] => {
   let file: string;
   try {
@@ -72,7 +72,7 @@ export const main = async (): Promise<number> => {
   endOnBrokenPipe(process.stderr);
   const { signal, urgent, stop } = watchSignals();
   const { version = "0.0.0" } = readPackage(new URL("../package.json", import.meta.url));
-  const table = { commands: COMMANDS, later: LATER_COMMANDS, version };
+  const table = { commands: COMMANDS, version };
   const code = await run(process.argv.slice(2), table, {
     cwd: process.cwd(),
     // oxlint-disable-next-line no-process-env -- the edge of a program is where its environment is read
@@ -83,6 +83,7 @@ export const main = async (): Promise<number> => {
     urgent,
     workerCommand: () => findProgram("ol-worker", "OL_ADMIN_WORKER_FAILED"),
     registryCommand: () => findProgram("ol-registry", "OL_ADMIN_REGISTRY_FAILED"),
+    balancerCommand: () => findProgram("ol-balancer", "OL_ADMIN_BALANCER_FAILED"),
   });
   stop();
   return code;

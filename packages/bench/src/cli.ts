@@ -3,11 +3,13 @@ import { parseArgs } from "node:util";
 import { isOlError, messageOf } from "@ol/common";
 
 import { benchError } from "./errors.ts";
+import { DEFAULT_PROXIES, runProxies } from "./balancer/run.ts";
 import { runMixedCommand } from "./mixed/cli.ts";
 import { DEFAULT_OPTIONS, QUICK_OPTIONS, runBenchmark } from "./run.ts";
 import { DEFAULT_INSTALL, runInstall } from "./install/run.ts";
 import { DEFAULT_PACKAGES, runPackages } from "./packages/run.ts";
 import { runRegistryCommand } from "./registry/cli.ts";
+import { runSimulate } from "./simulate/cli.ts";
 import type { Results } from "./results.ts";
 import { formatTable } from "./table.ts";
 import { runZygotes } from "./zygotes/cli.ts";
@@ -16,10 +18,12 @@ const usage = `ol-bench: measures sandboxes and worker against frozen baselines,
 
 usage: ol-bench [--quick] [--json]
        ol-bench zygotes [--help]   compares policies for the zygote tree, in virtual time
+       ol-bench simulate [--help]  compares the balancer's policies over a cluster, in virtual time
        ol-bench mixed [--help]     plays lambdas with packages to real workers with and without zygotes
        ol-bench packages [--json]  starts of a lambda with pandas, imported and from a zygote
        ol-bench registry [--help]  our registry beside other S3 servers
        ol-bench install [--json]   installing numpy and pandas, by a worker and by hand
+       ol-bench balancer [--json]  CPU time of a proxied request: the balancer, nginx, HAProxy
 
   --quick   few and short rounds: shows that it works, not how fast it is
   --json    prints the JSON only; otherwise a table comes first
@@ -64,9 +68,11 @@ const tabled = async (args: readonly string[], run: () => Promise<Results>): Pro
 
 const COMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
   zygotes: runZygotes,
+  simulate: runSimulate,
   mixed: runMixedCommand,
   registry: runRegistryCommand,
   packages: (args) => tabled(args, () => runPackages({ ...DEFAULT_PACKAGES, progress })),
+  balancer: (args) => tabled(args, () => runProxies({ ...DEFAULT_PROXIES, progress })),
   install: (args) => tabled(args, () => runInstall({ ...DEFAULT_INSTALL, progress })),
 };
 

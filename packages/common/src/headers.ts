@@ -28,8 +28,25 @@ export interface LoadReport {
 export const formatLoad = (load: LoadReport): string =>
   `v=1;slots=${load.slots};busy=${load.busy};queue=${load.queue};mem=${load.memory.toFixed(2)};drain=${load.draining ? 1 : 0}`;
 
+/** As it is written above, which takes a third of the time to read. */
+const USUAL_LOAD =
+  /^v=1;slots=([0-9]{1,6});busy=([0-9]{1,6});queue=([0-9]{1,6});mem=([0-9]{1,3}\.[0-9]{2});drain=([01])$/u;
+
 /** Reads a load report; unknown fields are ignored, anything malformed or of another version is undefined. */
 export const parseLoad = (text: string): LoadReport | undefined => {
+  const usual = USUAL_LOAD.exec(text);
+  if (usual === null) return parseUnusualLoad(text);
+  const [, slots, busy, queue, memory, drain] = usual;
+  return {
+    slots: Number(slots),
+    busy: Number(busy),
+    queue: Number(queue),
+    memory: Number(memory),
+    draining: drain === "1",
+  };
+};
+
+const parseUnusualLoad = (text: string): LoadReport | undefined => {
   const fields = new Map<string, number>();
   for (const part of text.split(";")) {
     const at = part.indexOf("=");

@@ -1,3 +1,4 @@
+import { BALANCER_SCHEMA } from "./balancer-schema.ts";
 import { variableOf } from "./environment.ts";
 import { LATER_KEYS, LATER_VALUES } from "./later.ts";
 import { REGISTRY_SCHEMA } from "./registry-schema.ts";
@@ -88,5 +89,12 @@ export const renderConfigurationDocs = (): string =>
     "only its owner should be able to read it. The variables of the environment win over it here too.",
     "",
     ...table(REGISTRY_SCHEMA),
+    "",
+    "## The load balancer",
+    "",
+    "`ol-balancer --config FILE` reads a file of its own, in a cluster `config/load_balancer.json`. Keys may also be spelled as",
+    "`MaxConn` for `max_conn`. The variables of the environment win over it here too.",
+    "",
+    ...table(BALANCER_SCHEMA),
     "",
   ].join("\n");

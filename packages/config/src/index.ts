@@ -1,3 +1,5 @@
+export * from "./balancer-config.ts";
+export * from "./balancer-schema.ts";
 export * from "./cluster-file.ts";
 export * from "./code-registry.ts";
 export * from "./docs.ts";
@@ -13,6 +15,7 @@ export * from "./registry-config.ts";
 export * from "./registry-schema.ts";
 export * from "./schema.ts";
 export type * from "./template.ts";
+export * from "./tls-files.ts";
 export * from "./validate.ts";
 export * from "./worker-config.ts";
 export * from "./worker-identity.ts";

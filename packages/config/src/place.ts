@@ -9,6 +9,8 @@ export interface Place {
   readonly root: string;
   readonly clusterDir?: string;
   readonly clusterId?: string;
+  /** The cluster's, if it has one. */
+  readonly token?: string;
   /** Of the file, without its ending. */
   readonly name: string;
 }
@@ -21,5 +23,6 @@ export const placeOf = async (file: string): Promise<Place> => {
   const identity = await readClusterIdentity(directory);
   if (identity === undefined) return { file: absolute, root: directory, name };
   const clusterDir = dirname(directory);
-  return { file: absolute, root: clusterDir, clusterDir, clusterId: identity.id, name };
+  const token = identity.token === "" ? {} : { token: identity.token };
+  return { file: absolute, root: clusterDir, clusterDir, clusterId: identity.id, ...token, name };
 };

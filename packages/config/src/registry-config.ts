@@ -1,15 +1,13 @@
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 
-import { systemReason } from "@ol/common";
-
 import { type Environment, valuesFromEnvironment } from "./environment.ts";
-import { configError } from "./errors.ts";
 import { readJsonObject } from "./json-file.ts";
 import { addressesOf, isLoopback } from "./listen-address.ts";
 import { merged } from "./merge.ts";
 import { placeOf } from "./place.ts";
 import { REGISTRY_SCHEMA } from "./registry-schema.ts";
+import { readTls, type TlsFiles } from "./tls-files.ts";
 import { assertNoProblems, problemsIn } from "./validate.ts";
 
 /** A pair of keys, and what it may do. */
@@ -30,8 +28,7 @@ export interface RegistryConfig {
   readonly addresses: readonly string[];
   /** 0 is any free port. */
   readonly port: number;
-  /** The contents of the two files, in PEM. */
-  readonly tls?: { readonly cert: string; readonly key: string };
+  readonly tls?: TlsFiles;
   readonly keys: readonly RegistryKeyPair[];
   readonly region: string;
   readonly bucket: string;
@@ -50,7 +47,7 @@ interface RegistryFile {
   readonly registry_data_dir?: string;
   readonly registry_url?: string;
   readonly registry_port?: number | string;
-  readonly registry_tls?: { readonly cert?: string; readonly key?: string };
+  readonly registry_tls?: Partial<TlsFiles>;
   readonly registry_keys?: readonly {
     readonly access_key: string;
     readonly secret_key: string;
@@ -66,32 +63,6 @@ interface RegistryFile {
 
 /** The bits by which others than its owner read a file. */
 const READ_BY_OTHERS = 0o044;
-
-const readPem = async (path: string, key: string): Promise<string> => {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    throw configError("OL_CONFIG_UNREADABLE", `${key}: ${path} cannot be read: ${systemReason(error)}`, {
-      cause: error,
-    });
-  }
-};
-
-const readTls = async (
-  { cert, key }: NonNullable<RegistryFile["registry_tls"]>,
-  file: string,
-  root: string,
-): Promise<RegistryConfig["tls"]> => {
-  if (cert === undefined && key === undefined) return undefined;
-  if (cert === undefined || key === undefined) {
-    assertNoProblems(["registry_tls: needs both cert and key"], file);
-    return undefined;
-  }
-  return {
-    cert: await readPem(resolve(root, cert), "registry_tls.cert"),
-    key: await readPem(resolve(root, key), "registry_tls.key"),
-  };
-};
 
 const problemsOf = ({ registry_keys: keys = [] }: RegistryFile): readonly string[] => {
   if (keys.length === 0) return ["registry_keys: is missing: without a pair of keys nobody can do anything"];
@@ -131,7 +102,7 @@ export const loadRegistryConfig = async (
   const { root } = await placeOf(file);
   const url = values.registry_url ?? "localhost";
   const addresses = addressesOf(url);
-  const tls = await readTls(values.registry_tls ?? {}, file, root);
+  const tls = await readTls(values.registry_tls ?? {}, "registry_tls", file, root);
   const output = values.log_output ?? "";
   const keys = values.registry_keys ?? [];
   return {

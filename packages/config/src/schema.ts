@@ -298,6 +298,36 @@ export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
       default: "",
     },
   }),
+  load_balancer: {
+    type: "array",
+    maxItems: 100,
+    items: {
+      type: "string",
+      pattern: "^https?://[^\\s/?#@]+/?$",
+      expects: 'a URL such as "http://10.0.0.1:7079"',
+      description: "One load balancer.",
+    },
+    expects: 'a list of URLs such as ["http://10.0.0.1:7079"]',
+    description:
+      "Load balancers that the worker registers itself with, every 3 seconds and signed with `token`, until it stops. Each should be one of `trusted_proxies`, so that it is told with every reply what has changed.",
+    default: [],
+  },
+  advertise_url: {
+    type: "string",
+    pattern: "^https?://[^\\s/?#@]+/?$",
+    expects: 'a URL such as "http://10.0.0.7:8080"',
+    description: "Where those load balancers find this worker.",
+    defaultText: "http:// with `worker_url` and the port, unless `worker_url` is every address",
+  },
+  token: {
+    type: "string",
+    minLength: 16,
+    maxLength: 1024,
+    expects: "at least 16 characters",
+    description:
+      "What load balancers and workers of a cluster know each other by. It is never sent: messages are signed with it.",
+    defaultText: "the one in the cluster's cluster.json",
+  },
   trusted_proxies: {
     type: "array",
     maxItems: 1000,

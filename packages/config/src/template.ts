@@ -47,6 +47,9 @@ export interface WorkerTemplate {
   readonly trace?: string;
   readonly features?: { readonly downsize_paused_mem?: boolean; readonly enable_seccomp?: boolean };
   readonly storage?: { readonly scratch?: "" | "memory" };
+  readonly load_balancer?: readonly string[];
+  readonly advertise_url?: string;
+  readonly token?: string;
   readonly trusted_proxies?: readonly string[];
   readonly log_output?: string;
 }

@@ -6,6 +6,7 @@ import { type LambdaLimits, LIMIT_KEYS, type NetworkClass, limitsOrDefaults } fr
 
 import { derivedClusterId } from "./cluster-file.ts";
 import { type CodeRegistryConfig, registryOf } from "./code-registry.ts";
+import { configError } from "./errors.ts";
 import { type Environment, templateFromEnvironment } from "./environment.ts";
 import { readJsonObject } from "./json-file.ts";
 import { addressesOf, isLoopback } from "./listen-address.ts";
@@ -14,6 +15,15 @@ import { merged } from "./merge.ts";
 import { type Place, placeOf } from "./place.ts";
 import type { WorkerTemplate } from "./template.ts";
 import { validateTemplate } from "./validate.ts";
+
+/** With whom a worker registers itself. */
+export interface RegistrationConfig {
+  /** Load balancers' URLs. */
+  readonly balancers: readonly string[];
+  /** Where they find the worker; absent: where it listens. */
+  readonly advertiseUrl?: string;
+  readonly token: string;
+}
 
 /** A worker's configuration with every default filled in. Paths are absolute. */
 export interface WorkerConfig extends CodeRegistryConfig {
@@ -72,6 +82,8 @@ export interface WorkerConfig extends CodeRegistryConfig {
   readonly enableSeccomp: boolean;
   readonly scratch: "directory" | "memory";
   readonly trustedProxies: readonly string[];
+  /** Absent: the worker registers with nobody. */
+  readonly registration?: RegistrationConfig;
   /** "" is standard output, "stderr" standard error, anything else an absolute path. */
   readonly logOutput: string;
   /** One sentence each, to be logged at start. */
@@ -151,6 +163,28 @@ const packagesOf = (
   };
 };
 
+const EVERY_ADDRESS: ReadonlySet<string> = new Set(["0.0.0.0", "::", "[::]"]);
+
+const registrationOf = (
+  template: WorkerTemplate,
+  place: Place,
+  workerUrl: string,
+): Pick<WorkerConfig, "registration"> => {
+  const { load_balancer: balancers = [], advertise_url: advertiseUrl, token = place.token } = template;
+  if (balancers.length === 0) return {};
+  if (token === undefined)
+    throw configError(
+      "OL_CONFIG_INVALID",
+      `${place.file}: load_balancer: needs a token, the one that the load balancer has; set token, or OL_TOKEN`,
+    );
+  if (advertiseUrl === undefined && EVERY_ADDRESS.has(workerUrl))
+    throw configError(
+      "OL_CONFIG_INVALID",
+      `${place.file}: load_balancer: needs advertise_url, since worker_url is every address of this machine and not one that a load balancer could call`,
+    );
+  return { registration: { balancers, ...(advertiseUrl !== undefined && { advertiseUrl }), token } };
+};
+
 /** `base` of the cluster directory as long as nobody has put anything there is this machine's own. */
 const basePathOf = async (template: WorkerTemplate, place: Place): Promise<string | undefined> => {
   if (template.sock_base_path !== undefined) return resolve(place.root, template.sock_base_path);
@@ -199,6 +233,7 @@ const fill = (template: WorkerTemplate, place: Place, basePath: string | undefin
     enableSeccomp,
     scratch: template.storage?.scratch === "memory" ? "memory" : "directory",
     trustedProxies: template.trusted_proxies ?? [],
+    ...registrationOf(template, place, workerUrl),
     warnings: warningsOf(workerUrl, enableSeccomp),
   };
 };

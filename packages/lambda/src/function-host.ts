@@ -6,6 +6,7 @@ import type { ResolvedOptions } from "./options.ts";
 import type { InstalledSet } from "./packages/package-source.ts";
 import type { Slots } from "./slots.ts";
 import type { CallCounter } from "./stats.ts";
+import type { WarmLog } from "./warm-log.ts";
 import type { UnreadReplies } from "./unread-replies.ts";
 
 /** What a function needs of the manager. */
@@ -19,6 +20,8 @@ export interface FunctionHost {
   /** Over all functions. */
   readonly counter: CallCounter;
   readonly unread: UnreadReplies;
+  /** What balancers are told of changes. */
+  readonly changes: WarmLog;
   /** As the pool's `acquire`, for a lambda with these packages. */
   acquire(spec: SandboxSpec, packages: InstalledSet, options: AcquireOptions): Promise<Sandbox>;
   /** The function has no code any more: it is to be found no longer. */

@@ -52,6 +52,11 @@ export class Growth {
     return this.#meanStartMs ?? FIRST_START_GUESS_MS;
   }
 
+  /** Undefined before one was measured. */
+  get measuredStartMs(): number | undefined {
+    return this.#meanStartMs;
+  }
+
   noteRun(runMs: number): void {
     this.#meanRunMs = nextMean(this.#meanRunMs, runMs);
     this.#tailRunMs = nextTail(this.#tailRunMs, runMs);

@@ -17,6 +17,7 @@ export * from "./packages/package-store.ts";
 export type { CallPhases, Invocation, LambdaRequest } from "./pending-call.ts";
 export * from "./policy.ts";
 export type { LambdaInfo } from "./profile.ts";
+export type { ReportedFunction, ReportedState } from "./reported.ts";
 export type {
   CallCounts,
   FunctionStats,
@@ -27,4 +28,5 @@ export type {
 } from "./stats.ts";
 export * from "./trace.ts";
 export * from "./trace-writer.ts";
+export * from "./warm-log.ts";
 export * from "./zygotes/index.ts";

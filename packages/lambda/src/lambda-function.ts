@@ -5,6 +5,7 @@ import { CodeKeeper, type CodeVersion } from "./code-keeper.ts";
 import type { LambdaCode } from "./code-source.ts";
 import { lambdaError } from "./errors.ts";
 import { Fleet } from "./fleet.ts";
+import { FunctionReport } from "./function-report.ts";
 import type { FunctionHost } from "./function-host.ts";
 import { Growth } from "./growth.ts";
 import { Instance, type InstanceOwner } from "./instance.ts";
@@ -42,6 +43,8 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   /** Whether an instance is idle that the pool may not have yet. */
   #withholds = false;
   readonly #news = new News();
+  /** What balancers are told of it. */
+  readonly report: FunctionReport;
 
   constructor(name: string, host: FunctionHost) {
     this.name = name;
@@ -62,6 +65,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       onChecked: () => this.#codeChecked(),
     });
     this.#trial = new Trial(this);
+    this.report = new FunctionReport(this, this.#growth, host.changes);
   }
 
   /** What the current code says; fails with what a call would be answered if there is none to run. */
@@ -160,6 +164,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#growth.soon();
     this.pump(nowMs);
     this.#news.tell();
+    this.report.update();
     // Those of one call each end every time; one that ended before it had answered it may do so every time as well.
     if ((!instance.reuse && instance.proven) || nowMs - this.#lostMs >= REWARM_MS) this.#keepWarm();
     this.#lostMs = nowMs;
@@ -202,6 +207,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.keeper.loaded(version, sandbox?.kind ?? "function");
     this.#trial.loaded(version);
     this.#news.tell();
+    this.report.update();
     this.#releaseWithheld();
   }
 
@@ -218,6 +224,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   instanceGone(instance: Instance): void {
     this.fleet.remove(instance);
     this.keeper.drop(instance.version);
+    this.report.update();
   }
 
   endsByItself(sandbox: Sandbox): void {
@@ -479,6 +486,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
         this.fleet.noteIdle(instance);
     this.#retireOthers();
     this.#growth.soon();
+    this.report.update();
     this.pump(performance.now());
     for (const instance of this.fleet) this.#release(instance);
   }
@@ -507,6 +515,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     if (this.#host.running) this.#trial.look(nowMs);
     this.#keepWarm();
     this.#growth.soon();
+    this.report.update();
     this.pump(nowMs);
   }
 

@@ -13,9 +13,11 @@ import type { LambdaManagerOptions, ResolvedOptions } from "./options.ts";
 import type { Invocation, LambdaRequest } from "./pending-call.ts";
 import { type InstalledSet, NO_PACKAGE_SOURCE } from "./packages/package-source.ts";
 import type { LambdaInfo } from "./profile.ts";
+import type { ReportedFunction, ReportedState } from "./reported.ts";
 import { Slots } from "./slots.ts";
 import { CallCounter, type LambdaStats, type SandboxStats } from "./stats.ts";
 import { UnreadReplies } from "./unread-replies.ts";
+import { WarmLog } from "./warm-log.ts";
 
 const DEFAULT_QUEUED_PER_FUNCTION = 1_000;
 const DEFAULT_QUEUED = 4_000;
@@ -43,6 +45,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
   readonly slots: Slots;
   readonly counter: CallCounter = new CallCounter();
   readonly unread: UnreadReplies;
+  readonly changes: WarmLog = new WarmLog();
   queued = 0;
   #state: ManagerState = "running";
   readonly #functions = new Map<string, LambdaFunction>();
@@ -164,6 +167,42 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
       memory: this.#memoryShare,
       draining: this.#state !== "running",
     };
+  }
+
+  /** What balancers want to know, or what of it has changed since the epoch that they know, if that is still known. */
+  reported(since?: number): ReportedState {
+    const { queueTimeoutMs, installWaitMs } = this.options;
+    const changes = since === undefined ? undefined : this.changes.since(since);
+    const all = [...this.#functions.values()];
+    const named = changes === undefined ? all : this.#named(new Set(changes.map(({ name }) => name)));
+    const common = {
+      load: this.load(),
+      epoch: this.changes.epoch,
+      waitMs: Math.max(queueTimeoutMs, installWaitMs),
+      zygotes: this.#zygoteKeys(all),
+      functions: named
+        .map((fn) => fn.report.reported)
+        .filter((fn): fn is ReportedFunction => fn !== undefined),
+    };
+    if (since === undefined || changes === undefined)
+      return { ...common, warm: all.filter(({ report }) => report.warm).map(({ name }) => name) };
+    return { ...common, since, changes: changes.map(({ kind, name }) => kind + name) };
+  }
+
+  #named(names: ReadonlySet<string>): readonly LambdaFunction[] {
+    return [...names].flatMap((name) => this.#functions.get(name) ?? []);
+  }
+
+  /** Of package sets, those that a zygote has all of. */
+  #zygoteKeys(functions: readonly LambdaFunction[]): readonly string[] {
+    const { zygotes } = this.options;
+    if (zygotes === undefined) return [];
+    const keys = new Set<string>();
+    for (const {
+      report: { packaged },
+    } of functions)
+      if (packaged !== undefined && zygotes.covers(packaged.network, packaged.set)) keys.add(packaged.key);
+    return [...keys];
   }
 
   stats(): LambdaStats {

@@ -1,3 +1,4 @@
+import { packageKey } from "@ol/common";
 import type { CodeKind, SandboxSpec } from "@ol/sandbox";
 
 import type { CodeVersion } from "./code-keeper.ts";
@@ -28,6 +29,8 @@ export interface Profile {
   readonly maxQueued: number;
   /** Calls that one instance runs at once. */
   readonly concurrency: number;
+  /** Of what its requirements name, see packageKey in @ol/common; undefined if they name nothing. */
+  readonly packageKey: string | undefined;
 }
 
 const MIB = 1024 * 1024;
@@ -55,5 +58,6 @@ export const makeProfile = ({ code, kind, packages }: CodeVersion, options: Reso
     maxQueued: config.queue ?? options.maxQueuedPerFunction,
     // A function, and a WSGI app, is one thread: it runs one call at a time.
     concurrency: kind === "asgi" ? (config.concurrency ?? 1) : 1,
+    packageKey: packageKey((code.requirements ?? []).map(({ name }) => name)),
   };
 };

@@ -33,6 +33,8 @@ export interface ExchangeHost extends BodyBudget {
   readonly draining: boolean;
   /** The X-OL-Load of this moment. */
   loadText(): string;
+  /** The X-OL-Warm of this moment. */
+  warmText(): string;
 }
 
 /** What was found out about a request before its body is read. */
@@ -42,6 +44,8 @@ export interface ExchangeRequest {
   readonly traceparent: string;
   readonly rawHeaders: readonly string[];
   readonly http: HttpRequest;
+  /** Whether the peer is a proxy that we trust: it is told which lambdas have a sandbox here. */
+  readonly trusted: boolean;
   /** For so long the caller waits for the call to begin, in ms, if it said so. */
   readonly waitMs: number | undefined;
   /** The client waits for `100 Continue` before it sends the body. */
@@ -380,6 +384,7 @@ export class Exchange implements ReplySink {
       REPLY_HEADER.load,
       this.#host.loadText(),
     );
+    if (this.#call.trusted) headers.push(REPLY_HEADER.warm, this.#host.warmText());
     const phases = this.#invocation?.phases();
     if (phases !== undefined) headers.push(REPLY_HEADER.timing, serverTiming(phases, ended));
     if (this.#host.draining) this.#response.shouldKeepAlive = false;

@@ -1,7 +1,7 @@
+import { splitTarget } from "@ol/common";
 import type { HttpRequest } from "@ol/sandbox";
 
 import type { WorkerRequest } from "./exchange.ts";
-import { splitTarget } from "./request-target.ts";
 
 /** What an app hears of a request. Nothing of it is worked out before an app is what is called. */
 export class HttpTarget implements HttpRequest {

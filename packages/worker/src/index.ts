@@ -6,4 +6,5 @@ export { nearLocks, RegistryLockStore, type RegistryLockStoreOptions } from "./r
 export type { PackedLimits } from "@ol/bundle";
 export { parseTrustedKeys, RegistryClient, type RegistryClientOptions } from "@ol/registry-client";
 export type { SignatureMode, SignatureOptions } from "./signature-policy.ts";
+export * from "./registration.ts";
 export * from "./worker.ts";

@@ -1,4 +1,4 @@
-import { formatLoad, type Logger, messageOf } from "@ol/common";
+import { formatLoad, type Logger, messageOf, proofOf } from "@ol/common";
 import type { LambdaManager } from "@ol/lambda";
 import type { SandboxPool } from "@ol/sandbox";
 import express, { type Express, type NextFunction, type Request, type Response } from "express";
@@ -6,6 +6,7 @@ import express, { type Express, type NextFunction, type Request, type Response }
 import { Metrics } from "./metrics.ts";
 import type { RegistryStats } from "./registry-code-source.ts";
 import { REPLY_HEADER, TEXT_TYPE } from "./reply-headers.ts";
+import type { ClusterMembership } from "./worker.ts";
 
 /** What the pages beside the lambdas show. */
 export interface PagesOptions {
@@ -15,6 +16,7 @@ export interface PagesOptions {
   readonly manager: LambdaManager;
   readonly pool: SandboxPool;
   readonly registryStats?: () => RegistryStats;
+  readonly membership?: ClusterMembership;
   readonly logger: Logger;
 }
 
@@ -55,13 +57,27 @@ const statsPage =
     });
   };
 
-/** What a balancer wants to know: the load, and which functions have a sandbox. */
+const EPOCH = /^[0-9]{1,15}$/u;
+
+/** What a balancer wants to know; with `?since=EPOCH`, what has changed since then. */
 const statePage =
   ({ name, manager }: PagesOptions) =>
-  (_: Request, response: Response): void => {
-    const { functions } = manager.stats();
-    const warm = functions.filter(({ instances }) => (instances.idle ?? 0) + (instances.busy ?? 0) > 0);
-    response.json({ v: 1, name, load: manager.load(), warm: warm.map((fn) => fn.name) });
+  ({ query }: Request, response: Response): void => {
+    const { since } = query;
+    const known = typeof since === "string" && EPOCH.test(since) ? Number(since) : undefined;
+    response.json({ v: 1, name, ...manager.reported(known) });
+  };
+
+const NONCE = /^[0-9a-f]{16,64}$/u;
+
+/** Proves to who registers this worker that it knows the cluster's token, to nobody what that is. */
+const proofPage =
+  ({ membership }: PagesOptions) =>
+  ({ query: { id, nonce } }: Request, response: Response, next: NextFunction): void => {
+    if (membership === undefined) return next();
+    if (typeof nonce !== "string" || !NONCE.test(nonce) || id !== membership.id())
+      return sendText(response, 400, "this is not a question to this worker\n");
+    sendText(response, 200, proofOf(membership.token, id, nonce));
   };
 
 /** The process itself; for people who look for a fault. */
@@ -86,11 +102,12 @@ export const pages = (options: PagesOptions): Express => {
   const metrics = new Metrics(options.manager, options.pool, options.registryStats);
   const app = express();
   app.disable("x-powered-by").disable("etag");
-  app.use(["/status", "/stats", "/metrics", "/state", "/debug"], readOnly);
+  app.use(["/status", "/stats", "/metrics", "/state", "/debug", "/_ol/proof"], readOnly);
   app.get("/status", statusPage(options));
   app.get("/stats", statsPage(options));
   app.get("/state", statePage(options));
   app.get("/debug", debugPage(options));
+  app.get("/_ol/proof", proofPage(options));
   app.get("/metrics", async (_: Request, response: Response) => {
     response.set(REPLY_HEADER.contentType, metrics.contentType).send(await metrics.text());
   });

@@ -2,6 +2,7 @@
 export const REPLY_HEADER = {
   invocationId: "X-OL-Invocation-Id",
   load: "X-OL-Load",
+  warm: "X-OL-Warm",
   notStarted: "X-OL-Not-Started",
   timing: "Server-Timing",
   retryAfter: "Retry-After",

@@ -4,19 +4,25 @@ import type { Duplex } from "node:stream";
 
 import {
   adopt,
+  clientErrorReply,
+  Connections,
   formatLoad,
   HEADER,
   isOlError,
+  isUlid,
+  lambdaName,
   listenAll,
   type ListenFaults,
   type Logger,
+  originForm,
   silentLogger,
+  TrustedPeers,
+  UlidMaker,
 } from "@ol/common";
 import type { LambdaManager } from "@ol/lambda";
 import type { SandboxPool } from "@ol/sandbox";
 import type { Express } from "express";
 
-import { Connections } from "./connections.ts";
 import { errorReply } from "./error-reply.ts";
 import { workerError } from "./errors.ts";
 import { Exchange, type ExchangeHost, WorkerRequest, WorkerResponse } from "./exchange.ts";
@@ -26,10 +32,7 @@ import { pages } from "./pages.ts";
 import type { RegistryStats } from "./registry-code-source.ts";
 import { TEXT_TYPE } from "./reply-headers.ts";
 import { asksAsync, checkedHeaders } from "./request-headers.ts";
-import { lambdaName, originForm } from "./request-target.ts";
 import { isTraceparent, TraceparentMaker } from "./traceparent.ts";
-import { TrustedPeers } from "./trusted-peers.ts";
-import { isUlid, UlidMaker } from "./ulid.ts";
 
 /** What a worker is made from. The manager and pool stay their maker's, who closes them after the worker. */
 export interface WorkerOptions {
@@ -51,7 +54,17 @@ export interface WorkerOptions {
   readonly maxHeldBytes?: number;
   /** What is counted of a code source that is a registry; absent: there is none. */
   readonly registryStats?: () => RegistryStats;
+  /** For proving to a balancer that this worker is of its cluster. */
+  readonly membership?: ClusterMembership;
   readonly logger?: Logger;
+}
+
+/** Who this worker is for the balancers of its cluster. */
+export interface ClusterMembership {
+  /** The cluster's token. */
+  readonly token: string;
+  /** What it registers as; asked for when the port is known. */
+  id(): string;
 }
 
 /** A client that is slower than this with its header is not served (Slowloris). */
@@ -74,6 +87,9 @@ const LISTEN_FAULTS: ListenFaults = {
   cannotListen: (message, cause) => workerError("OL_WORKER_CANNOT_LISTEN", message, { cause }),
 };
 
+const badOptions = (message: string): Error => workerError("OL_WORKER_BAD_OPTIONS", message);
+const badRequest = (message: string): Error => workerError("OL_WORKER_BAD_REQUEST", message);
+
 type WorkerServer = Server<typeof WorkerRequest, typeof WorkerResponse>;
 
 /** The HTTP in front of @ol/lambda. */
@@ -89,7 +105,7 @@ export class Worker implements ExchangeHost, AsyncDisposable {
   readonly #trusted: TrustedPeers;
   readonly #ulids = new UlidMaker();
   readonly #traceparents = new TraceparentMaker();
-  readonly #connections = new Connections();
+  readonly #connections = new Connections("this worker is shutting down; it takes no new calls");
   /** Connections on which a page, which is no exchange, is being answered. */
   readonly #pageSockets = new Set<Socket>();
   #servers: readonly WorkerServer[] = [];
@@ -114,7 +130,7 @@ export class Worker implements ExchangeHost, AsyncDisposable {
     this.manager = options.manager;
     this.logger = options.logger ?? silentLogger;
     this.maxHeldBytes = options.maxHeldBytes ?? DEFAULT_HELD_BYTES;
-    this.#trusted = new TrustedPeers(options.trustedProxies ?? []);
+    this.#trusted = new TrustedPeers(options.trustedProxies ?? [], badOptions);
     this.#pages = pages({ ...options, logger: this.logger });
   }
 
@@ -131,6 +147,10 @@ export class Worker implements ExchangeHost, AsyncDisposable {
 
   loadText(): string {
     return formatLoad(this.manager.load());
+  }
+
+  warmText(): string {
+    return this.manager.changes.text;
   }
 
   /** True once it takes no new calls. */
@@ -223,7 +243,7 @@ export class Worker implements ExchangeHost, AsyncDisposable {
       return;
     }
     try {
-      const path = originForm(request.url ?? "", request.headers.host);
+      const path = originForm(request.url ?? "", request.headers.host, badRequest);
       const name = lambdaName(path);
       if (name !== undefined) return this.#run(name, path, request, response, expectsContinue);
       checkedHeaders(request.rawHeaders, true);
@@ -259,6 +279,7 @@ export class Worker implements ExchangeHost, AsyncDisposable {
           : this.#traceparents.next(),
       rawHeaders,
       http: new HttpTarget(request, target),
+      trusted,
       waitMs: trusted ? waitMsOf(headers[HEADER.deadlineMs]) : undefined,
       expectsContinue,
     });
@@ -283,26 +304,15 @@ export class Worker implements ExchangeHost, AsyncDisposable {
     if (error.code === "HPE_CLOSED_CONNECTION") return;
     // In the middle of a reply another one would be taken for part of it.
     const busy = [...this.open].some((exchange) => exchange.socket === socket);
-    if (error.code === "ECONNRESET" || !socket.writable || busy) {
+    const reply = clientErrorReply(error.code);
+    if (reply === undefined || !socket.writable || busy) {
       socket.destroy();
       return;
     }
-    const [line, text] = CLIENT_ERRORS[error.code ?? ""] ?? [
-      "400 Bad Request",
-      "this is not HTTP as we know it",
-    ];
-    const body = `${text}\n`;
-    const head = `HTTP/1.1 ${line}\r\nContent-Type: ${TEXT_TYPE}\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`;
-    socket.end(head + body, () => socket.destroy());
+    socket.end(reply, () => socket.destroy());
   }
 }
 
 /** X-OL-Deadline-Ms: how long the caller still waits. Undefined for what is no number of ms. */
 const waitMsOf = (value: string | readonly string[] | undefined): number | undefined =>
   typeof value === "string" && /^[0-9]{1,9}$/u.test(value) ? Number(value) : undefined;
-
-const CLIENT_ERRORS: Readonly<Record<string, readonly [string, string]>> = {
-  HPE_HEADER_OVERFLOW: ["431 Request Header Fields Too Large", "the request's header is too large"],
-  ERR_HTTP_REQUEST_TIMEOUT: ["408 Request Timeout", "the request's header did not come in time"],
-  HPE_CHUNK_EXTENSIONS_OVERFLOW: ["413 Payload Too Large", "the request's chunk extensions are too large"],
-};

@@ -181,13 +181,14 @@ const listensOn = async (port: number): Promise<number | undefined> => {
   }
 };
 
-/** The first of three ports in a row that are free now. */
-export const freePorts = async (): Promise<number> => {
+/** The first of so many ports in a row that are free now. */
+export const freePorts = async (count = 3): Promise<number> => {
   for (let attempt = 0; attempt < 50; attempt += 1) {
     const first = (await listensOn(0)) ?? 65_535;
     if (first > 65_000) continue;
-    if ((await listensOn(first + 1)) !== undefined && (await listensOn(first + 2)) !== undefined)
-      return first;
+    let free = 1;
+    while (free < count && (await listensOn(first + free)) !== undefined) free += 1;
+    if (free === count) return first;
   }
-  throw new Error("no three ports in a row are free");
+  throw new Error(`no ${count} ports in a row are free`);
 };

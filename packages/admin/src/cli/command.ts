@@ -19,6 +19,8 @@ export interface Context {
   readonly workerCommand: () => readonly string[];
   /** The same of `ol-registry`. */
   readonly registryCommand: () => readonly string[];
+  /** The same of `ol-balancer`. */
+  readonly balancerCommand: () => readonly string[];
 }
 
 /** An option of a command. */

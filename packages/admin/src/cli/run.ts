@@ -1,15 +1,14 @@
 import { isOlError, messageOf, nearest } from "@ol/common";
 import yargs, { type Argv } from "yargs";
 
-import { adminError, errnoOf } from "../errors.ts";
+import { errnoOf } from "../errors.ts";
 import { escapeControls, shown } from "../text.ts";
 import { Arguments, normalize, usageError } from "./arguments.ts";
 import type { Command, Context } from "./command.ts";
 
-/** The commands there are, and those that a later version will have. */
+/** The commands there are. */
 export interface CommandTable {
   readonly commands: readonly Command[];
-  readonly later: readonly string[];
   readonly version: string;
 }
 
@@ -123,11 +122,6 @@ const splitCommand = (
 };
 
 const unknownCommand = (name: string, table: CommandTable): Error => {
-  if (table.later.includes(name))
-    return adminError(
-      "OL_ADMIN_LATER",
-      `${name} is not available in this version yet; see: npx ol-admin --help`,
-    );
   const meant = nearest(
     name,
     table.commands.map((command) => command.name),

@@ -5,6 +5,12 @@ import { basename, dirname, join } from "node:path";
 import { CleanupStack, isOlError, systemReason } from "@ol/common";
 import { type ClusterIdentity, newClusterId, writeJsonFile } from "@ol/config";
 
+import {
+  DEFAULT_BALANCER_PORT,
+  DEFAULT_POLICY,
+  withBalancerTrusted,
+  writeBalancerPlan,
+} from "../balancer/plan.ts";
 import { adminError, errnoOf } from "../errors.ts";
 import { shown } from "../text.ts";
 import {
@@ -25,6 +31,8 @@ export interface NewCluster {
   readonly workers: number;
   /** Whether it gets a registry of its own; its keys are made here. */
   readonly registry?: boolean;
+  /** Whether it gets a load balancer of its own, whom its workers believe. */
+  readonly balancer?: boolean;
   /** Absolute; what sandboxes see if it is not this machine's own. */
   readonly baseDirectory?: string;
   /** Fills the cluster's own base, an empty directory. */
@@ -74,6 +82,12 @@ const planRegistry = async (paths: ClusterPaths): Promise<Readonly<Record<string
   return plan === undefined ? {} : templateFor(plan, reader);
 };
 
+/** Settles with what the workers have to know of it. */
+const planBalancer = async (paths: ClusterPaths): Promise<Readonly<Record<string, unknown>>> => {
+  await writeBalancerPlan(paths, { port: DEFAULT_BALANCER_PORT, policy: DEFAULT_POLICY });
+  return { trusted_proxies: withBalancerTrusted([]) };
+};
+
 const fill = async (root: string, name: string, cluster: NewCluster): Promise<void> => {
   const paths = clusterPaths(root);
   for (const directory of DIRECTORIES) await mkdir(join(root, directory), DIRECTORY_MODE);
@@ -81,6 +95,7 @@ const fill = async (root: string, name: string, cluster: NewCluster): Promise<vo
   await writeProtected(paths.template, {
     ...template,
     ...(cluster.registry === true ? await planRegistry(paths) : {}),
+    ...(cluster.balancer === true ? await planBalancer(paths) : {}),
   });
   const identity: ClusterIdentity = {
     id: newClusterId(),

@@ -18,6 +18,11 @@ export interface ClusterPaths {
   readonly registryConfig: string;
   readonly registryPid: string;
   readonly registryOut: string;
+  readonly balancerConfig: string;
+  readonly balancerPid: string;
+  readonly balancerOut: string;
+  /** The workers that run, for load balancers. */
+  readonly workerList: string;
   /** Where a worker finds the one that is to have its listening sockets. */
   handOver(index: number): string;
 }
@@ -37,6 +42,10 @@ export const clusterPaths = (root: string): ClusterPaths => {
     registryConfig: join(config, "registry.json"),
     registryPid: join(logs, "registry.pid"),
     registryOut: join(logs, "registry.out"),
+    balancerConfig: join(config, "load_balancer.json"),
+    balancerPid: join(logs, "load_balancer.pid"),
+    balancerOut: join(logs, "load_balancer.out"),
+    workerList: join(config, "workers.json"),
     workerConfig: (index) => join(config, `worker-${index}.json`),
     pidFile: (index) => join(logs, `worker-${index}.pid`),
     outFile: (index) => join(logs, `worker-${index}.out`),

@@ -2,10 +2,14 @@ import type { Command } from "../cli/command.ts";
 import { appCommand } from "./app.ts";
 import { configCommand } from "./config.ts";
 import { doctorCommand } from "./doctor.ts";
+import { downCommand } from "./down.ts";
 import { gcCommand } from "./gc.ts";
 import { invokeCommand } from "./invoke.ts";
 import { killCommand } from "./kill.ts";
+import { lbConfigCommand } from "./lb-config.ts";
 import { listCommand } from "./list.ts";
+import { loadBalancerExecCommand } from "./load-balancer-exec.ts";
+import { loadBalancerCommand } from "./load-balancer.ts";
 import { logsCommand } from "./logs.ts";
 import { newCommand } from "./new.ts";
 import { packagesCommand } from "./packages.ts";
@@ -14,6 +18,7 @@ import { removeCommand } from "./remove.ts";
 import { rollbackCommand } from "./rollback.ts";
 import { setconfCommand } from "./setconf.ts";
 import { statusCommand } from "./status.ts";
+import { upCommand } from "./up.ts";
 import { uploadCommand } from "./upload.ts";
 import { workerExecCommand } from "./worker-exec.ts";
 import { workersCommand } from "./workers.ts";
@@ -24,9 +29,14 @@ export const COMMANDS: readonly Command[] = [
   newCommand,
   setconfCommand,
   configCommand,
+  upCommand,
+  downCommand,
   registryCommand,
   workersCommand,
   workerExecCommand,
+  loadBalancerCommand,
+  loadBalancerExecCommand,
+  lbConfigCommand,
   statusCommand,
   killCommand,
   invokeCommand,
@@ -41,6 +51,3 @@ export const COMMANDS: readonly Command[] = [
   gcCommand,
   zygotesCommand,
 ];
-
-/** Commands of later versions: named, so that whoever knows them hears that they will come. */
-export const LATER_COMMANDS: readonly string[] = ["load-balancer", "load-balancer-exec", "up", "down"];

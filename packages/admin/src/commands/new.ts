@@ -9,16 +9,9 @@ import { asClusterFlag, shown } from "../text.ts";
 
 const MOST_WORKERS = 1000;
 
-const later = (what: string): Error =>
-  adminError("OL_ADMIN_LATER", `${what} is not available in this version yet; leave it out`);
-
 const BOOTSTRAP = "debootstrap:";
 // As distributions name their releases.
 const SUITE = /^[a-z0-9][a-z0-9._-]{0,63}$/iu;
-
-const refuseLater = (args: Arguments): void => {
-  if (args.flag("load-balancer")) throw later("--load-balancer");
-};
 
 const asBase = async (
   args: Arguments,
@@ -42,6 +35,17 @@ const asBase = async (
   return { baseDirectory };
 };
 
+/** What to type next. */
+const nextSteps = (
+  flag: string,
+  { workers, registry, balancer }: Pick<NewCluster, "workers" | "registry" | "balancer">,
+): string => {
+  if (workers > 1 || balancer === true) return `start all of it with: npx ol-admin up ${flag}`;
+  return registry === true
+    ? `start its registry, then a worker: npx ol-admin registry ${flag} && npx ol-admin workers ${flag}`
+    : `start a worker with: npx ol-admin workers ${flag}`;
+};
+
 export const newCommand: Command = {
   name: "new",
   about: "make a cluster directory",
@@ -57,27 +61,26 @@ export const newCommand: Command = {
       about:
         "what sandboxes see as their root file system: host (this machine's /usr, the default), the directory of one, or debootstrap:SUITE, made by mmdebstrap or debootstrap",
     },
-    "num-workers": { kind: "text", value: "N", about: "how many workers the cluster is planned for" },
+    "num-workers": { kind: "text", value: "N", about: "how many workers ol-admin up starts; default 1" },
     registry: {
       kind: "flag",
       about: "give it a code registry of its own instead of a directory; ol-admin registry starts it",
     },
-    "load-balancer": { kind: "flag", about: "(not available yet) plan a load balancer" },
+    "load-balancer": {
+      kind: "flag",
+      about: "give it a load balancer before its workers; ol-admin up starts it",
+    },
   },
   async run(args, context) {
     const named = args.text("cluster");
     if (named === undefined) throw usageError("new needs --cluster=DIR, the directory to make");
-    refuseLater(args);
     const workers = args.wholeNumber("num-workers", 1, MOST_WORKERS) ?? 1;
     const directory = resolve(context.cwd, named);
-    const registry = args.flag("registry");
-    await createCluster({ directory, workers, registry, ...(await asBase(args, context)) });
+    const [registry, balancer] = [args.flag("registry"), args.flag("load-balancer")];
+    await createCluster({ directory, workers, registry, balancer, ...(await asBase(args, context)) });
     context.output.result(directory);
-    const flag = asClusterFlag(named);
     context.output.message(
-      registry
-        ? `cluster made; start its registry, then a worker: npx ol-admin registry ${flag} && npx ol-admin workers ${flag}`
-        : `cluster made; start a worker with: npx ol-admin workers ${flag}`,
+      `cluster made; ${nextSteps(asClusterFlag(named), { workers, registry, balancer })}`,
     );
     return 0;
   },

@@ -1,21 +1,11 @@
-import { mergeTemplate, readJsonObject } from "@ol/config";
-import { RegistryClient } from "@ol/registry-client";
-
 import { type Arguments, usageError } from "../cli/arguments.ts";
 import { CLUSTER_OPTION, type Command, type Context } from "../cli/command.ts";
 import { withProgress } from "../cli/progress.ts";
 import { type Cluster, openCluster } from "../cluster/discover.ts";
-import { protect } from "../cluster/protected-file.ts";
-import { givenKeys, trustedCertificates } from "../registry/access.ts";
-import {
-  DEFAULT_REGISTRY_PORT,
-  newKeys,
-  type PlannedRegistry,
-  readRegistryPlan,
-  type RegistryKeys,
-  templateFor,
-} from "../registry/plan.ts";
-import { registryState, startRegistry, stopRegistry } from "../registry/server.ts";
+import { givenKeys } from "../registry/access.ts";
+import { bringUpRegistry } from "../registry/bring-up.ts";
+import { DEFAULT_REGISTRY_PORT, type RegistryKeys } from "../registry/plan.ts";
+import { stopRegistry } from "../registry/server.ts";
 import { listWorkers } from "../worker/list.ts";
 import { clusterFlag, lockFor } from "./options.ts";
 
@@ -36,56 +26,17 @@ const checked = (keys: RegistryKeys | undefined): RegistryKeys | undefined => {
   return keys;
 };
 
-const isSame = (one: RegistryKeys | undefined, other: RegistryKeys): boolean =>
-  one?.accessKey === other.accessKey && one.secretKey === other.secretKey;
-
-/** Whether the workers' template names this registry already. */
-const tellWorkers = async ({ paths }: Cluster): Promise<boolean> => {
-  const plan = await readRegistryPlan(paths);
-  if (plan?.reader === undefined) return false;
-  const patch = templateFor(plan, plan.reader);
-  const before = await readJsonObject(paths.template);
-  if (Object.entries(patch).every(([key, value]) => before[key] === value)) return false;
-  await protect(paths.template);
-  await mergeTemplate(paths.template, patch, "registry");
-  return true;
-};
-
-/** The store is there, and takes the keys. */
-const probe = async ({ paths }: Cluster, url: string, context: Context): Promise<void> => {
-  const plan = await readRegistryPlan(paths);
-  if (plan?.admin === undefined) return;
-  const caFile = await trustedCertificates(paths);
-  await using client = RegistryClient.create({
-    endpoint: new URL(url),
-    bucket: plan.bucket,
-    ...plan.admin,
-    ...(caFile !== undefined && { caFile }),
-  });
-  await client.probe(context.signal);
-};
-
 const start = async (args: Arguments, context: Context, cluster: Cluster): Promise<number> => {
   const { output } = context;
-  const plan = await readRegistryPlan(cluster.paths);
-  // Not what the environment has: those keys may be another registry's.
-  const given = checked(givenKeys(args, { environment: {} }));
-  const planned: PlannedRegistry = {
-    port: args.wholeNumber("port", 1, 65_535) ?? plan?.port ?? DEFAULT_REGISTRY_PORT,
-    admin: given ?? plan?.admin ?? newKeys(),
-    reader: plan?.reader ?? newKeys(),
-  };
-  const runs = registryState(cluster.paths) === "running";
-  const ranAlready =
-    runs && plan !== undefined && planned.port === plan.port && isSame(plan.admin, planned.admin);
-  if (runs && !ranAlready)
-    await withProgress(output, "stopping the registry", stopRegistry(cluster.paths, context.signal));
-  const url = ranAlready
-    ? plan.url
-    : await withProgress(output, "starting the registry", startRegistry(cluster, planned, context));
-  // Also of one that ran already: an earlier try may have come no further.
-  await withProgress(output, "trying the registry", probe(cluster, url, context));
-  const isNews = await tellWorkers(cluster);
+  const { url, ranAlready, isNews } = await bringUpRegistry(
+    cluster,
+    {
+      port: args.wholeNumber("port", 1, 65_535),
+      // Not what the environment has: those keys may be another registry's.
+      keys: checked(givenKeys(args, { environment: {} })),
+    },
+    context,
+  );
   output.result(`registry ready at ${url}`);
   output.message(
     ranAlready

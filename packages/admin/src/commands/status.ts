@@ -1,5 +1,6 @@
 import { messageOf } from "@ol/common";
 
+import { pingBalancer } from "../balancer/ping.ts";
 import { CLUSTER_OPTION, type Command, type Context, JSON_OPTION } from "../cli/command.ts";
 import { withProgress } from "../cli/progress.ts";
 import { openCluster } from "../cluster/discover.ts";
@@ -141,6 +142,12 @@ const ping = async (worker: Worker, context: Context): Promise<Ping> => {
   }
 };
 
+const printPing = ({ output }: Context, title: string, ping: { url: string; answer: string }): void => {
+  output.result(title);
+  output.result(`  ${ping.url} => ${ping.answer}`);
+  output.result("");
+};
+
 const printContainers = ({ output }: Context, sandboxes: readonly SandboxLine[]): void => {
   output.result("");
   output.result("Cluster containers:");
@@ -180,7 +187,7 @@ const printInstalling = ({ output }: Context, installing: readonly InstallingLin
 export const statusCommand: Command = {
   name: "status",
   about:
-    "ping the cluster's workers, list its sandboxes and what code they cannot use; exit 1 if anything does not answer",
+    "ping the cluster's load balancer, registry and workers, list its sandboxes and what code they cannot use; exit 1 if anything does not answer",
   options: { cluster: CLUSTER_OPTION, json: JSON_OPTION },
   async run(args, context) {
     const { paths } = await openCluster(args, context);
@@ -192,18 +199,23 @@ export const statusCommand: Command = {
       Promise.all(started.map((worker) => ping(worker, context))),
     );
     const registry = await withProgress(output, "asking the registry", pingRegistry(args, context, paths));
+    const balancer = await withProgress(output, "asking the load balancer", pingBalancer(paths, context));
     const sandboxes = pings.flatMap((one) => one.sandboxes);
     const faults = pings.flatMap((one) => one.faults);
     const installing = pings.flatMap((one) => one.installing);
     if (args.flag("json")) {
       const workers = pings.map(({ worker, url, ok, answer }) => ({ worker, url, ok, answer }));
-      output.json({ ...(registry !== undefined && { registry }), workers, sandboxes, faults, installing });
+      output.json({
+        ...(balancer !== undefined && { load_balancer: balancer }),
+        ...(registry !== undefined && { registry }),
+        workers,
+        sandboxes,
+        faults,
+        installing,
+      });
     } else {
-      if (registry !== undefined) {
-        output.result("Registry Ping:");
-        output.result(`  ${registry.url} => ${registry.answer}`);
-        output.result("");
-      }
+      if (balancer !== undefined) printPing(context, "Load Balancer Ping:", balancer);
+      if (registry !== undefined) printPing(context, "Registry Ping:", registry);
       output.result("Worker Pings:");
       for (const { url, answer } of pings) output.result(`  ${url} => ${answer}`);
       printContainers(context, sandboxes);
@@ -214,6 +226,6 @@ export const statusCommand: Command = {
       output.message(
         `no worker was started; start one with: npx ol-admin workers ${clusterFlag(args, paths)}`,
       );
-    return pings.every(({ ok }) => ok) && registry?.ok !== false ? 0 : 1;
+    return [...pings, balancer, registry].every((one) => one?.ok !== false) ? 0 : 1;
   },
 };

@@ -14,11 +14,11 @@ import { Lines } from "./lines.ts";
 import { removePidFile, writePidFile } from "./pid-file.ts";
 import { stopProcess } from "./stop.ts";
 
-/** What a worker, or a registry, is started from. */
+/** What a worker, a registry or a load balancer is started from. */
 export interface Launch {
   readonly name: string;
   /** With which it fails. */
-  readonly failure: "OL_ADMIN_WORKER_FAILED" | "OL_ADMIN_REGISTRY_FAILED";
+  readonly failure: "OL_ADMIN_WORKER_FAILED" | "OL_ADMIN_REGISTRY_FAILED" | "OL_ADMIN_BALANCER_FAILED";
   /** Comes before the command: a scope to run it in. */
   readonly scope: readonly string[];
   readonly command: readonly string[];
@@ -50,6 +50,11 @@ const OURS = new Set([
   "OL_CLUSTER",
   "OL_REGISTRY_PORT",
   "OL_REGISTRY_KEYS",
+  "OL_PORT",
+  "OL_POLICY",
+  "OL_WORKERS_FILE",
+  // What setup.sh of an application is given is an address to call, and the balancer's key of that name one to listen on.
+  "OL_URL",
 ]);
 
 const environmentOf = ({ environment, handOverPath }: Launch): Record<string, string | undefined> => ({
@@ -174,7 +179,7 @@ const untilReady = async (launched: LaunchedProcess): Promise<ReadyProcess> => {
 };
 
 /**
- * Starts a worker or a registry that outlives us and our terminal, in a session of its own, its output appended to a
+ * Starts a process that outlives us and our terminal, in a session of its own, its output appended to a
  * file. Settles when it is ready, with its URL. Otherwise it is ended again, its pid file is gone, and the error says
  * what it said.
  */

@@ -1,3 +1,5 @@
+import { readBalancerPlan } from "../balancer/plan.ts";
+import { balancerState } from "../balancer/server.ts";
 import type { Context } from "../cli/command.ts";
 import type { ClusterPaths } from "../cluster/paths.ts";
 import { adminError, errnoOf } from "../errors.ts";
@@ -14,9 +16,16 @@ export const runningUrls = async (paths: ClusterPaths): Promise<readonly string[
   return Promise.all(running.map(({ configFile }) => urlOfConfig(configFile)));
 };
 
-/** The first worker that says it is ready; fails with OL_ADMIN_NO_WORKER. */
+/** The cluster's load balancer, if it has one that runs; then its workers. */
+const doorsOf = async (paths: ClusterPaths): Promise<readonly string[]> => {
+  const plan = await readBalancerPlan(paths);
+  const isOpen = plan !== undefined && plan.url.startsWith("http:") && balancerState(paths) === "running";
+  return [...(isOpen ? [plan.url] : []), ...(await runningUrls(paths))];
+};
+
+/** Where to call a lambda: the load balancer, else the first worker that says it is ready; fails with OL_ADMIN_NO_WORKER. */
 export const readyUrl = async (paths: ClusterPaths, context: Pick<Context, "signal">): Promise<string> => {
-  const urls = await runningUrls(paths);
+  const urls = await doorsOf(paths);
   for (const url of urls) {
     try {
       const reply = await ask(`${url}/status`, { deadlineMs: PING_MS, signal: context.signal });

@@ -10,7 +10,7 @@ import { onTestFinished } from "vitest";
 
 import { Output } from "../../src/cli/output.ts";
 import { run } from "../../src/cli/run.ts";
-import { COMMANDS, LATER_COMMANDS } from "../../src/commands/index.ts";
+import { COMMANDS } from "../../src/commands/index.ts";
 import { freePort, isPortFree } from "../../src/process/port.ts";
 
 const FAKE_WORKER = fileURLToPath(new URL("fake-worker.mjs", import.meta.url));
@@ -38,6 +38,7 @@ export interface Surroundings {
   readonly printed?: (text: string) => void;
   readonly workerCommand?: readonly string[];
   readonly registryCommand?: readonly string[];
+  readonly balancerCommand?: readonly string[];
 }
 
 /** Runs a command line as the bin does, with a stand-in for ol-worker. */
@@ -54,7 +55,7 @@ export const admin = async (tokens: readonly string[], surroundings: Surrounding
   const output = new Output(capture("stdout"), capture("stderr"));
   const code = await run(
     tokens,
-    { commands: COMMANDS, later: LATER_COMMANDS, version: "9.9.9" },
+    { commands: COMMANDS, version: "9.9.9" },
     {
       cwd: surroundings.cwd,
       environment: { PATH: process.env["PATH"], ...surroundings.environment },
@@ -62,6 +63,7 @@ export const admin = async (tokens: readonly string[], surroundings: Surrounding
       output,
       signal: surroundings.signal ?? new AbortController().signal,
       urgent: new AbortController().signal,
+      balancerCommand: () => surroundings.balancerCommand ?? [process.execPath, FAKE_WORKER],
       registryCommand: () => surroundings.registryCommand ?? [process.execPath, FAKE_WORKER],
       workerCommand: () => surroundings.workerCommand ?? [process.execPath, FAKE_WORKER],
     },

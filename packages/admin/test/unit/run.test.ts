@@ -17,7 +17,6 @@ describe("ol-admin", () => {
     const outcome = await admin([token], { cwd: temporaryDirectory() });
     expect(outcome).toMatchObject({ code: 0, stderr: "" });
     expect(outcome.stdout).toContain("Exit codes: 0 done, 1 failed, 2 wrong usage");
-    expect(outcome.stdout).not.toContain("load-balancer");
   });
 
   test.each(COMMANDS.map(({ name }) => name))("%s --help names every option of it", async (name) => {
@@ -38,15 +37,6 @@ describe("ol-admin", () => {
     },
   );
 
-  test.each(["load-balancer", "up", "down"])(
-    "%s is answered as not available in this version, with exit code 2",
-    async (name) => {
-      const outcome = await admin([name, "--port=3"], { cwd: temporaryDirectory() });
-      expect(outcome.code).toBe(2);
-      expect(outcome.stderr).toBe(`${name} is not available in this version yet; see: npx ol-admin --help\n`);
-    },
-  );
-
   test.each([
     [["stauts"], /did you mean status\?/u],
     [["xyzzy"], /^there is no command "xyzzy"; see: npx ol-admin --help$/mu],
@@ -57,6 +47,9 @@ describe("ol-admin", () => {
     [["logs", "x", "--invocation=short"], /26 characters/u],
     [["worker-exec"], /needs --config=FILE/u],
     [["worker-exec", "--config=nowhere.json"], /there is no file/u],
+    [["load-balancer-exec"], /needs --config=FILE/u],
+    [["load-balancer-exec", "--config=nowhere.json"], /there is no file/u],
+    [["new", "--cluster=c", "--num-workers=0"], /^--num-workers must be a whole number/mu],
     [["new"], /needs --cluster=DIR/u],
     [["status", "c"], /^status does not take "c"; did you mean --cluster=c\?$/mu],
     [["new", "--cluster=c", "--base=docker:x"], /comes with the docker engine/u],

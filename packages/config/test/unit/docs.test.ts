@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 
 import {
+  BALANCER_SCHEMA,
   type KeySchema,
   REGISTRY_SCHEMA,
   WORKER_SCHEMA,
@@ -17,7 +18,7 @@ test("docs/configuration.md says what the schema says; `pnpm --filter @ol/config
 });
 
 test("every key has a description and a default, except groups", () => {
-  const keys = [...describeKeys(), ...describeKeys(REGISTRY_SCHEMA)];
+  const keys = [...describeKeys(), ...describeKeys(REGISTRY_SCHEMA), ...describeKeys(BALANCER_SCHEMA)];
   expect(keys.filter((key) => !key.description.endsWith("."))).toEqual([]);
   expect(keys.filter((key) => key.value !== "an object" && key.default === undefined)).toEqual([]);
 });
@@ -33,4 +34,5 @@ const defaultsOf = (schema: KeySchema): Record<string, unknown> =>
 test("every default is itself valid", () => {
   expect(problemsIn(defaultsOf(WORKER_SCHEMA))).toEqual([]);
   expect(problemsIn(defaultsOf(REGISTRY_SCHEMA), REGISTRY_SCHEMA)).toEqual([]);
+  expect(problemsIn(defaultsOf(BALANCER_SCHEMA), BALANCER_SCHEMA)).toEqual([]);
 });

@@ -108,6 +108,14 @@ export class ZygoteKeeper {
     }
   }
 
+  /** Whether a zygote of that network has all of these packages. */
+  covers(network: NetworkClass, packages: InstalledSet): boolean {
+    if (packages.packages.length === 0) return false;
+    const tree = this.#trees.get(network);
+    const choice = tree?.choose(packages);
+    return tree !== undefined && choice !== undefined && tree.has(choice.node, packages);
+  }
+
   /** What a sandbox was forked from; undefined for one without packages. */
   originOf(sandbox: Sandbox): Origin | undefined {
     return this.#origins.get(sandbox);

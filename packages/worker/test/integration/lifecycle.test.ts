@@ -2,72 +2,11 @@ import { createServer, type Server } from "node:http";
 import { type AddressInfo, type Socket, connect } from "node:net";
 import { once } from "node:events";
 
-import { LambdaManager, type LambdaManagerOptions, lambdaError } from "@ol/lambda";
-import { SandboxPool } from "@ol/sandbox";
-import { type FakeCode, FakeEngine } from "@ol/sandbox/testing";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 
-import { Worker, type WorkerOptions } from "../../src/index.ts";
-import { agentClient, parseReply, rawExchange, type TestReply } from "../http/clients.ts";
+import { fakeWorker } from "../http/fake-worker.ts";
+import { parseReply, rawExchange } from "../http/clients.ts";
 import { RawConnection } from "../http/raw-connection.ts";
-
-interface Setup extends Partial<
-  Pick<LambdaManagerOptions, "slots" | "queueTimeoutMs" | "maxQueuedPerFunction">
-> {
-  readonly code: Readonly<Record<string, FakeCode>>;
-  readonly worker?: Partial<WorkerOptions>;
-}
-
-const setup = async ({ code, worker: options, ...rest }: Setup) => {
-  const engine = new FakeEngine({ code });
-  const pool = SandboxPool.create({ engine, memoryMb: 1_000 });
-  const sandbox = { memoryMb: 50, swappiness: 0, procs: 10, cpuPercent: 100, logMb: 8, scratchMb: 64 };
-  const manager = new LambdaManager({
-    pool,
-    source: {
-      resolve: (name) =>
-        code[name] === undefined
-          ? Promise.reject(lambdaError("OL_LAMBDA_UNKNOWN", `there is no lambda ${name}`))
-          : Promise.resolve({
-              name,
-              digest: name,
-              dir: name,
-              stamp: name,
-              config: { environment: {}, limits: {} },
-            }),
-      current: (name) => Promise.resolve(name),
-      release: () => undefined,
-    },
-    limits: { ...sandbox, runtimeSec: 5, bodyMb: 6 },
-    network: "none",
-    slots: 8,
-    queueTimeoutMs: 2_000,
-    registryCacheMs: 5_000,
-    ...rest,
-  });
-  const worker = await Worker.start({
-    name: "w",
-    version: "0",
-    engine: "fake",
-    manager,
-    pool,
-    addresses: ["127.0.0.1"],
-    port: 0,
-    ...options,
-  });
-  const client = agentClient();
-  onTestFinished(async () => {
-    await client.close();
-    worker.destroy();
-    await manager.close();
-    await pool.close();
-    await engine.close();
-  });
-  const send = (path: string, body = "{}", headers = {}): Promise<TestReply> =>
-    client.send(worker.port, { method: "POST", path, body, headers });
-  const status = (): Promise<TestReply> => client.send(worker.port, { method: "GET", path: "/status" });
-  return { engine, pool, manager, worker, send, status };
-};
 
 /** A function that ends when it is told to. */
 const gate = () => {
@@ -112,7 +51,7 @@ const idleConnection = async (port: number, path: string): Promise<Listening> =>
 describe("a worker that is closed", () => {
   it("finishes what runs, refuses what comes, and says that it drains", async () => {
     const { code, started, open } = gate();
-    const { worker, send, status } = await setup({ code: { gate: code } });
+    const { worker, send, status } = await fakeWorker({ code: { gate: code } });
     const running = send("/run/gate");
     await vi.waitFor(() => expect(started()).toBe(1));
     const closed = worker.close();
@@ -132,7 +71,7 @@ describe("a worker that is closed", () => {
   });
 
   it("does not wait for idle connections, nor for one that sends nothing", async () => {
-    const { worker, send } = await setup({ code: { quick: { call: () => 1 } } });
+    const { worker, send } = await fakeWorker({ code: { quick: { call: () => 1 } } });
     await send("/run/quick");
     const silent = connect({ port: worker.port, host: "127.0.0.1" });
     await once(silent, "connect");
@@ -145,7 +84,7 @@ describe("a worker that is closed", () => {
 
   it("answers a request that crosses the end of its idle connection with 503, not started, and runs it not", async () => {
     let calls = 0;
-    const { worker } = await setup({ code: { counted: { call: () => (calls += 1) } } });
+    const { worker } = await fakeWorker({ code: { counted: { call: () => (calls += 1) } } });
     const sockets = await Promise.all(
       Array.from({ length: 8 }, () => idleConnection(worker.port, "/run/counted")),
     );
@@ -170,7 +109,7 @@ describe("a worker that is closed", () => {
   });
 
   it("refuses a call whose body has not come in full, and says that it was not started", async () => {
-    const { worker } = await setup({ code: { counted: { call: () => 1 } } });
+    const { worker } = await fakeWorker({ code: { counted: { call: () => 1 } } });
     const { socket, received, ended } = await idleConnection(worker.port, "/run/counted");
     socket.write("POST /run/counted HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{");
     await vi.waitFor(() => expect(worker.open.size).toBe(1));
@@ -186,7 +125,7 @@ describe("a worker that is closed", () => {
         return new Promise(() => undefined);
       },
     };
-    const { worker, send } = await setup({ code: { exits } });
+    const { worker, send } = await fakeWorker({ code: { exits } });
     const replies = await Promise.all(Array.from({ length: 16 }, () => send("/run/exits")));
     expect(replies.map((reply) => reply.status)).toEqual(Array(16).fill(502));
     await worker.close();
@@ -196,7 +135,7 @@ describe("a worker that is closed", () => {
 describe("a worker under more load than it can take", () => {
   it("answers 429 with Retry-After when a function's queue is full", async () => {
     const { code, started, open } = gate();
-    const { send } = await setup({ code: { gate: code }, slots: 1, maxQueuedPerFunction: 1 });
+    const { send } = await fakeWorker({ code: { gate: code }, slots: 1, maxQueuedPerFunction: 1 });
     const first = send("/run/gate");
     await vi.waitFor(() => expect(started()).toBe(1));
     const second = send("/run/gate");
@@ -215,7 +154,7 @@ describe("a worker under more load than it can take", () => {
 
   it("answers 503, not started, to calls that waited too long", async () => {
     const { code, started, open } = gate();
-    const { send } = await setup({ code: { gate: code }, slots: 1, queueTimeoutMs: 50 });
+    const { send } = await fakeWorker({ code: { gate: code }, slots: 1, queueTimeoutMs: 50 });
     const first = send("/run/gate");
     await vi.waitFor(() => expect(started()).toBe(1));
     const reply = await send("/run/gate");
@@ -226,7 +165,7 @@ describe("a worker under more load than it can take", () => {
   });
 
   it("holds no more bodies than it has memory for", async () => {
-    const { send } = await setup({
+    const { send } = await fakeWorker({
       code: { echo: { call: (event) => event } },
       worker: { maxHeldBytes: 1_000 },
     });
@@ -244,7 +183,7 @@ describe("a call whose sandbox fails after the reply has begun", () => {
         return Buffer.alloc(20_000_000, "1");
       },
     };
-    const { worker } = await setup({ code: { dies } });
+    const { worker } = await fakeWorker({ code: { dies } });
     const socket = connect({ port: worker.port, host: "127.0.0.1" });
     const parts: Buffer[] = [];
     socket.write("GET /run/dies HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -275,7 +214,7 @@ describe("an app's reply that is longer than it promised", () => {
         await reply.end(Buffer.from("thing"));
       },
     };
-    const { worker, manager, send } = await setup({ code: { app }, slots: 1 });
+    const { worker, manager, send } = await fakeWorker({ code: { app }, slots: 1 });
     const raw = new RawConnection(worker.port);
     await raw.write("GET /run/app/long HTTP/1.1\r\nHost: a\r\n\r\n");
     expect((await raw.reply())?.broken).toBe(true);
@@ -293,7 +232,7 @@ describe("a client that leaves", () => {
   it("with requests behind one that still runs leaves none of them behind", async () => {
     const { code, started, open } = gate();
     const long: FakeCode = { call: () => Buffer.alloc(200_000, "1") };
-    const { worker, manager } = await setup({ code: { gate: code, long } });
+    const { worker, manager } = await fakeWorker({ code: { gate: code, long } });
     const raw = new RawConnection(worker.port);
     await raw.write(getOf("gate") + getOf("long").repeat(20));
     await vi.waitFor(() => expect(started()).toBe(1));
@@ -306,7 +245,7 @@ describe("a client that leaves", () => {
   });
 
   it("in the middle of its body costs nothing and is forgotten", async () => {
-    const { worker, manager, send } = await setup({ code: { echo: { call: (event) => event } } });
+    const { worker, manager, send } = await fakeWorker({ code: { echo: { call: (event) => event } } });
     await send("/run/echo", "1");
     const socket = connect({ port: worker.port, host: "127.0.0.1" });
     socket.write("POST /run/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{");
@@ -321,7 +260,7 @@ describe("a client that leaves", () => {
   it("silently, with half a body sent, is given up after thirty seconds", async () => {
     vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
     onTestFinished(() => void vi.useRealTimers());
-    const { worker } = await setup({ code: { echo: { call: (event) => event } } });
+    const { worker } = await fakeWorker({ code: { echo: { call: (event) => event } } });
     const reply = rawExchange(worker.port, [
       "POST /run/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{",
     ]);
@@ -345,7 +284,7 @@ describe("a client that leaves", () => {
         await reply.end();
       },
     };
-    const { worker } = await setup({ code: { app } });
+    const { worker } = await fakeWorker({ code: { app } });
     const silent = new RawConnection(worker.port);
     await silent.write(halfFor("/"));
     const begun = new RawConnection(worker.port);
@@ -362,7 +301,7 @@ describe("a client that leaves", () => {
 
   it("while its call runs lets it run on, and its sandbox is used again", async () => {
     const { code, started, open } = gate();
-    const { worker, pool, send } = await setup({ code: { gate: code }, slots: 1 });
+    const { worker, pool, send } = await fakeWorker({ code: { gate: code }, slots: 1 });
     const socket = connect({ port: worker.port, host: "127.0.0.1" });
     socket.write("GET /run/gate HTTP/1.1\r\nHost: a\r\n\r\n");
     await vi.waitFor(() => expect(started()).toBe(1));
@@ -380,7 +319,7 @@ describe("a client that leaves", () => {
 describe("a trusted proxy", () => {
   it("may name the invocation and pass X-OL headers on", async () => {
     const seen: FakeCode = { call: (_, { fields, invocationId }) => ({ fields, invocationId }) };
-    const { send } = await setup({ code: { seen }, worker: { trustedProxies: ["127.0.0.0/8"] } });
+    const { send } = await fakeWorker({ code: { seen }, worker: { trustedProxies: ["127.0.0.0/8"] } });
     const id = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
     const reply = await send("/run/seen", "{}", { "X-OL-Invocation-Id": id, "x-ol-extra": "1" });
     expect(reply.headers["x-ol-invocation-id"]).toBe(id);
@@ -402,14 +341,14 @@ const occupied = async (): Promise<Server> => {
 describe("listening", () => {
   it("on a port in use fails with one clear line", async () => {
     const { port } = (await occupied()).address() as AddressInfo;
-    await expect(setup({ code: {}, worker: { port } })).rejects.toMatchObject({
+    await expect(fakeWorker({ code: {}, worker: { port } })).rejects.toMatchObject({
       code: "OL_WORKER_PORT_IN_USE",
       message: expect.stringMatching(new RegExp(`^port ${port} is in use`, "u")),
     });
   });
 
   it("on localhost means IPv4 and IPv6, with the same port", async () => {
-    const { worker } = await setup({ code: {}, worker: { addresses: ["127.0.0.1", "::1"] } });
+    const { worker } = await fakeWorker({ code: {}, worker: { addresses: ["127.0.0.1", "::1"] } });
     const reply = await new Promise<string>((resolve, reject) => {
       const socket = connect({ port: worker.port, host: "::1" });
       socket.on("error", reject);
@@ -420,9 +359,9 @@ describe("listening", () => {
   });
 
   it("goes on without an address that this machine lacks, unless it is the first", async () => {
-    const { worker } = await setup({ code: {}, worker: { addresses: ["127.0.0.1", "fd00:dead::1"] } });
+    const { worker } = await fakeWorker({ code: {}, worker: { addresses: ["127.0.0.1", "fd00:dead::1"] } });
     expect(parseReply(await rawExchange(worker.port, ["GET /status HTTP/1.0\r\n\r\n"])).status).toBe(200);
-    await expect(setup({ code: {}, worker: { addresses: ["fd00:dead::1"] } })).rejects.toMatchObject({
+    await expect(fakeWorker({ code: {}, worker: { addresses: ["fd00:dead::1"] } })).rejects.toMatchObject({
       code: "OL_WORKER_CANNOT_LISTEN",
     });
   });

@@ -1,7 +1,7 @@
+import { splitTarget } from "@ol/common";
 import { describe, expect, it } from "vitest";
 
 import { appHead, hasBody } from "../../src/app-reply.ts";
-import { splitTarget } from "../../src/request-target.ts";
 import { serverTiming } from "../../src/server-timing.ts";
 
 const PHASES = { queueMs: 0.041, memoryMs: 0, forkMs: 0, importMs: 0, runMs: 0.216 };

@@ -1,15 +1,13 @@
 import { BlockList, isIP } from "node:net";
 
-import { workerError } from "./errors.ts";
-
 const family = (address: string): "ipv4" | "ipv6" => (isIP(address) === 6 ? "ipv6" : "ipv4");
 
 /** The addresses whose X-OL-* request headers are believed. */
 export class TrustedPeers {
   readonly #list: BlockList | undefined;
 
-  /** Addresses (`10.0.0.7`) or networks (`10.0.0.0/8`). Fails with OL_WORKER_BAD_OPTIONS, naming the wrong one. */
-  constructor(proxies: readonly string[]) {
+  /** Addresses (`10.0.0.7`) or networks (`10.0.0.0/8`). Fails with what `refuse` makes, naming the wrong one. */
+  constructor(proxies: readonly string[], refuse: (message: string) => Error) {
     if (proxies.length === 0) return;
     this.#list = new BlockList();
     for (const proxy of proxies) {
@@ -17,8 +15,7 @@ export class TrustedPeers {
       const isNumber = bits === undefined || /^[0-9]{1,3}$/u.test(bits);
       const most = isIP(address) === 6 ? 128 : 32;
       if (isIP(address) === 0 || !isNumber || Number(bits ?? 0) > most)
-        throw workerError(
-          "OL_WORKER_BAD_OPTIONS",
+        throw refuse(
           `trusted_proxies: ${JSON.stringify(proxy)} is neither an address nor a network such as 10.0.0.0/8`,
         );
       if (bits === undefined) this.#list.addAddress(address, family(address));

@@ -1,24 +1,24 @@
 import type { Server, Socket } from "node:net";
 
-import { REPLY_HEADER, RETRY_AFTER_SEC, TEXT_TYPE } from "./reply-headers.ts";
-
 /** As many connections as the kernel holds for us by default. */
 const MOST_LOOKS = 511;
-const BODY = "this worker is shutting down; it takes no new calls\n";
 
-/** A whole reply: nothing of whatever request it is taken for was run. */
-const FAREWELL = [
-  "HTTP/1.1 503 Service Unavailable",
-  `${REPLY_HEADER.contentType}: ${TEXT_TYPE}`,
-  `${REPLY_HEADER.contentLength}: ${BODY.length}`,
-  `${REPLY_HEADER.retryAfter}: ${RETRY_AFTER_SEC}`,
-  `${REPLY_HEADER.notStarted}: 1`,
-  "Connection: close",
-  "",
-  BODY,
-].join("\r\n");
+/** A whole reply, as bytes: nothing of whatever request it is taken for was run. */
+const farewellOf = (line: string): string => {
+  const body = `${line}\n`;
+  return [
+    "HTTP/1.1 503 Service Unavailable",
+    "Content-Type: text/plain; charset=utf-8",
+    `Content-Length: ${body.length}`,
+    "Retry-After: 1",
+    "X-OL-Not-Started: 1",
+    "Connection: close",
+    "",
+    body,
+  ].join("\r\n");
+};
 
-/** The connections of a worker, so that each can be ended without a request getting lost in it. */
+/** The connections of a server, so that each can be ended without a request getting lost in it. */
 export class Connections {
   readonly #open = new Set<Socket>();
   /** Those that were told to go; what comes on them was answered by that. */
@@ -26,10 +26,16 @@ export class Connections {
   /** How many there ever were. */
   #accepted = 0;
   #empty: (() => void) | undefined;
+  readonly #farewell: string;
 
-  /** Hears of every connection of the server from now on. */
-  watch(server: Server): void {
-    server.on("connection", (socket) => {
+  /** `farewell` is one line of ASCII: why the server takes no request any more. */
+  constructor(farewell: string) {
+    this.#farewell = farewellOf(farewell);
+  }
+
+  /** Hears of every connection of the server from now on. `event` is `secureConnection` of a server for TLS. */
+  watch(server: Server, event: "connection" | "secureConnection" = "connection"): void {
+    server.on(event, (socket: Socket) => {
       this.#accepted += 1;
       this.#open.add(socket);
       socket.once("close", () => this.#closed(socket));
@@ -63,7 +69,7 @@ export class Connections {
     for (const socket of this.#open) {
       if (busy.has(socket) || this.#leaving.has(socket) || socket.writableEnded) continue;
       this.#leaving.add(socket);
-      socket.end(FAREWELL, "latin1");
+      socket.end(this.#farewell, "latin1");
     }
   }
 

@@ -1,5 +1,3 @@
-import { workerError } from "./errors.ts";
-
 const PREFIXES = ["/run/", "/runLambda/"] as const;
 
 /** Where the path, query and fragment of an address begin. */
@@ -11,19 +9,20 @@ const pathStart = (target: string): number => {
 /**
  * The path and query of a request's target. The absolute form (`GET http://host/path`) is for proxies, which this
  * is not: it is taken only if it names the same host as the Host header, or one of the two lies.
- * Fails with OL_WORKER_BAD_REQUEST.
+ * Fails with what `refuse` makes.
  */
-export const originForm = (target: string, host: string | undefined): string => {
+export const originForm = (
+  target: string,
+  host: string | undefined,
+  refuse: (message: string) => Error,
+): string => {
   if (target.startsWith("/") || target === "*") return target;
   const scheme = /^https?:\/\//iu.exec(target);
-  if (scheme === null) throw workerError("OL_WORKER_BAD_REQUEST", "the request's target is not a path");
+  if (scheme === null) throw refuse("the request's target is not a path");
   const start = pathStart(target);
   const authority = target.slice(scheme[0].length, start);
   if (host === undefined || authority.toLowerCase() !== host.toLowerCase())
-    throw workerError(
-      "OL_WORKER_BAD_REQUEST",
-      "the request's target names another host than its Host header",
-    );
+    throw refuse("the request's target names another host than its Host header");
   return target.slice(start) || "/";
 };
 

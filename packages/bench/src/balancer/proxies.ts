@@ -1,0 +1,150 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { type AddressInfo, connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import type { Readable } from "node:stream";
+
+import { benchError } from "../errors.ts";
+import { firstLine, type HelperProcess, startHelper } from "../process.ts";
+
+/** A proxy in front of one server, in one process. */
+export interface BenchProxy extends AsyncDisposable {
+  readonly name: string;
+  readonly port: number;
+  readonly pid: number;
+}
+
+const readyTimeoutMs = 30_000;
+/** More than the load generator's connections. */
+const slots = 256;
+
+const freePort = (): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const server = createServer().once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+
+const isListening = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect({ port, host: "127.0.0.1" });
+    socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
+    socket.once("connect", () => socket.destroy());
+  });
+
+/** In the foreground neither of the two tells anybody that it is ready. */
+const listening = async (helper: HelperProcess, name: string, port: number): Promise<void> => {
+  const until = Date.now() + readyTimeoutMs;
+  while (!(await isListening(port))) {
+    if (helper.child.exitCode !== null || Date.now() > until)
+      throw benchError("OL_BENCH_HELPER_FAILED", `${name} does not listen: ${helper.errorText()}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+};
+
+const nginxConfig = (directory: string, port: number, upstream: number): string => `
+daemon off;
+master_process off;
+pid ${directory}/pid;
+error_log stderr warn;
+events { worker_connections 1024; }
+http {
+  access_log off;
+  keepalive_requests 100000000;
+  ${["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((kind) => `${kind}_temp_path ${directory}/${kind};`).join("\n  ")}
+  upstream worker { server 127.0.0.1:${upstream}; keepalive ${slots}; keepalive_requests 100000000; }
+  server {
+    listen 127.0.0.1:${port};
+    location / {
+      proxy_pass http://worker;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $http_host;
+      proxy_set_header X-Forwarded-For $remote_addr;
+      proxy_set_header X-Forwarded-Proto $scheme;
+    }
+  }
+}
+`;
+
+const haproxyConfig = (_: string, port: number, upstream: number): string => `
+global
+  maxconn 1024
+  nbthread 1
+defaults
+  mode http
+  option forwardfor
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+frontend clients
+  bind 127.0.0.1:${port}
+  default_backend workers
+backend workers
+  server worker 127.0.0.1:${upstream}
+`;
+
+const startOther = async (
+  name: string,
+  command: string,
+  args: readonly string[],
+  config: (directory: string, port: number, upstream: number) => string,
+  upstream: number,
+): Promise<BenchProxy> => {
+  const directory = await mkdtemp(join(tmpdir(), "ol-bench-proxy-"));
+  const port = await freePort();
+  const file = join(directory, "config");
+  await writeFile(file, config(directory, port, upstream));
+  const helper = startHelper(command, [...args, file], { stdio: ["ignore", "ignore", "pipe"] });
+  const stop = async (): Promise<void> => {
+    await helper.stop();
+    await rm(directory, { recursive: true, force: true });
+  };
+  try {
+    await listening(helper, name, port);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { name, port, pid: helper.child.pid ?? 0, [Symbol.asyncDispose]: stop };
+};
+
+export const startNginx = (upstream: number): Promise<BenchProxy> =>
+  startOther("nginx", "nginx", ["-c"], nginxConfig, upstream);
+
+export const startHaproxy = (upstream: number): Promise<BenchProxy> =>
+  startOther("HAProxy", "haproxy", ["-db", "-q", "-f"], haproxyConfig, upstream);
+
+/** Finds the balancer's program by its package, as ol-admin does. */
+const balancerProgram = async (): Promise<string> => {
+  const manifestPath = createRequire(import.meta.url).resolve("ol-balancer/package.json");
+  const manifest = JSON.parse(await readFile(manifestPath, "utf8")) as { bin: Record<string, string> };
+  return join(dirname(manifestPath), manifest.bin["ol-balancer"] ?? "");
+};
+
+export const startBalancer = async (upstream: number): Promise<BenchProxy> => {
+  const directory = await mkdtemp(join(tmpdir(), "ol-bench-balancer-"));
+  const file = join(directory, "load_balancer.json");
+  const workers = [{ url: `http://127.0.0.1:${upstream}`, slots }];
+  await writeFile(file, JSON.stringify({ port: 0, workers, log_output: join(directory, "log") }));
+  // By env, which becomes it.
+  const command = ["OL_READY_FD=3", process.execPath, await balancerProgram(), "--config", file];
+  const helper = startHelper("env", command, { stdio: ["ignore", "ignore", "pipe", "pipe"] });
+  const stop = async (): Promise<void> => {
+    await helper.stop();
+    await rm(directory, { recursive: true, force: true });
+  };
+  try {
+    const line = await firstLine(helper, helper.child.stdio[3] as Readable, "ol-balancer", readyTimeoutMs);
+    if (!line.startsWith("ready "))
+      throw benchError("OL_BENCH_HELPER_FAILED", `ol-balancer did not start: ${line}`);
+    const port = Number(new URL(line.slice("ready ".length)).port);
+    return { name: "ol-balancer", port, pid: helper.child.pid ?? 0, [Symbol.asyncDispose]: stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+};

@@ -1,0 +1,184 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { text as readBody } from "node:stream/consumers";
+
+import { isProofOf, isSignatureOf, parseLoad, parseWarm, silentLogger } from "@ol/common";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+
+import { Registration } from "../../src/index.ts";
+import { fakeWorker } from "../http/fake-worker.ts";
+
+const TOKEN = "0123456789abcdef0123456789abcdef";
+const code = { echo: { call: (event: unknown) => event } };
+
+type Rig = Awaited<ReturnType<typeof fakeWorker>>;
+
+const json = async ({ worker }: Rig, path: string): Promise<Record<string, unknown>> => {
+  const response = await fetch(`http://127.0.0.1:${worker.port}${path}`);
+  expect(response.status).toBe(200);
+  return (await response.json()) as Record<string, unknown>;
+};
+
+describe("what a worker reports", () => {
+  it("with its replies is its load to everybody, and what is warm to proxies that it trusts", async () => {
+    const stranger = await fakeWorker({ code });
+    await stranger.send("/run/echo");
+    const told = await stranger.send("/run/echo");
+    expect(parseLoad(told.headers["x-ol-load"] ?? "")).toMatchObject({ slots: 8, draining: false });
+    expect(told.headers).not.toHaveProperty("x-ol-warm");
+    const trusted = await fakeWorker({ code, worker: { trustedProxies: ["127.0.0.1"] } });
+    await trusted.send("/run/echo");
+    const { headers } = await trusted.send("/run/echo");
+    expect(parseWarm(headers["x-ol-warm"] ?? "")?.changes).toContainEqual({ kind: "+", name: "echo" });
+    // Also with an error, where nothing ran.
+    const unknown = await trusted.send("/run/nothing");
+    expect([unknown.status, parseWarm(unknown.headers["x-ol-warm"] ?? "")?.epoch]).toEqual([
+      404,
+      expect.any(Number),
+    ]);
+  });
+
+  it("when asked is its whole state, or what has changed since an epoch", async () => {
+    const rig = await fakeWorker({ code });
+    const before = await json(rig, "/state");
+    expect(before).toMatchObject({ v: 1, name: "w", warm: [], functions: [], zygotes: [], waitMs: 30_000 });
+    await rig.send("/run/echo");
+    const all = await json(rig, "/state");
+    expect(all).toMatchObject({ warm: ["echo"], functions: [{ name: "echo", limitMs: 5_000 }] });
+    const since = String(before["epoch"]);
+    const changed = await json(rig, `/state?since=${since}`);
+    expect(changed).toMatchObject({ since: before["epoch"], functions: [{ name: "echo" }] });
+    expect(changed["changes"]).toContain("+echo");
+    expect(changed).not.toHaveProperty("warm");
+    expect(await json(rig, `/state?since=${String(all["epoch"])}`)).toMatchObject({
+      changes: [],
+      functions: [],
+    });
+    for (const odd of ["x", "-1", "1&since=2", "999999999999999999", "1"])
+      expect(await json(rig, `/state?since=${odd}`)).toMatchObject({ warm: ["echo"] });
+  });
+
+  it("is never what a client or a lambda sends under these names", async () => {
+    const rig = await fakeWorker({ code, worker: { trustedProxies: ["10.0.0.1"] } });
+    const { headers } = await rig.send("/run/echo", "{}", {
+      "X-OL-Load": "v=1;slots=99;busy=0;queue=0;mem=0.00;drain=0",
+      "X-OL-Warm": "v=1;epoch=1;+x",
+      "X-OL-Not-Started": "1",
+    });
+    expect(parseLoad(headers["x-ol-load"] ?? "")?.slots).toBe(8);
+    expect(headers).not.toHaveProperty("x-ol-warm");
+    expect(headers).not.toHaveProperty("x-ol-not-started");
+  });
+});
+
+const ask = (rig: Rig, query: string): Promise<Response> =>
+  fetch(`http://127.0.0.1:${rig.worker.port}/_ol/proof${query}`);
+
+describe("a worker's proof", () => {
+  const nonce = "00112233445566778899aabbccddeeff";
+  it("is good for the nonce and the id that it was asked with", async () => {
+    const rig = await fakeWorker({ code, worker: { membership: { token: TOKEN, id: () => "me:1" } } });
+    const proof = await (await ask(rig, `?id=me:1&nonce=${nonce}`)).text();
+    expect(isProofOf(TOKEN, "me:1", nonce, proof)).toBe(true);
+    expect(isProofOf(TOKEN, "me:2", nonce, proof)).toBe(false);
+    expect(isProofOf(TOKEN, "me:1", nonce.replace("0", "1"), proof)).toBe(false);
+    expect(proof).not.toContain(TOKEN);
+  });
+
+  it("is given to no other question, and by no worker that registers with nobody", async () => {
+    const rig = await fakeWorker({ code, worker: { membership: { token: TOKEN, id: () => "me:1" } } });
+    const odd = [
+      "",
+      `?id=you:1&nonce=${nonce}`,
+      "?id=me:1&nonce=ab",
+      "?id=me:1",
+      `?id=me:1&nonce=${nonce}&nonce=${nonce}`,
+    ];
+    for (const query of odd) expect((await ask(rig, query)).status).toBe(400);
+    const alone = await fakeWorker({ code });
+    expect((await ask(alone, `?id=me:1&nonce=${nonce}`)).status).toBe(404);
+  });
+});
+
+interface Seen {
+  readonly method: string;
+  readonly path: string;
+  readonly body: string;
+  readonly signed: boolean;
+  readonly timeMs: number;
+}
+
+/** What stands where a balancer would; it checks what it is sent as one does. */
+const listener = async (status: () => number) => {
+  const seen: Seen[] = [];
+  const server = createServer((request, response) => {
+    void readBody(request).then((body) => {
+      const { method = "", url: path = "", headers } = request;
+      const timeMs = Number(headers["x-ol-time"]);
+      const signed = isSignatureOf(TOKEN, { method, path, body, timeMs }, String(headers["x-ol-signature"]));
+      seen.push({ method, path, body, signed, timeMs });
+      return response.writeHead(status()).end("as told");
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(async () => {
+    const closed = new Promise((resolve) => server.close(resolve));
+    server.closeAllConnections();
+    await closed;
+  });
+  return { seen, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+};
+
+describe("a worker that registers itself", () => {
+  it("does so again and again, signed anew each time, until it leaves", async () => {
+    const { seen, url } = await listener(() => 200);
+    const registration = new Registration({
+      balancers: [url],
+      token: TOKEN,
+      id: "10.0.0.7:8080",
+      url: "http://10.0.0.7:8080",
+      slots: 8,
+      intervalMs: 20,
+    });
+    await vi.waitFor(() => expect(seen.length).toBeGreaterThan(3), 10_000);
+    await registration.leave();
+    const count = seen.length;
+    const last = seen.at(-1);
+    expect(seen.every(({ signed }) => signed)).toBe(true);
+    expect(new Set(seen.slice(0, 3).map(({ timeMs }) => timeMs)).size).toBe(3);
+    expect(JSON.parse(seen[0]?.body ?? "")).toMatchObject({ url: "http://10.0.0.7:8080", slots: 8 });
+    const { instance } = JSON.parse(seen[0]?.body ?? "") as { instance: string };
+    expect(last).toMatchObject({
+      method: "DELETE",
+      path: `/_ol/workers/10.0.0.7:8080?instance=${instance}`,
+    });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(seen.length).toBe(count);
+  });
+
+  it("goes on with the others, and says it once, if one refuses it or is not there", async () => {
+    let status = 401;
+    const { seen, url } = await listener(() => status);
+    const warnings: unknown[] = [];
+    const infos: unknown[] = [];
+    const registration = new Registration({
+      balancers: ["http://127.0.0.1:1", url],
+      token: TOKEN,
+      id: "w",
+      url: "http://w:1",
+      slots: 8,
+      intervalMs: 20,
+      logger: {
+        ...silentLogger,
+        info: (_, fields) => infos.push(fields),
+        warn: (_, fields) => warnings.push(fields),
+      },
+    });
+    onTestFinished(() => registration.leave());
+    await vi.waitFor(() => expect(seen.length).toBeGreaterThan(5), 10_000);
+    expect(warnings).toContainEqual({ balancer: url, id: "w", problem: "401: as told" });
+    expect(warnings).toHaveLength(2);
+    status = 200;
+    await vi.waitFor(() => expect(infos).toEqual([{ balancer: url, id: "w" }]), 10_000);
+  });
+});
