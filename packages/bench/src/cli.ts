@@ -4,6 +4,8 @@ import { isOlError, messageOf } from "@ol/common";
 
 import { benchError } from "./errors.ts";
 import { DEFAULT_PROXIES, runProxies } from "./balancer/run.ts";
+import { runClusterCommand } from "./cluster/cli.ts";
+import { DEFAULT_REPORT, runReport } from "./balancer/report.ts";
 import { runMixedCommand } from "./mixed/cli.ts";
 import { DEFAULT_OPTIONS, QUICK_OPTIONS, runBenchmark } from "./run.ts";
 import { DEFAULT_INSTALL, runInstall } from "./install/run.ts";
@@ -19,11 +21,13 @@ const usage = `ol-bench: measures sandboxes and worker against frozen baselines,
 usage: ol-bench [--quick] [--json]
        ol-bench zygotes [--help]   compares policies for the zygote tree, in virtual time
        ol-bench simulate [--help]  compares the balancer's policies over a cluster, in virtual time
+       ol-bench cluster [--help]   plays lambdas with packages to real workers behind a balancer, with each policy
        ol-bench mixed [--help]     plays lambdas with packages to real workers with and without zygotes
        ol-bench packages [--json]  starts of a lambda with pandas, imported and from a zygote
        ol-bench registry [--help]  our registry beside other S3 servers
        ol-bench install [--json]   installing numpy and pandas, by a worker and by hand
        ol-bench balancer [--json]  CPU time of a proxied request: the balancer, nginx, HAProxy
+       ol-bench report [--json]    CPU time of a call in a worker that reports its load, and in one that does not
 
   --quick   few and short rounds: shows that it works, not how fast it is
   --json    prints the JSON only; otherwise a table comes first
@@ -69,10 +73,12 @@ const tabled = async (args: readonly string[], run: () => Promise<Results>): Pro
 const COMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
   zygotes: runZygotes,
   simulate: runSimulate,
+  cluster: runClusterCommand,
   mixed: runMixedCommand,
   registry: runRegistryCommand,
   packages: (args) => tabled(args, () => runPackages({ ...DEFAULT_PACKAGES, progress })),
   balancer: (args) => tabled(args, () => runProxies({ ...DEFAULT_PROXIES, progress })),
+  report: (args) => tabled(args, () => runReport({ ...DEFAULT_REPORT, progress })),
   install: (args) => tabled(args, () => runInstall({ ...DEFAULT_INSTALL, progress })),
 };
 

@@ -19,6 +19,7 @@ export interface BenchSite extends AsyncDisposable {
 /** A real worker process. */
 export interface BenchWorker extends AsyncDisposable {
   readonly port: number;
+  readonly pid: number;
   /** One call over a kept-alive connection: time to the end of the reply, in ms. */
   call(name: string, timeoutMs?: number): Promise<number>;
   /** What `/stats` shows. */
@@ -33,6 +34,8 @@ export interface BenchWorkerOptions {
   readonly memoryMb: number;
   /** Keys of the worker's configuration besides. */
   readonly settings?: Readonly<Record<string, unknown>>;
+  /** What Node is told before the program. */
+  readonly nodeArgs?: readonly string[];
 }
 
 const readyTimeoutMs = 30_000;
@@ -119,7 +122,7 @@ const environmentFor = (python: string): Record<string, string | undefined> => (
 
 /** Starts `ol-worker` in the foreground mode that ol-admin uses too, on a free port. */
 export const startWorker = async (options: BenchWorkerOptions): Promise<BenchWorker> => {
-  const { site, name, python, memoryMb, settings } = options;
+  const { site, name, python, memoryMb, settings, nodeArgs = [] } = options;
   const cleanup = new CleanupStack();
   try {
     const config = join(site.directory, `${name}.json`);
@@ -136,7 +139,8 @@ export const startWorker = async (options: BenchWorkerOptions): Promise<BenchWor
         ...settings,
       }),
     );
-    const helper = startHelper(process.execPath, [await workerProgram(), "--config", config], {
+    const command = [...nodeArgs, await workerProgram(), "--config", config];
+    const helper = startHelper(process.execPath, command, {
       stdio: ["ignore", "ignore", "pipe", "pipe"],
       env: environmentFor(python),
     });
@@ -149,6 +153,7 @@ export const startWorker = async (options: BenchWorkerOptions): Promise<BenchWor
     cleanup.add(() => agent.destroy());
     return {
       port,
+      pid: helper.child.pid ?? 0,
       call: (lambda, timeoutMs = callTimeoutMs) => callOnce(agent, port, lambda, timeoutMs),
       stats: () => statsOf(agent, port),
       [Symbol.asyncDispose]: () => cleanup.run(),

@@ -27,8 +27,10 @@ import { checkReference, deadlineOf, checkFraming, plainAddress, wantsWebSocket 
 import { ProxyCounters } from "./counters.ts";
 import { ProxyEngine } from "./engine.ts";
 import { errorReply } from "./error-reply.ts";
-import { ProxyExchange, type ProxyHost, ProxyRequest, ProxyResponse } from "./exchange.ts";
+import { ProxyExchange } from "./exchange.ts";
+import type { ProxyHost } from "./host.ts";
 import { DEFAULT_LIMITS, MAX_HEAD_BYTES, type ProxyLimits } from "./limits.ts";
+import { ProxyRequest, ProxyResponse } from "./messages.ts";
 import { pages } from "./pages.ts";
 import type { Registrar } from "./registrar.ts";
 import { ReplyWriter } from "./reply-writer.ts";

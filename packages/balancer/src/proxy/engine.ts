@@ -1,6 +1,6 @@
 import httpProxy from "http-proxy";
 
-import type { ProxyRequest, ProxyResponse } from "./exchange.ts";
+import type { ProxyRequest, ProxyResponse } from "./messages.ts";
 
 /** A pass of http-proxy; true ends the list. */
 type Pass = (request: ProxyRequest, response: ProxyResponse) => boolean;

@@ -1,61 +1,20 @@
-import { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
 
-import { isOlError, type Logger, messageOf, type OlError } from "@ol/common";
+import { isOlError, messageOf, type OlError } from "@ol/common";
 
 import type { CallSink } from "../call.ts";
-import type { Dispatcher } from "../dispatcher.ts";
 import { balancerError } from "../errors.ts";
 import type { Lease } from "../lease.ts";
 import { Attempt, type AttemptFailure, type AttemptOwner } from "./attempt.ts";
-import type { ProxyCounters, RequestOutcome } from "./counters.ts";
-import type { ProxyEngine } from "./engine.ts";
+import { attemptError } from "./attempt-error.ts";
+import type { RequestOutcome } from "./counters.ts";
 import { errorReply } from "./error-reply.ts";
-import type { ProxyLimits } from "./limits.ts";
+import type { ProxyCall, ProxyHost } from "./host.ts";
+import type { ProxyRequest, ProxyResponse } from "./messages.ts";
 import { replyHead, type ReplyHead } from "./reply-head.ts";
 import { ReplyWriter } from "./reply-writer.ts";
-import { type KeptBudget, RequestBody } from "./request-body.ts";
-import type { WorkerPools } from "./worker-pools.ts";
-
-/** node:http's request, with the exchange it belongs to: saves closures, or a map, a request. */
-export class ProxyRequest extends IncomingMessage {
-  exchange: ProxyExchange | undefined;
-}
-
-/** node:http's response, likewise. */
-export class ProxyResponse extends ServerResponse<ProxyRequest> {
-  exchange: ProxyExchange | undefined;
-}
-
-/** What all exchanges of a balancer share. */
-export interface ProxyHost extends KeptBudget {
-  readonly dispatcher: Pick<Dispatcher, "enter">;
-  readonly engine: ProxyEngine;
-  readonly pools: WorkerPools;
-  readonly limits: ProxyLimits;
-  readonly counters: ProxyCounters;
-  readonly logger: Logger;
-  readonly open: Set<ProxyExchange>;
-  readonly draining: boolean;
-  /** In ms; only grows. As exact as the last look at the exchanges. */
-  readonly nowMs: number;
-}
-
-/** What was found out about a request before anything is done for it. */
-export interface ProxyCall {
-  readonly name: string;
-  /** Path and query, as the client wrote them. */
-  readonly target: string;
-  readonly invocationId: string;
-  /** What the worker gets of the request's header: see `workerFields`. */
-  readonly fields: readonly string[];
-  readonly client: string;
-  /** So long the caller still waits, if it may say so and did. */
-  readonly deadlineMs: number | undefined;
-  /** The client waits for `100 Continue` before it sends the body. */
-  readonly expectsContinue: boolean;
-}
+import { RequestBody } from "./request-body.ts";
 
 /**
  * reading: the body, to have it as a whole · waiting: for a lease · sent: to a worker · deciding: whether another worker gets
@@ -204,7 +163,7 @@ export class ProxyExchange implements AttemptOwner, CallSink {
     attempt.lease.failed(reason, notStarted);
     if (this.#state === "replying") return this.#breakOff();
     this.#started ||= !notStarted;
-    const error = failureOf(reason, notStarted, attempt.lease.worker.id, cause);
+    const error = attemptError(reason, notStarted, attempt.lease.worker.id, cause);
     if (this.#body?.repeatable === false) this.fail(error);
     else this.#again(attempt, () => this.fail(error));
   }
@@ -336,7 +295,7 @@ export class ProxyExchange implements AttemptOwner, CallSink {
   /** The reply that says "not started" is the best there is. */
   #keepReply(attempt: Attempt, status: number, head: ReplyHead): void {
     if (this.#decided === "broken")
-      return this.fail(failureOf("reset", true, attempt.lease.worker.id, undefined));
+      return this.fail(attemptError("reset", true, attempt.lease.worker.id, undefined));
     if (!this.#begin(status, head)) return;
     if (this.#decided === "ended") this.#finish("replied");
     else attempt.resume();
@@ -431,41 +390,6 @@ export class ProxyExchange implements AttemptOwner, CallSink {
     });
   }
 }
-
-const failureOf = (
-  reason: "connect" | "reset" | "timeout" | "protocol",
-  notStarted: boolean,
-  worker: string,
-  cause: unknown,
-): Error => {
-  const details = { worker };
-  if (notStarted)
-    return balancerError(
-      "OL_BALANCER_CANNOT_CONNECT",
-      "the worker for this call does not answer; it was not run",
-      {
-        cause,
-        details,
-      },
-    );
-  if (reason === "timeout")
-    return balancerError(
-      "OL_BALANCER_TIMEOUT",
-      "the worker did not reply in time; the call may have been run",
-      {
-        cause,
-        details,
-      },
-    );
-  return balancerError(
-    "OL_BALANCER_WORKER_FAILED",
-    "the worker failed before it replied; the call may have been run",
-    {
-      cause,
-      details,
-    },
-  );
-};
 
 function closed(this: ProxyResponse): void {
   this.exchange?.responseClosed();

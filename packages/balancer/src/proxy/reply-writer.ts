@@ -1,5 +1,5 @@
 import type { ErrorReply } from "./error-reply.ts";
-import type { ProxyRequest, ProxyResponse } from "./exchange.ts";
+import type { ProxyRequest, ProxyResponse } from "./messages.ts";
 import type { ReplyHead } from "./reply-head.ts";
 
 /** Up to here a reply that came as a whole is written together with its head: one write is quicker than two. */

@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 
-import type { ProxyRequest } from "./exchange.ts";
+import type { ProxyRequest } from "./messages.ts";
 
 /** What bodies that are kept take, over all requests. */
 export interface KeptBudget {

@@ -17,7 +17,7 @@ export interface BenchProxy extends AsyncDisposable {
 
 const readyTimeoutMs = 30_000;
 /** More than the load generator's connections. */
-const slots = 256;
+export const MANY_SLOTS = 256;
 
 const freePort = (): Promise<number> =>
   new Promise((resolve, reject) => {
@@ -55,7 +55,7 @@ http {
   access_log off;
   keepalive_requests 100000000;
   ${["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((kind) => `${kind}_temp_path ${directory}/${kind};`).join("\n  ")}
-  upstream worker { server 127.0.0.1:${upstream}; keepalive ${slots}; keepalive_requests 100000000; }
+  upstream worker { server 127.0.0.1:${upstream}; keepalive ${MANY_SLOTS}; keepalive_requests 100000000; }
   server {
     listen 127.0.0.1:${port};
     location / {
@@ -125,11 +125,17 @@ const balancerProgram = async (): Promise<string> => {
   return join(dirname(manifestPath), manifest.bin["ol-balancer"] ?? "");
 };
 
-export const startBalancer = async (upstream: number): Promise<BenchProxy> => {
+/** Starts `ol-balancer` on a free port. `settings` are keys of its configuration besides. */
+export const startBalancer = async (
+  workers: readonly { readonly url: string; readonly slots: number }[],
+  settings: Readonly<Record<string, unknown>> = {},
+): Promise<BenchProxy> => {
   const directory = await mkdtemp(join(tmpdir(), "ol-bench-balancer-"));
   const file = join(directory, "load_balancer.json");
-  const workers = [{ url: `http://127.0.0.1:${upstream}`, slots }];
-  await writeFile(file, JSON.stringify({ port: 0, workers, log_output: join(directory, "log") }));
+  await writeFile(
+    file,
+    JSON.stringify({ port: 0, workers, log_output: join(directory, "log"), ...settings }),
+  );
   // By env, which becomes it.
   const command = ["OL_READY_FD=3", process.execPath, await balancerProgram(), "--config", file];
   const helper = startHelper("env", command, { stdio: ["ignore", "ignore", "pipe", "pipe"] });

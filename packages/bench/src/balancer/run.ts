@@ -1,14 +1,13 @@
-import { readFile } from "node:fs/promises";
-
 import { CleanupStack } from "@ol/common";
 
 import { verifyBaselines } from "../baselines.ts";
 import { startBareHttp } from "../bare-http.ts";
+import { cpuUsOf } from "../cpu.ts";
 import { runLoad } from "../load.ts";
 import { describeLoad, describeMachine } from "../machine.ts";
 import { atMost, type Results, type Row } from "../results.ts";
 import { pairedRatios, summarize } from "../statistics.ts";
-import { type BenchProxy, startBalancer, startHaproxy, startNginx } from "./proxies.ts";
+import { type BenchProxy, MANY_SLOTS, startBalancer, startHaproxy, startNginx } from "./proxies.ts";
 
 export interface ProxiesOptions {
   readonly rounds: number;
@@ -31,17 +30,6 @@ const PATH = "/run/hello";
 const MOST_OF_NGINX = 3;
 /** From here on the generator was the limit of the throughput. */
 const BUSY_GENERATOR = 0.9;
-/** The kernel counts CPU time in hundredths of a second for whoever reads it in /proc. */
-const US_PER_TICK = 10_000;
-
-/** User and system time of a process so far, in us. */
-const cpuUsOf = async (pid: number): Promise<number> => {
-  const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-  // The second field is the command's name in brackets, and may hold anything.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * US_PER_TICK;
-};
-
 interface Measured {
   readonly cpuUs: number[];
   readonly perSecond: number[];
@@ -78,6 +66,9 @@ const rowsOf = (name: string, own: Measured, nginx: Measured): Row[] => {
   ];
 };
 
+const startOurs = (upstream: number): Promise<BenchProxy> =>
+  startBalancer([{ url: `http://127.0.0.1:${upstream}`, slots: MANY_SLOTS }]);
+
 /** What a proxied request costs in CPU time of the proxy, side by side: a small POST to a server that answers at once. */
 export const runProxies = async (options: ProxiesOptions): Promise<Results> => {
   const { rounds, progress } = options;
@@ -88,7 +79,7 @@ export const runProxies = async (options: ProxiesOptions): Promise<Results> => {
     const bare = await startBareHttp();
     cleanup.add(async () => bare[Symbol.asyncDispose]());
     const proxies: BenchProxy[] = [];
-    for (const start of [startNginx, startHaproxy, startBalancer]) {
+    for (const start of [startNginx, startHaproxy, startOurs]) {
       const proxy = await start(bare.port);
       cleanup.add(async () => proxy[Symbol.asyncDispose]());
       proxies.push(proxy);

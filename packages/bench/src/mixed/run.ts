@@ -9,10 +9,10 @@ import { benchError } from "../errors.ts";
 import { describeLoad, describeMachine } from "../machine.ts";
 import { realPython } from "../python.ts";
 import { type Aim, atMost } from "../results.ts";
-import { allCompiled } from "../site-packages.ts";
 import { summarize } from "../statistics.ts";
 import { type BenchSite, type BenchWorker, helloWith, makeSite, startWorker } from "../worker.ts";
 import { loadZygoteData } from "../zygotes/data.ts";
+import { addLambdaOfAll, INSTALL_MS, installFor } from "./install.ts";
 import { readStarts, type TracedStart } from "./starts.ts";
 import {
   DEFAULT_MIXED,
@@ -73,14 +73,12 @@ export interface MixedResults {
   readonly notes: readonly string[];
 }
 
-const INSTALL_MS = 600_000;
 const PREPARING_MB = 4_096;
 /** Starts of each lambda from which a tree is fitted; the first of all installs and is not among them. */
 const LEARNT_STARTS = 2;
 /** Calls of a lambda without packages before the clock starts: a new worker's first calls find cold code in it. */
 const WARMUP_CALLS = 20;
 const WARMUP = "warm-up";
-const ALL = "all";
 /** scikit-learn, and what it needs, takes more than a lambda's 50 MB. */
 const SETTINGS = { limits: { mem_mb: 256 } };
 /** A worker gives zygotes a tenth of its memory. */
@@ -94,8 +92,7 @@ const MOST_AUTO_OF_TREE = 1.25;
 const addLambdas = async (site: BenchSite, { lambdas }: MixedWorkload): Promise<void> => {
   const config = "reuse-sandbox: false\n";
   await site.addLambda(WARMUP, { "f.py": helloWith([]), "ol.yaml": config });
-  const all = new Set(lambdas.flatMap(({ pins }) => pins));
-  await site.addLambda(ALL, { "f.py": helloWith([]), "packages.txt": `${[...all].join("\n")}\n` });
+  await addLambdaOfAll(site, lambdas);
   for (const { name, pins, imports } of lambdas)
     await site.addLambda(name, {
       "f.py": helloWith(imports),
@@ -127,12 +124,7 @@ const prepare = async (
     settings: { ...SETTINGS, import_cache: "off", trace, install_wait_ms: INSTALL_MS },
   });
   try {
-    // One installation of all is quicker than one for each lambda.
-    await worker.call(ALL, INSTALL_MS);
-    progress("resolving what each lambda needs");
-    for (const { name } of lambdas) await worker.call(name, INSTALL_MS);
-    progress("compiling");
-    await allCompiled(site, INSTALL_MS);
+    await installFor(site, worker, lambdas, progress);
     progress("learning what each lambda imports");
     for (let round = 0; round < LEARNT_STARTS; round += 1)
       for (const { name } of lambdas) await worker.call(name);
