@@ -174,6 +174,7 @@ export class Dispatcher implements LeaseOwner, AsyncDisposable {
   /** Whether there is a worker for another try, and the budget for it. */
   #mayRetry(call: Call): boolean {
     if (call.retries >= MOST_RETRIES || this.#state === "closed") return false;
+    if (this.#options.clock.nowMs() >= call.deadlineMs) return false;
     if (this.#table.eligible.every(({ id }) => call.tried.has(id))) return false;
     // A call that has been granted one already counts until it is over.
     if (call.retries > 0 || this.#budget.take()) return true;
@@ -233,7 +234,10 @@ export class Dispatcher implements LeaseOwner, AsyncDisposable {
         const call = this.#queue.take();
         if (call === undefined) return;
         call.stopWaiting();
-        if (!this.#place(call)) this.#refuse(call, noWorkerError(this.#table.workers.size));
+        // Its timer may be late.
+        if (this.#options.clock.nowMs() >= call.queueDeadlineMs)
+          this.#refuse(call, this.#timeoutError(call, this.#retryAfterSec()));
+        else if (!this.#place(call)) this.#refuse(call, noWorkerError(this.#table.workers.size));
       }
     } finally {
       this.#pumping = false;

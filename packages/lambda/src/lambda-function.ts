@@ -216,6 +216,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     if (this.fleet.loaded(version) > 0) return;
     this.keeper.importFailed(version, error);
     this.#retireOthers();
+    this.report.update();
     // Calls that waited for it are answered, or run on the code before it.
     this.pump(performance.now());
     this.#news.tell();
@@ -446,6 +447,8 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   #callLeft(instance: Instance): void {
     const free = instance.inFlight === 0;
     if (instance.state === "idle") this.#becameIdle(instance);
+    // It takes no more calls, although it may still run some.
+    else if (instance.state !== "busy") this.report.update();
     this.#running -= 1;
     // Whoever stands in line for a slot comes before this function's next call.
     if (free) this.#host.slots.release();

@@ -230,6 +230,20 @@ describe("the queue", () => {
   });
 });
 
+describe("a clock that is late", () => {
+  it("places no call whose time in the queue is over", () => {
+    const balancer = new TestBalancer(1);
+    const running = balancer.sendMany(16, "f");
+    const waiting = balancer.send("f");
+    // The time is over, and its timer has not been called yet.
+    const nowMs = balancer.clock.nowMs();
+    balancer.clock.nowMs = () => nowMs + 10_001;
+    leaseOf(running[0] ?? waiting).release();
+    expect(waiting.lease).toBeUndefined();
+    expect(waiting.error?.code).toBe("OL_BALANCER_QUEUE_TIMEOUT");
+  });
+});
+
 describe("a retry", () => {
   it("goes to another worker if the call certainly has not begun", async () => {
     const balancer = new TestBalancer(3);
@@ -285,6 +299,15 @@ describe("a retry", () => {
     }
     expect(ids).toHaveLength(3);
     expect(new Set(ids).size).toBe(3);
+  });
+
+  it("is not granted once its caller waits no longer", async () => {
+    const balancer = new TestBalancer(3);
+    const lease = leaseOf(balancer.send("f", { deadlineMs: 1_000 }));
+    balancer.clock.advance(1_000);
+    lease.failed("connect", true);
+    expect(await lease.again(NEVER)).toBeUndefined();
+    expect(balancer.dispatcher.snapshot()).toMatchObject({ live: 0, retrying: 0 });
   });
 
   it("is not granted where there is no other worker", async () => {

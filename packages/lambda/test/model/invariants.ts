@@ -22,6 +22,7 @@ export const checkInvariants = (world: World): void => {
   checkHoards(world);
   checkAges(world);
   checkTimers(world);
+  world.told.check(world);
   failOnFaults(world);
 };
 

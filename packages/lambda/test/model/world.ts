@@ -11,6 +11,7 @@ import { Index } from "./packages.ts";
 import { Registry, type Version } from "./registry.ts";
 import { NO_TROUBLE, troubled, type Trouble } from "./trouble.ts";
 import { type Watched, WatchedSandboxes } from "./watched-sandboxes.ts";
+import { ToldBalancer } from "./told.ts";
 
 /** What one world is made with. */
 export interface Settings {
@@ -39,6 +40,7 @@ const RUNS: ReadonlySet<SandboxState> = new Set(["starting", "ready", "pausing"]
 
 /** A manager over a fake engine, and what a model that watches it from outside knows. */
 export class World {
+  readonly told: ToldBalancer = new ToldBalancer();
   readonly clock: VirtualClock = new VirtualClock();
   readonly settings: Settings;
   /** How often what happened, in all worlds with this tally. */
