@@ -15,7 +15,7 @@ export const MEASURED_PACKAGES = [
   ["django", "django.http"],
   ["boto3", "boto3"],
   ["flask", "flask"],
-  ["psycopg[binary]", "psycopg", ["psycopg-binary", "psycopg"]],
+  ["psycopg[binary]", "psycopg", "psycopg-binary psycopg"],
   ["networkx", "networkx"],
   ["redis", "redis"],
   ["pymongo", "pymongo"],
@@ -46,5 +46,5 @@ export const MEASURED_PACKAGES = [
   requirement,
   modules,
   /** What its zygote is asked to have. */
-  zygote: zygote ?? [requirement.split("[")[0]],
+  zygote: (zygote ?? requirement.replace(/\[.*/, "")).split(" "),
 }));
