@@ -3,7 +3,7 @@ import { withProgress } from "../cli/progress.ts";
 import type { Cluster } from "../cluster/discover.ts";
 import { DEFAULT_BALANCER_PORT, DEFAULT_POLICY, readBalancerPlan, trustBalancer } from "./plan.ts";
 import { balancerState, startBalancer, stopBalancer } from "./server.ts";
-import { listForBalancers } from "./worker-list.ts";
+import { writeWorkerList } from "./worker-list.ts";
 
 /** A load balancer that is ready. */
 export interface ReadyBalancer {
@@ -30,7 +30,7 @@ export const bringUpBalancer = async (
     port: wanted.port ?? plan?.port ?? DEFAULT_BALANCER_PORT,
     policy: wanted.policy ?? plan?.policy ?? DEFAULT_POLICY,
   };
-  await listForBalancers(paths);
+  await writeWorkerList(paths);
   if (balancerState(paths) === "running") {
     if (plan !== undefined && planned.port === plan.port && planned.policy === plan.policy)
       return { url: plan.url, ranAlready: true, isNews: false };

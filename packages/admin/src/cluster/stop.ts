@@ -3,7 +3,7 @@ import { messageOf } from "@ol/common";
 import { stopServices } from "../app/deployment.ts";
 import { type AppRecord, listRecords } from "../app/record.ts";
 import { stopBalancer } from "../balancer/server.ts";
-import { listForBalancers } from "../balancer/worker-list.ts";
+import { updateWorkerList } from "../balancer/worker-list.ts";
 import type { Context } from "../cli/command.ts";
 import { withProgress } from "../cli/progress.ts";
 import { removePidFile } from "../process/pid-file.ts";
@@ -109,7 +109,7 @@ export const stopCluster = async (
   const balancer = await killBalancer(paths, graceMs, context);
   const workers = listWorkers(paths);
   let good = await killWorkers(workers, graceMs, context);
-  await listForBalancers(paths);
+  await updateWorkerList(paths);
   // Not before the last call is done: it may need them.
   const services = stopApplications(paths, await listRecords(paths), context);
   if (!(await withProgress(context.output, "stopping applications", services))) good = false;

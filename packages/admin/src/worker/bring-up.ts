@@ -1,7 +1,7 @@
 import { messageOf } from "@ol/common";
 import { readJsonObject, validateTemplate, type WorkerTemplate } from "@ol/config";
 
-import { listForBalancers } from "../balancer/worker-list.ts";
+import { updateWorkerList } from "../balancer/worker-list.ts";
 import type { Context } from "../cli/command.ts";
 import { withProgress } from "../cli/progress.ts";
 import type { Cluster } from "../cluster/discover.ts";
@@ -112,6 +112,6 @@ export const bringUpWorkers = async (
     if (restart) await restartAll(ground, running, ports);
     return await startAll(ground, starts);
   } finally {
-    await listForBalancers(paths);
+    await updateWorkerList(paths);
   }
 };

@@ -133,6 +133,28 @@ describe("a cluster's load balancer", () => {
     expect(await act("kill")).toMatchObject({ stderr: "nothing of this cluster was running\n" });
   });
 
+  test("load-balancer-exec runs one until it is interrupted, and exits with 0", async () => {
+    const { cwd, port } = await ground();
+    writeFileSync(join(cwd, "balancer.json"), JSON.stringify({ port, workers: ["http://127.0.0.1:1"] }));
+    const stop = new AbortController();
+    const ended = admin(["load-balancer-exec", "--config=balancer.json"], {
+      cwd,
+      balancerCommand: bin("ol-balancer"),
+      signal: stop.signal,
+    });
+    const status = async (): Promise<number> => {
+      try {
+        return (await fetch(`http://127.0.0.1:${port}/status`)).status;
+      } catch {
+        // Not there yet.
+        return 0;
+      }
+    };
+    await expect.poll(status, PATIENCE).toBe(200);
+    stop.abort();
+    expect(await ended).toMatchObject({ code: 0 });
+  });
+
   test("up starts what new planned, in order; down stops it, and both can be repeated", async () => {
     const { act, cluster, port } = await ground("--num-workers=2", "--registry", "--load-balancer");
     expect(json(join(cluster, "config/cluster.json"))["plan"]).toEqual({ workers: 2 });
