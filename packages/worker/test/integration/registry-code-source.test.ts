@@ -215,8 +215,9 @@ describe("code from a registry", () => {
     const { registry, cluster, source } = await setup();
     await registry.upload("a", HELLO);
     const code = await source.resolve("a", soon());
+    // Again if the worker notes meanwhile that it is on the disk.
     for (const digest of await shelved(cluster))
-      await rm(join(cluster.shelfDir, digest), { recursive: true });
+      await rm(join(cluster.shelfDir, digest), { recursive: true, maxRetries: 10 });
     expect(await readFile(join(cluster.codeDir("worker-0"), code.dir, "f.py"), "utf8")).toBe(HELLO["f.py"]);
     source.release(code);
     await source[Symbol.asyncDispose]();
