@@ -7,6 +7,7 @@ import {
   type Figures,
   figuresOf,
   meanFigures,
+  memoryFor,
   type NextCall,
   type Outcome,
   plotBars,
@@ -198,6 +199,20 @@ describe("the plot", () => {
   });
 });
 
+describe("a worker's memory", () => {
+  it("holds the sandboxes that are wanted, or one more than slots, and zygotes in a tenth of it", () => {
+    const size = { slots: 4, sandboxMb: 256 };
+    expect(memoryFor(20, size)).toEqual({ memoryMb: 5_689, sandboxes: 20, zygotesMb: 569 });
+    expect(memoryFor(1, size).sandboxes).toBe(5);
+    // A worker gives zygotes no less than that.
+    expect(memoryFor(1, { slots: 1, sandboxMb: 64 })).toEqual({
+      memoryMb: 256,
+      sandboxes: 2,
+      zygotesMb: 128,
+    });
+  });
+});
+
 describe("the workload in virtual time", () => {
   it("is played to each policy with the lambdas' own packages, and gives the same figures each time", async () => {
     const data = await loadZygoteData();
@@ -212,8 +227,7 @@ describe("the workload in virtual time", () => {
       seed: 1,
       workers: 4,
       slots: 4,
-      memoryMb: 20 * 256,
-      sandboxMb: 256,
+      memory: memoryFor(20, { slots: 4, sandboxMb: 256 }),
       skew: 1,
       runMs: 20,
       clients: 64,
