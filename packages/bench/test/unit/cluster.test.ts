@@ -231,12 +231,13 @@ describe("the workload in virtual time", () => {
       skew: 1,
       runMs: 20,
       clients: 64,
-      warmupMs: 1_500,
-      measureMs: 1_500,
+      warmupMs: 5_000,
+      measureMs: 2_000,
     };
     const [robin, lard] = await simulatePolicies(["RoundRobin", "LARD"], data, cluster);
     expect(lard?.saturated.coldShare).toBeLessThan((robin?.saturated.coldShare ?? 0) / 2);
     expect(lard?.saturated.perSec).toBeGreaterThan(1.5 * (robin?.saturated.perSec ?? Number.NaN));
-    expect(await simulatePolicies(["RoundRobin", "LARD"], data, cluster)).toEqual([robin, lard]);
+    // It is the best of the two, so half of its load is the same without the other.
+    expect(await simulatePolicies(["LARD"], data, cluster)).toEqual([lard]);
   });
 });
