@@ -3,6 +3,7 @@ export * from "./balancer/report.ts";
 export * from "./cluster/aims.ts";
 export * from "./cluster/call-source.ts";
 export * from "./cluster/format.ts";
+export * from "./cluster/memory.ts";
 export * from "./cluster/outcome.ts";
 export * from "./cluster/plot.ts";
 export * from "./cluster/run.ts";

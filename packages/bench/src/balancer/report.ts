@@ -80,6 +80,20 @@ const measure = async ({ worker, asked, cpuUs }: Contender, options: ReportOptio
   await Promise.all([loading, asking]);
 };
 
+/** Whether its replies say anything of its load: a comparison of two workers that do the same would say that it costs nothing. */
+const checkReport = async ({ port }: BenchWorker, wanted: boolean): Promise<void> => {
+  const reply = await fetch(`http://127.0.0.1:${port}/run/${LAMBDA}`, {
+    method: "POST",
+    body: "{}",
+    signal: AbortSignal.timeout(STATE_MS),
+  });
+  await reply.text();
+  const load = reply.headers.get("x-ol-load") ?? "";
+  const warm = reply.headers.get("x-ol-warm") ?? "";
+  if ((load !== "") !== wanted || (warm !== "") !== wanted)
+    throw benchError("OL_BENCH_WRONG_REPLY", `X-OL-Load: ${load}, X-OL-Warm: ${warm}`);
+};
+
 const startAll = async (site: BenchSite, python: string, cleanup: CleanupStack): Promise<Contender[]> => {
   const silent = ["--import", fileURLToPath(new URL("unreported.js", import.meta.url))];
   const kinds = [
@@ -92,6 +106,7 @@ const startAll = async (site: BenchSite, python: string, cleanup: CleanupStack):
     const worker = await startWorker({ site, name: `worker-${at}`, python, memoryMb: MEMORY_MB, ...options });
     cleanup.add(async () => worker[Symbol.asyncDispose]());
     await worker.call(LAMBDA);
+    await checkReport(worker, asked);
     contenders.push({ name, worker, asked, cpuUs: [] });
   }
   return contenders;

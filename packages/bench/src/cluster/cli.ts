@@ -87,20 +87,21 @@ const numberOf = (name: string, text: string, least: number, most: number, whole
   );
 };
 
-const scenariosOf = ({ skew: skewText, memory, sweep }: Flags): Scenario[] => {
+const scenariosOf = ({ skew: skewText, memory, sweep, trace }: Flags): Scenario[] => {
   const skew = numberOf("skew", skewText, 0, 10, false);
   const memoryShare = numberOf("memory", memory, 0.01, 100, false);
-  const asked = {
-    label: `popularity n^-${skew}, memory for ${memoryShare} of the lambdas`,
-    skew,
-    memoryShare,
-  };
+  const popularity = trace === undefined ? `popularity n^-${skew}` : "calls as recorded";
+  const asked = { label: `${popularity}, memory for ${memoryShare} of the lambdas`, skew, memoryShare };
   if (!sweep) return [asked];
+  const forAll = { ...asked, label: `${popularity}, memory for all`, memoryShare: MEMORY_FOR_ALL };
+  // Who is called how often is the trace's to say.
+  if (trace !== undefined) return [asked, forAll];
+  const evenly = "all called equally often";
   return [
     asked,
-    { ...asked, label: `all called equally often, memory for ${memoryShare} of the lambdas`, skew: 0 },
-    { ...asked, label: `popularity n^-${skew}, memory for all`, memoryShare: MEMORY_FOR_ALL },
-    { label: "all called equally often, memory for all", skew: 0, memoryShare: MEMORY_FOR_ALL },
+    { ...asked, label: `${evenly}, memory for ${memoryShare} of the lambdas`, skew: 0 },
+    forAll,
+    { ...forAll, label: `${evenly}, memory for all`, skew: 0 },
   ];
 };
 

@@ -37,27 +37,40 @@ const importsOf = async (worker: BenchWorker): Promise<number> => {
   return (zygotes?.uses.partial ?? 0) + (zygotes?.uses.miss ?? 0);
 };
 
+const startOne = async (parts: ClusterParts, at: number): Promise<BenchWorker> => {
+  const { site, python, slots, memoryMb, settings } = parts;
+  const name = `worker-${at}`;
+  // A worker goes on with what it knew of zygotes.
+  await rm(join(site.directory, name), { recursive: true, force: true });
+  return startWorker({
+    site,
+    name,
+    python,
+    memoryMb,
+    settings: { worker_slots: slots, trusted_proxies: ["127.0.0.1"], ...settings },
+  });
+};
+
+/** All at once: one after the other, starting would take longer than measuring. If one fails, the others are ended. */
+const startWorkers = async (parts: ClusterParts, cleanup: CleanupStack): Promise<readonly BenchWorker[]> => {
+  const workers: BenchWorker[] = [];
+  cleanup.add(async () => {
+    await Promise.all(workers.map((worker) => worker[Symbol.asyncDispose]()));
+  });
+  const starts = await Promise.allSettled(
+    Array.from({ length: parts.workers }, (_, at) => startOne(parts, at)),
+  );
+  for (const start of starts) if (start.status === "fulfilled") workers.push(start.value);
+  for (const start of starts) if (start.status === "rejected") throw start.reason;
+  return workers;
+};
+
 /** Starts a cluster that knows nothing yet, but has the site's packages. */
 export const startCluster = async (parts: ClusterParts): Promise<Cluster> => {
-  const { site, python, slots, memoryMb, policy, settings } = parts;
+  const { slots, policy } = parts;
   const cleanup = new CleanupStack();
-  const start = async (at: number): Promise<BenchWorker> => {
-    const name = `worker-${at}`;
-    // A worker goes on with what it knew of zygotes.
-    await rm(join(site.directory, name), { recursive: true, force: true });
-    const worker = await startWorker({
-      site,
-      name,
-      python,
-      memoryMb,
-      settings: { worker_slots: slots, trusted_proxies: ["127.0.0.1"], ...settings },
-    });
-    cleanup.add(async () => worker[Symbol.asyncDispose]());
-    return worker;
-  };
   try {
-    const workers: BenchWorker[] = [];
-    for (let at = 0; at < parts.workers; at += 1) workers.push(await start(at));
+    const workers = await startWorkers(parts, cleanup);
     const members = workers.map(({ port }) => ({ url: `http://127.0.0.1:${port}`, slots }));
     const balancer = await startBalancer(members, { policy });
     cleanup.add(async () => balancer[Symbol.asyncDispose]());

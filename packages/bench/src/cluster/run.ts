@@ -9,6 +9,7 @@ import { callClosed, callOpen, type CallRun, type CallTarget, type CallTimes } f
 import { type CallSource, drawnCalls, recordedCalls } from "./call-source.ts";
 import { type Cluster, startCluster } from "./cluster.ts";
 import { addLambdas } from "./lambdas.ts";
+import { memoryFor, type WorkerMemory } from "./memory.ts";
 import { type Figures, figuresOf } from "./outcome.ts";
 import { type SimulatedFigures, simulatePolicies } from "./simulated.ts";
 import type { RecordedCalls } from "./trace.ts";
@@ -90,13 +91,6 @@ export interface ClusterResults {
   readonly notes: readonly string[];
 }
 
-/** How much memory each worker gets: also where there are few lambdas, all its slots can be busy. */
-const memoryOf = (
-  { memoryShare }: Scenario,
-  lambdas: number,
-  { slots, sandboxMb }: Pick<ClusterRunOptions, "slots" | "sandboxMb">,
-): number => Math.max(Math.round(lambdas * memoryShare), slots + 1) * sandboxMb;
-
 /** One seed's lambdas with one scenario. */
 class Trial {
   readonly #options: ClusterRunOptions;
@@ -105,7 +99,7 @@ class Trial {
   readonly #site: BenchSite;
   readonly #python: string;
   readonly #names: readonly string[];
-  readonly memoryMb: number;
+  readonly memory: WorkerMemory;
 
   constructor(
     options: ClusterRunOptions,
@@ -119,7 +113,7 @@ class Trial {
     this.#site = place.site;
     this.#python = place.python;
     this.#names = place.names;
-    this.memoryMb = memoryOf(scenario, this.#names.length, options);
+    this.memory = memoryFor(this.#names.length * scenario.memoryShare, options);
   }
 
   /** Every policy begins with a cluster that knows nothing, and gets the same calls. */
@@ -179,7 +173,7 @@ class Trial {
       python: this.#python,
       workers,
       slots,
-      memoryMb: this.memoryMb,
+      memoryMb: this.memory.memoryMb,
       policy,
       settings: { limits: { mem_mb: sandboxMb }, ...settings },
     });
@@ -193,10 +187,10 @@ class Trial {
 const simulate = async (
   options: ClusterRunOptions,
   { skew }: Scenario,
-  cluster: { readonly seed: number; readonly lambdas: readonly MixedLambda[]; readonly memoryMb: number },
+  cluster: { readonly seed: number; readonly lambdas: readonly MixedLambda[]; readonly memory: WorkerMemory },
   data: ZygoteData,
 ): Promise<readonly SimulatedFigures[] | undefined> => {
-  const { workers, slots, clientsPerSlot, sandboxMb, runMs, warmupMs, measureMs, recorded } = options;
+  const { workers, slots, clientsPerSlot, runMs, warmupMs, measureMs, recorded } = options;
   if (recorded !== undefined) return undefined;
   const clients = Math.ceil(workers * slots * clientsPerSlot);
   const times = { runMs, warmupMs, measureMs };
@@ -205,7 +199,6 @@ const simulate = async (
     ...times,
     workers,
     slots,
-    sandboxMb,
     skew,
     clients,
   });
@@ -229,7 +222,7 @@ const runSeed = async (
   for (const scenario of options.scenarios) {
     const trial = new Trial(options, scenario, seed, { ...place, names });
     const real = await trial.run();
-    const simulated = await simulate(options, scenario, { seed, lambdas, memoryMb: trial.memoryMb }, data);
+    const simulated = await simulate(options, scenario, { seed, lambdas, memory: trial.memory }, data);
     figures.push(real.map((run, at) => ({ ...run, simulated: simulated?.[at] })));
   }
   return figures;
@@ -251,7 +244,7 @@ export const runCluster = async (options: ClusterRunOptions): Promise<ClusterRes
   const lambdas = options.lambdasOf(seeds[0] as number).length;
   const results = scenarios.map((scenario, place) => ({
     ...scenario,
-    memoryMb: memoryOf(scenario, lambdas, options),
+    memoryMb: memoryFor(lambdas * scenario.memoryShare, options).memoryMb,
     rows: policies.map((policy, at) => ({
       policy,
       seeds: bySeed.map((figures) => figures[place]?.[at] as SeedFigures),

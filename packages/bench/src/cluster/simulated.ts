@@ -5,6 +5,7 @@ import type { MixedLambda } from "../mixed/workload.ts";
 import type { SimulatedFunction } from "../simulate/functions.ts";
 import { type SimulationRun, simulateCluster } from "../simulate/simulate.ts";
 import { nameOf, type ZygoteData } from "../zygotes/data.ts";
+import type { WorkerMemory } from "./memory.ts";
 
 /** What is played in virtual time: the same as to the real cluster. */
 export interface SimulatedCluster {
@@ -12,9 +13,8 @@ export interface SimulatedCluster {
   readonly seed: number;
   readonly workers: number;
   readonly slots: number;
-  /** Of each worker, and the limit of each sandbox. */
-  readonly memoryMb: number;
-  readonly sandboxMb: number;
+  /** Of each worker. */
+  readonly memory: WorkerMemory;
   readonly skew: number;
   readonly runMs: number;
   readonly clients: number;
@@ -28,9 +28,6 @@ export interface SimulatedFigures {
   readonly half: SimulationRun;
 }
 
-/** A worker gives zygotes a tenth of its memory. */
-const ZYGOTE_SHARE = 0.1;
-
 /** The lambdas, in the order of their popularity, with what importing their packages was measured to take. */
 export const simulatedFunctions = (
   lambdas: readonly MixedLambda[],
@@ -43,25 +40,25 @@ export const simulatedFunctions = (
   }));
 
 /** How many package sets a worker's zygotes hold, if each had one of its own. */
-const zygotesIn = (memoryMb: number, lambdas: readonly MixedLambda[], { costs }: ZygoteData): number => {
+const zygotesIn = (zygotesMb: number, lambdas: readonly MixedLambda[], { costs }: ZygoteData): number => {
   let allMb = 0;
   for (const { pins } of lambdas)
     allMb += pins.reduce((mb, pin) => mb + (costs.get(nameOf(pin))?.mb ?? 0), LEAST_NODE_MB);
-  return Math.floor((memoryMb * ZYGOTE_SHARE * lambdas.length) / allMb);
+  return Math.floor((zygotesMb * lambdas.length) / allMb);
 };
 
 /** Plays the workload to each policy in virtual time: all workers busy, and with half of what the best answers then. */
 export const simulatePolicies = async (
   policies: readonly string[],
   data: ZygoteData,
-  { lambdas, memoryMb, sandboxMb, clients, ...cluster }: SimulatedCluster,
+  { lambdas, memory, clients, ...cluster }: SimulatedCluster,
 ): Promise<readonly SimulatedFigures[]> => {
   const options = {
     ...cluster,
     balancers: 1,
     functions: simulatedFunctions(lambdas, data),
-    sandboxes: Math.floor(memoryMb / sandboxMb),
-    zygotes: zygotesIn(memoryMb, lambdas, data),
+    sandboxes: memory.sandboxes,
+    zygotes: zygotesIn(memory.zygotesMb, lambdas, data),
   };
   const trials = policies.map((policy) => ({ label: policy, policy, by: "packages" as const }));
   const saturated: SimulationRun[] = [];

@@ -1,8 +1,8 @@
 import { expect, it, onTestFinished } from "vitest";
 
-import { PackageIndex } from "../../../lambda/test/support/package-index/package-index.ts";
-import { wheel } from "../../../lambda/test/support/package-index/wheel.ts";
-import { formatCluster, plotCluster, runCluster } from "../../src/index.ts";
+import { PackageIndex } from "../../packages/lambda/test/support/package-index/package-index.ts";
+import { wheel } from "../../packages/lambda/test/support/package-index/wheel.ts";
+import { formatCluster, plotCluster, runCluster } from "../../packages/bench/src/index.ts";
 
 const NAMES = ["one", "two", "three", "four"];
 
@@ -19,8 +19,8 @@ it("real workers with packages behind a real balancer answer every call of the w
     runMs: 5,
     sandboxMb: 64,
     scenarios: [{ label: "small", skew: 1, memoryShare: 0.5 }],
-    warmupMs: 1_000,
-    measureMs: 1_500,
+    warmupMs: 500,
+    measureMs: 1_000,
     lambdasOf: () =>
       NAMES.map((name) => ({
         name: `calls-${name}`,
