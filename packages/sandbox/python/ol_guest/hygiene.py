@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import time
+import types
 import warnings
 
 # As Python starts; taken when the first zygote imports this module, before any package could change them.
@@ -79,10 +80,30 @@ def reseed() -> None:
         # It was looked for under the zygote's TMPDIR.
         loaded["tempfile"].tempdir = None
     if "uuid" in loaded:
-        # The node stays: it is the machine's, or already random. Names end in _v6, _v7 in later versions.
-        uuid = loaded["uuid"]
-        for name in [name for name in vars(uuid) if name.startswith("_last_timestamp")]:
-            setattr(uuid, name, None)
+        _renew_uuids(loaded["uuid"])
+
+
+def _renew_uuids(uuid: types.ModuleType) -> None:
+    """libuuid keeps its node and its clock sequence over a fork, so that siblings that ask it in the same microsecond get the
+    same: each has a random node of its own, as RFC 4122 (4.5) lets who has no address."""
+    node = bytearray(os.urandom(6))
+    # No network card has the bit for many.
+    node[0] |= 1
+    uuid._node = int.from_bytes(node, "big")
+    # Names end in _v6, _v7 in later versions.
+    for name in [name for name in vars(uuid) if name.startswith("_last_timestamp")]:
+        setattr(uuid, name, None)
+    generate = getattr(uuid, "_generate_time_safe", None)
+    if generate is None:
+        return
+    generate = getattr(generate, "__wrapped__", generate)
+
+    def generate_time_safe() -> "tuple[bytes, int | None]":
+        value, safely_generated = generate()
+        return value[:10] + node, safely_generated
+
+    generate_time_safe.__wrapped__ = generate
+    uuid._generate_time_safe = generate_time_safe
 
 
 def _forget() -> None:

@@ -59,6 +59,14 @@ class FreshProcess(unittest.TestCase):
     def test_uuids_differ(self):
         self.assert_differ("import uuid; uuid.uuid1(); uuid.uuid4()", "[str(uuid.uuid1()), str(uuid.uuid4())]")
 
+    def test_uuids_of_the_same_microsecond_differ(self):
+        self.assert_differ("import uuid; uuid.uuid1()", "uuid.uuid1().node")
+        self.assert_differ("import uuid; uuid.getnode()", "uuid.getnode()")
+
+    def test_a_uuid_has_the_node_that_python_names(self):
+        values = in_siblings("import uuid; uuid.uuid1()", "[uuid.uuid1().node == uuid.getnode(), uuid.uuid1().version]", 1)
+        self.assertEqual(values, [[True, 1]])
+
     def test_multiprocessing_s_keys_differ(self):
         self.assert_differ(
             "import multiprocessing.process as p", "(p.current_process()._config['authkey'] or b'').hex()"
