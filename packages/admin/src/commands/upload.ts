@@ -166,7 +166,7 @@ const upload = async (args: Arguments, context: Context): Promise<number> => {
       );
   }
   output.message(
-    `${bundle.entries} files, ${(size / 1024).toFixed(1)} KB packed; workers that know older code see this one within registry_cache_ms`,
+    `${bundle.entries} ${bundle.entries === 1 ? "file" : "files and directories"}, ${(size / 1024).toFixed(1)} KB packed; workers that know older code see this one within registry_cache_ms`,
   );
   return 0;
 };

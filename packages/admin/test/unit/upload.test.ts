@@ -24,7 +24,7 @@ describe("upload to a registry that is a directory", () => {
     const outcome = await upload("--handler=hello", "--file=hello");
     expect(outcome).toMatchObject({ code: 0, stdout: "hello\n" });
     expect(outcome.stderr).toMatch(
-      /^1 files, .* packed; workers that know older code see this one within registry_cache_ms\n$/u,
+      /^1 file, .* packed; workers that know older code see this one within registry_cache_ms\n$/u,
     );
     expect(readFileSync(join(registry, "hello", "f.py"), "utf8")).toContain("return 1");
     expect(statSync(join(registry, "hello")).mode & 0o777).toBe(0o755);
