@@ -76,7 +76,7 @@ const makeManager = (
 const advertisedUrl = ({ registration, workerUrl }: WorkerConfig, port: number): string =>
   registration?.advertiseUrl ?? `http://${urlHost(workerUrl)}:${port}`;
 
-/** Registers the worker with its load balancers, if it has any; by its host and port, as lists of workers name it. */
+/** Registers the worker with its load balancers, if there are some; by its host and port, the name that lists of workers give it. */
 const register = (config: WorkerConfig, port: number, logger: Logger): Registration | undefined => {
   if (config.registration === undefined) return undefined;
   const url = advertisedUrl(config, port);

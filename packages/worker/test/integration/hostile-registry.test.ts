@@ -34,7 +34,7 @@ const codeIn = async (cluster: TestCluster): Promise<readonly string[]> => {
   return names.filter((name) => /(?:^|\/)(?:f\.py|evil|odd|a|b)$/u.test(name));
 };
 
-/** Puts every bundle there as any S3 client can, and asks for each. */
+/** Puts every bundle there by a bare S3 request, and asks the source for each. */
 const outcomes = async (): Promise<{
   readonly refused: readonly string[][];
   readonly code: readonly string[];
