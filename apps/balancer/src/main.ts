@@ -1,7 +1,7 @@
-import { type Readiness, runProgram } from "@ol/common";
+import { type Readiness, runProgram, runUntilSignal } from "@ol/common";
 
 import { readCommandLine, type Request, USAGE } from "./command-line.ts";
-import { runBalancer } from "./run.ts";
+import { startBalancer } from "./process.ts";
 import { VERSION } from "./version.ts";
 
 const show = (text: string): number => {
@@ -12,7 +12,9 @@ const show = (text: string): number => {
 const execute = async (request: Request, readiness: Readiness): Promise<number> => {
   switch (request.kind) {
     case "run":
-      return runBalancer(request.config, readiness);
+      return runUntilSignal("ol-balancer", "calls", readiness, () =>
+        startBalancer(request.config, process.env),
+      );
     case "help":
       return show(USAGE);
     case "version":

@@ -6,7 +6,7 @@ import {
   LeaseMembership,
   type Membership,
 } from "@ol/balancer";
-import { CleanupStack, type Logger, within } from "@ol/common";
+import { type CleanupStack, type Logger, type RunningProgram, startParts, within } from "@ol/common";
 import { type BalancerConfig, createLogger, loadBalancerConfig, type OpenLogger, urlHost } from "@ol/config";
 
 import { VERSION } from "./version.ts";
@@ -15,14 +15,6 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** A name server that does not answer must not keep it from starting. */
 const JOIN_MS = 5_000;
-
-/** A load balancer with all its parts. */
-export interface RunningBalancer {
-  readonly logger: Logger;
-  readonly url: string;
-  /** Lets calls finish, then ends everything. Idempotent. */
-  close(): Promise<void>;
-}
 
 /** Where further workers come from, as far as the configuration says. */
 const membershipsOf = (
@@ -80,18 +72,9 @@ const assemble = async (config: BalancerConfig, logger: OpenLogger, undo: Cleanu
  * Starts a load balancer as its configuration says. If that fails, what had been started is ended. Fails with errors of @ol/config
  * and @ol/balancer.
  */
-export const startBalancer = async (file: string, environment: Environment): Promise<RunningBalancer> => {
+export const startBalancer = async (file: string, environment: Environment): Promise<RunningProgram> => {
   const config = await loadBalancerConfig(file, environment);
   const logger = createLogger({ output: config.logOutput });
-  const undo = new CleanupStack();
-  undo.add(() => logger.close());
   for (const warning of config.warnings) logger.warn(warning);
-  try {
-    const url = await assemble(config, logger, undo);
-    let closing: Promise<void> | undefined;
-    return { logger, url, close: () => (closing ??= undo.run()) };
-  } catch (error) {
-    await undo.run();
-    throw error;
-  }
+  return startParts(logger, (undo) => assemble(config, logger, undo));
 };

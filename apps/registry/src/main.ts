@@ -1,7 +1,7 @@
-import { type Readiness, runProgram } from "@ol/common";
+import { type Readiness, runProgram, runUntilSignal } from "@ol/common";
 
 import { readCommandLine, type Request, USAGE } from "./command-line.ts";
-import { runRegistry } from "./run.ts";
+import { startRegistry } from "./process.ts";
 import { scrub } from "./scrub.ts";
 import { VERSION } from "./version.ts";
 
@@ -13,7 +13,9 @@ const show = (text: string, exitCode = 0): number => {
 const execute = async (request: Request, readiness: Readiness): Promise<number> => {
   switch (request.kind) {
     case "run":
-      return runRegistry(request.config, readiness);
+      return runUntilSignal("ol-registry", "requests", readiness, () =>
+        startRegistry(request.config, process.env),
+      );
     case "scrub": {
       const { text, exitCode } = await scrub(request.config, request.json, process.env);
       return show(text, exitCode);

@@ -1,4 +1,4 @@
-import { CleanupStack, type Logger } from "@ol/common";
+import { type CleanupStack, type Logger, type RunningProgram, startParts } from "@ol/common";
 import { createLogger, loadRegistryConfig, type OpenLogger, type RegistryConfig, urlHost } from "@ol/config";
 import { isS3Error, ObjectStore, registryError, RegistryServer, type StoreLimits } from "@ol/registry";
 
@@ -8,14 +8,6 @@ const HOUR_MS = 3_600_000;
 const MOST_BODY_MB = 5120;
 
 type Environment = Readonly<Record<string, string | undefined>>;
-
-/** A registry with all its parts. */
-export interface RunningRegistry {
-  readonly logger: Logger;
-  readonly url: string;
-  /** Lets requests finish, then ends everything. Idempotent. */
-  close(): Promise<void>;
-}
 
 /** Opens the store of a configuration. Fails with OL_REGISTRY_IN_USE or OL_REGISTRY_BAD_DIRECTORY. */
 export const openStore = (
@@ -72,18 +64,9 @@ const assemble = async (config: RegistryConfig, logger: OpenLogger, undo: Cleanu
  * Starts a registry as its configuration says. If that fails, what had been started is ended. Fails with errors of @ol/config and
  * @ol/registry.
  */
-export const startRegistry = async (file: string, environment: Environment): Promise<RunningRegistry> => {
+export const startRegistry = async (file: string, environment: Environment): Promise<RunningProgram> => {
   const config = await loadRegistryConfig(file, environment);
   const logger = createLogger({ output: config.logOutput });
-  const undo = new CleanupStack();
-  undo.add(() => logger.close());
   for (const warning of config.warnings) logger.warn(warning);
-  try {
-    const url = await assemble(config, logger, undo);
-    let closing: Promise<void> | undefined;
-    return { logger, url, close: () => (closing ??= undo.run()) };
-  } catch (error) {
-    await undo.run();
-    throw error;
-  }
+  return startParts(logger, (undo) => assemble(config, logger, undo));
 };

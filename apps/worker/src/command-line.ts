@@ -1,6 +1,4 @@
-import { parseArgs } from "node:util";
-
-import { messageOf } from "@ol/common";
+import { messageOf, parseTokens } from "@ol/common";
 
 /** What is to be done with the installed packages. */
 export type PackageWork =
@@ -51,16 +49,13 @@ const OPTIONS = {
   version: { type: "boolean", default: false },
 } as const;
 
-/** `-config=F`, as the Go original spells it, is `--config=F`. */
-const twoDashes = (token: string): string => (/^-[a-z]{2}/u.test(token) ? `-${token}` : token);
-
 const wrong = (problem: string): Request => ({ kind: "wrong", problem });
 
 /** Reads the command line, without the program's name. */
 export const readCommandLine = (tokens: readonly string[]): Request => {
   let parsed;
   try {
-    parsed = parseArgs({ args: tokens.map(twoDashes), options: OPTIONS, allowPositionals: true });
+    parsed = parseTokens(tokens, OPTIONS);
   } catch (error) {
     return wrong(messageOf(error));
   }

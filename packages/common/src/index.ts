@@ -1,6 +1,7 @@
 export * from "./cleanup.ts";
 export * from "./client-error.ts";
 export * from "./cluster-signature.ts";
+export * from "./command-line.ts";
 export * from "./connections.ts";
 export * from "./deferred.ts";
 export * from "./errors.ts";
@@ -15,6 +16,7 @@ export * from "./package-key.ts";
 export * from "./program.ts";
 export * from "./readiness.ts";
 export * from "./request-target.ts";
+export * from "./running-program.ts";
 export * from "./signals.ts";
 export * from "./system-reason.ts";
 export * from "./trusted-peers.ts";

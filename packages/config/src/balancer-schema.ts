@@ -1,4 +1,14 @@
-import { HOUR_MS, type KeySchema, LOG_OUTPUT, path, PORT, section, whole } from "./schema-parts.ts";
+import {
+  HOUR_MS,
+  type KeySchema,
+  LOG_OUTPUT,
+  path,
+  PORT,
+  section,
+  TOKEN,
+  trustedProxies,
+  whole,
+} from "./schema-parts.ts";
 
 const MOST_WORKERS = 10_000;
 
@@ -120,28 +130,15 @@ export const BALANCER_SCHEMA: KeySchema = section("Configuration of the load bal
     defaultText: "none",
   },
   token: {
-    type: "string",
-    minLength: 16,
-    maxLength: 1024,
-    expects: "at least 16 characters",
+    ...TOKEN,
     description:
       "What workers that register themselves prove that they belong to the cluster by. Without one nobody can register.",
     defaultText: "the cluster's own, where the file is in a cluster",
   },
-  trusted_proxies: {
-    type: "array",
-    maxItems: 1000,
-    items: {
-      type: "string",
-      format: "ip-or-cidr",
-      expects: 'an IP address or a range such as "10.0.0.0/8"',
-      description: "One address or range.",
-    },
-    expects: 'a list of IP addresses or ranges such as ["10.0.0.0/8"]',
-    description:
-      "Peers, such as a proxy in front, whose `X-OL-*`, `X-Forwarded-*` and `Forwarded` request fields are believed. Everybody else's are removed.",
-    default: [],
-  },
+  trusted_proxies: trustedProxies(
+    "a proxy in front",
+    "`X-OL-*`, `X-Forwarded-*` and `Forwarded` request fields",
+  ),
   limits: section("What clients and workers are held to.", {
     connections: {
       ...whole(1, 1_000_000),

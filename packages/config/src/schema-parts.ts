@@ -56,6 +56,29 @@ export const section = (description: string, properties: Readonly<Record<string,
   additionalProperties: false,
 });
 
+/** The secret of a cluster. */
+export const TOKEN: Omit<KeySchema, "description"> = {
+  type: "string",
+  minLength: 16,
+  maxLength: 1024,
+  expects: "at least 16 characters",
+};
+
+/** Peers whose `fields` are believed. */
+export const trustedProxies = (peers: string, fields: string): KeySchema => ({
+  type: "array",
+  maxItems: 1000,
+  items: {
+    type: "string",
+    format: "ip-or-cidr",
+    expects: 'an IP address or a range such as "10.0.0.0/8"',
+    description: "One address or range.",
+  },
+  expects: 'a list of IP addresses or ranges such as ["10.0.0.0/8"]',
+  description: `Peers, such as ${peers}, whose ${fields} are believed. Everybody else's are removed.`,
+  default: [],
+});
+
 /** Where a process logs. */
 export const LOG_OUTPUT: KeySchema = {
   type: "string",

@@ -1,6 +1,16 @@
 import { LIMIT_KEYS, type LimitKey } from "@ol/common";
 
-import { HOUR_MS, type KeySchema, LOG_OUTPUT, path, PORT, section, whole } from "./schema-parts.ts";
+import {
+  HOUR_MS,
+  type KeySchema,
+  LOG_OUTPUT,
+  path,
+  PORT,
+  section,
+  TOKEN,
+  trustedProxies,
+  whole,
+} from "./schema-parts.ts";
 
 export type { KeySchema };
 
@@ -320,27 +330,11 @@ export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
     defaultText: "http:// with `worker_url` and the port, unless `worker_url` is every address",
   },
   token: {
-    type: "string",
-    minLength: 16,
-    maxLength: 1024,
-    expects: "at least 16 characters",
+    ...TOKEN,
     description:
       "What load balancers and workers of a cluster know each other by. It is never sent: messages are signed with it.",
     defaultText: "the one in the cluster's cluster.json",
   },
-  trusted_proxies: {
-    type: "array",
-    maxItems: 1000,
-    items: {
-      type: "string",
-      format: "ip-or-cidr",
-      expects: 'an IP address or a range such as "10.0.0.0/8"',
-      description: "One address or range.",
-    },
-    expects: 'a list of IP addresses or ranges such as ["10.0.0.0/8"]',
-    description:
-      "Peers, such as a load balancer, whose `X-OL-*` request headers are believed. Everybody else's are removed.",
-    default: [],
-  },
+  trusted_proxies: trustedProxies("a load balancer", "`X-OL-*` request headers"),
   log_output: LOG_OUTPUT,
 });
