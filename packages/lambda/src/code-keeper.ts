@@ -1,10 +1,12 @@
 import type { Requirement } from "@ol/bundle";
-import { isOlError, type Logger, messageOf, OlError } from "@ol/common";
+import { isOlError, type Logger, messageOf, type OlError } from "@ol/common";
 import type { CodeKind } from "@ol/sandbox";
 
 import type { CodeSource, LambdaCode } from "./code-source.ts";
+import { broken, type CodeState, type CodeVersion, good } from "./code-state.ts";
 import { lambdaError } from "./errors.ts";
-import { NO_PACKAGES, type InstalledSet, type PackageSource } from "./packages/package-source.ts";
+import { NO_PACKAGES, type PackageSource } from "./packages/package-source.ts";
+import { type Doubt, PATIENCE_MS, SourceDoubt } from "./source-doubt.ts";
 
 /** A source that does not answer must not hold a function's calls for ever. */
 const SOURCE_TIMEOUT_MS = 20_000;
@@ -13,58 +15,8 @@ const BROKEN_RECHECK_MS = 200;
 /** New code that was refused is tried again after this time: what it lacked may have been passing. */
 const RETRY_REJECTED_MS = 60_000;
 
-/** A source that answers more slowly than this is no reason to let calls wait that there is code for. */
-const PATIENCE_MS = 1_000;
-
 /** Who copies a directory anew removes the old one first: a lambda that was there is gone if it still is after this time. */
 const GONE_PATIENCE_MS = 250;
-
-/** One version of a function's code and how many instances use it. It is given back when none does. */
-export interface CodeVersion {
-  /** Replaced when the source hands out the same digest again. */
-  code: LambdaCode;
-  users: number;
-  /** What the code is; undefined before a sandbox has loaded it. */
-  kind: CodeKind | undefined;
-  readonly packages: InstalledSet;
-}
-
-/** New code that cannot be run while older code can. */
-export interface Rejection {
-  readonly error: OlError;
-  /** What the source said was current then; undefined if it could not. */
-  readonly stamp: string | undefined;
-  readonly sinceMs: number;
-}
-
-/** The source cannot say whether the code is the newest. */
-export interface Doubt {
-  /** As of Date.now(). */
-  readonly sinceMs: number;
-  readonly reason: string;
-}
-
-/**
- * loading: nothing known yet · good: `version` is run; a `candidate` is newer, and takes its place once a sandbox has
- * loaded it; what was `rejected` is newer, and cannot be loaded · broken: calls are answered with `error` until the code
- * changes · gone: the source has no such lambda (any more).
- */
-export type CodeState =
-  | { readonly kind: "loading" }
-  | {
-      readonly kind: "good";
-      readonly version: CodeVersion;
-      readonly candidate: CodeVersion | undefined;
-      readonly rejected: Rejection | undefined;
-    }
-  | {
-      readonly kind: "broken";
-      readonly error: OlError;
-      readonly stamp: string | undefined;
-      readonly sinceMs: number;
-      readonly version: CodeVersion | undefined;
-    }
-  | { readonly kind: "gone"; readonly error: OlError };
 
 export interface CodeKeeperOptions {
   readonly name: string;
@@ -90,9 +42,7 @@ export class CodeKeeper {
   #checking: Promise<void> | undefined;
   #holding = false;
   #held: (() => void)[] = [];
-  #doubt: Doubt | undefined;
-  /** Whether the source answered in time when it was last asked. */
-  #prompt = true;
+  readonly #doubt: SourceDoubt;
   /** Newer code than all else whose packages are being installed. */
   #installing: LambdaCode | undefined;
   /** The digest of the newest code that was told of in the log. */
@@ -100,6 +50,7 @@ export class CodeKeeper {
 
   constructor(options: CodeKeeperOptions) {
     this.#options = options;
+    this.#doubt = new SourceDoubt(options.name, options.logger);
   }
 
   /** Whether calls have to wait for the check that is under way. */
@@ -114,7 +65,7 @@ export class CodeKeeper {
 
   /** Since when, and why, it is not known whether what runs is the newest; undefined if it is. */
   get doubt(): Doubt | undefined {
-    return this.#doubt;
+    return this.#doubt.current;
   }
 
   /** What is to be run; undefined if there is nothing. */
@@ -156,7 +107,7 @@ export class CodeKeeper {
     const limitMs = this.state.kind === "broken" ? Math.min(cacheMs, BROKEN_RECHECK_MS) : cacheMs;
     if (ageMs * 2 >= limitMs && this.#checking === undefined) void this.check();
     // A source that is down or slow holds up nothing that there is code for.
-    this.#holding ||= ageMs > limitMs && !(this.current !== undefined && this.#isDoubtful);
+    this.#holding ||= ageMs > limitMs && !(this.current !== undefined && this.#doubt.isDoubtful);
     return !this.#holding;
   }
 
@@ -218,19 +169,15 @@ export class CodeKeeper {
     } finally {
       clearTimeout(impatience);
     }
-    this.#prompt = performance.now() - startedMs < PATIENCE_MS;
+    this.#doubt.took(performance.now() - startedMs);
     this.#checkedMs = startedMs;
-  }
-
-  get #isDoubtful(): boolean {
-    return this.#doubt !== undefined || !this.#prompt;
   }
 
   /** The source has not answered, and calls may be waiting for that. */
   #tooSlow(): void {
-    this.#prompt = false;
+    this.#doubt.took(PATIENCE_MS);
     if (this.current === undefined) return;
-    this.#doubtful(`it has not answered within ${PATIENCE_MS} ms`);
+    this.#doubt.note(`it has not answered within ${PATIENCE_MS} ms`);
     this.#release();
   }
 
@@ -238,22 +185,6 @@ export class CodeKeeper {
     this.#holding = false;
     for (const resolve of this.#held.splice(0)) resolve();
     this.#options.onChecked();
-  }
-
-  #doubtful(reason: string): void {
-    const { reason: before, sinceMs = Date.now() } = this.#doubt ?? {};
-    this.#doubt = { sinceMs, reason };
-    // Told once, not once a check.
-    if (before === undefined)
-      this.#say("warn", "the registry cannot say what is the newest code; what there is serves on", {
-        error: reason,
-      });
-  }
-
-  #certain(): void {
-    if (this.#doubt === undefined) return;
-    this.#say("info", "the registry answers again", { staleMs: Date.now() - this.#doubt.sinceMs });
-    this.#doubt = undefined;
   }
 
   /** The second time only if the first answer is that a lambda is gone which was there. */
@@ -271,13 +202,13 @@ export class CodeKeeper {
     const { source, name } = this.#options;
     const stamp = this.#stamp();
     if (stamp !== undefined && stamp === (await source.current(name, signal))) {
-      this.#certain();
+      this.#doubt.end();
       this.#unchanged();
       return;
     }
     const code = await source.resolve(name, signal);
-    if (code.unconfirmed === undefined) this.#certain();
-    else this.#doubtful(messageOf(code.unconfirmed));
+    if (code.unconfirmed === undefined) this.#doubt.end();
+    else this.#doubt.note(messageOf(code.unconfirmed));
     this.#changed(code);
   }
 
@@ -379,12 +310,12 @@ export class CodeKeeper {
       return this.#become({ kind: "gone", error });
     }
     if (isOlError(error) && error.causedBy === "user") {
-      this.#certain();
+      this.#doubt.end();
       return this.#unreadable(error, await this.#currentStamp(signal));
     }
     // A registry that is down takes nothing away from what runs, or soon will.
     if (this.#versions().length > 0 || this.#installing !== undefined)
-      return this.#doubtful(messageOf(error));
+      return this.#doubt.note(messageOf(error));
     this.#say("warn", "could not ask the registry for a lambda's code", { error: messageOf(error) });
     // What it is without where: callers need not know the registry's address.
     const what = isOlError(error) ? ` (${error.code})` : "";
@@ -458,18 +389,3 @@ const notInstalled = (name: string, cause: Error): OlError =>
   lambdaError("OL_LAMBDA_LOAD_FAILED", `the packages of ${name} could not be installed`, { cause });
 
 const asError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)));
-
-const good = (version: CodeVersion): CodeState => ({
-  kind: "good",
-  version,
-  candidate: undefined,
-  rejected: undefined,
-});
-
-const broken = (error: OlError): Extract<CodeState, { kind: "broken" }> => ({
-  kind: "broken",
-  error,
-  stamp: undefined,
-  sinceMs: performance.now(),
-  version: undefined,
-});

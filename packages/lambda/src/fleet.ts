@@ -1,4 +1,4 @@
-import type { CodeVersion } from "./code-keeper.ts";
+import type { CodeVersion } from "./code-state.ts";
 import type { Instance, InstanceState } from "./instance.ts";
 import { mayPipeline } from "./policy.ts";
 

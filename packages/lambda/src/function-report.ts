@@ -1,6 +1,6 @@
 import type { NetworkClass } from "@ol/common";
 
-import type { CodeVersion } from "./code-keeper.ts";
+import type { CodeVersion } from "./code-state.ts";
 import type { Fleet } from "./fleet.ts";
 import type { InstalledSet } from "./packages/package-source.ts";
 import type { Profile } from "./profile.ts";

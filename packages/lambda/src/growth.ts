@@ -1,4 +1,4 @@
-import type { CodeVersion } from "./code-keeper.ts";
+import type { CodeVersion } from "./code-state.ts";
 import type { Fleet } from "./fleet.ts";
 import type { FunctionHost } from "./function-host.ts";
 import { desiredInstances, nextMean, nextTail, type RunTimes, stuckAfterMs } from "./policy.ts";

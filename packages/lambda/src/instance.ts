@@ -1,7 +1,7 @@
 import type { OlError } from "@ol/common";
 import { isNotStarted, type Sandbox, type SandboxErrorCode } from "@ol/sandbox";
 
-import type { CodeVersion } from "./code-keeper.ts";
+import type { CodeVersion } from "./code-state.ts";
 import type { CallRunner, ColdStart, PendingCall } from "./pending-call.ts";
 
 /**

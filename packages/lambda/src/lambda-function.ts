@@ -1,7 +1,8 @@
 import { isOlError, type Logger, messageOf, type OlError } from "@ol/common";
 import type { ReplySink, Sandbox } from "@ol/sandbox";
 
-import { CodeKeeper, type CodeVersion } from "./code-keeper.ts";
+import { CodeKeeper } from "./code-keeper.ts";
+import type { CodeVersion } from "./code-state.ts";
 import type { LambdaCode } from "./code-source.ts";
 import { lambdaError } from "./errors.ts";
 import { Fleet } from "./fleet.ts";

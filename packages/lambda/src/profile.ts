@@ -1,7 +1,7 @@
 import { packageKey } from "@ol/common";
 import type { CodeKind, SandboxSpec } from "@ol/sandbox";
 
-import type { CodeVersion } from "./code-keeper.ts";
+import type { CodeVersion } from "./code-state.ts";
 import type { LambdaCode } from "./code-source.ts";
 import type { ResolvedOptions } from "./options.ts";
 

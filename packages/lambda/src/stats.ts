@@ -1,6 +1,6 @@
 import type { CodeKind } from "@ol/sandbox";
 
-import type { CodeState } from "./code-keeper.ts";
+import type { CodeState } from "./code-state.ts";
 import type { InstanceState } from "./instance.ts";
 import type { PackageStats } from "./packages/package-source.ts";
 import type { CallPhases, PendingCall } from "./pending-call.ts";

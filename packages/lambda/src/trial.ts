@@ -1,6 +1,7 @@
 import { isOlError } from "@ol/common";
 
-import type { CodeKeeper, CodeVersion } from "./code-keeper.ts";
+import type { CodeKeeper } from "./code-keeper.ts";
+import type { CodeVersion } from "./code-state.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Profile } from "./profile.ts";
 
