@@ -1,26 +1,24 @@
 import { isOlError, type Logger, messageOf, type OlError } from "@ol/common";
 import type { ReplySink, Sandbox } from "@ol/sandbox";
 
+import { CodeInquiry } from "./code-inquiry.ts";
 import { CodeKeeper } from "./code-keeper.ts";
 import type { CodeVersion } from "./code-state.ts";
-import type { LambdaCode } from "./code-source.ts";
-import { lambdaError } from "./errors.ts";
 import { Fleet } from "./fleet.ts";
 import { FunctionReport } from "./function-report.ts";
 import type { FunctionHost } from "./function-host.ts";
 import { Growth } from "./growth.ts";
 import { Instance, type InstanceOwner } from "./instance.ts";
-import { News } from "./news.ts";
 import { type CallOwner, type Invocation, type LambdaRequest, PendingCall } from "./pending-call.ts";
-import { NO_PACKAGES } from "./packages/package-source.ts";
 import { surplusInstances } from "./policy.ts";
 import { type LambdaInfo, makeProfile, type Profile } from "./profile.ts";
 import type { SlotWaiter } from "./slots.ts";
 import type { FunctionStats } from "./stats.ts";
+import { SpareSandboxes } from "./spare-sandboxes.ts";
 import { Tally } from "./tally.ts";
 import { traceOf } from "./tracing.ts";
 import { Trial } from "./trial.ts";
-import { stillInstalling, WaitingCalls } from "./waiting-calls.ts";
+import { WaitingCalls } from "./waiting-calls.ts";
 
 /** A sandbox that ended is replaced at once where one is to be kept warm, but not more often than that. */
 const REWARM_MS = 5_000;
@@ -41,9 +39,8 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   readonly #profiles = new WeakMap<CodeVersion, Profile>();
   #crashedMs = Number.NEGATIVE_INFINITY;
   #lostMs = Number.NEGATIVE_INFINITY;
-  /** Whether an instance is idle that the pool may not have yet. */
-  #withholds = false;
-  readonly #news = new News();
+  readonly #spare: SpareSandboxes;
+  readonly #inquiry: CodeInquiry;
   /** What balancers are told of it. */
   readonly report: FunctionReport;
 
@@ -66,28 +63,19 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       onChecked: () => this.#codeChecked(),
     });
     this.#trial = new Trial(this);
+    this.#inquiry = new CodeInquiry(this, host.options);
+    this.#spare = new SpareSandboxes(this, host);
     this.report = new FunctionReport(this, this.#growth, host.changes);
   }
 
-  /** What the current code says; fails with what a call would be answered if there is none to run. */
+  /** As CodeInquiry's. */
   info(): LambdaInfo | Promise<LambdaInfo> {
-    if (this.keeper.fresh(performance.now()) && this.keeper.state.kind === "good")
-      return this.profileOf(this.keeper.state.version).info;
-    return this.#checkedInfo();
+    return this.#inquiry.info();
   }
 
-  /** As `info`, once the code's kind is known: a sandbox is started for that if there is none. */
-  async learn(): Promise<LambdaInfo> {
-    const sinceMs = performance.now();
-    for (;;) {
-      const info = await this.info();
-      if (info.kind !== undefined) return info;
-      const { current } = this.keeper;
-      if (current !== undefined && !this.fleet.hasLive(current)) this.startOne(current);
-      const leftMs = sinceMs + this.#longestWaitMs - performance.now();
-      if (leftMs <= 0) throw this.#learnedNothing();
-      await this.#news.next(leftMs);
-    }
+  /** As CodeInquiry's. */
+  learn(): Promise<LambdaInfo> {
+    return this.#inquiry.learn();
   }
 
   /** Takes a call in; its sink hears everything else. */
@@ -98,7 +86,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#tally.accepted();
     // Also for a call that is refused: what fills the queue may be what newer code mends.
     this.keeper.fresh(nowMs);
-    const call = new PendingCall(request, sink, this, nowMs, this.#longestWaitMs);
+    const call = new PendingCall(request, sink, this, nowMs, this.longestWaitMs);
     const { current } = this.keeper;
     const max = current === undefined ? options.maxQueuedPerFunction : this.profileOf(current).maxQueued;
     // The queue is for calls that find no sandbox: one that finds it is not counted against its limit.
@@ -164,10 +152,10 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#trial.lost(instance.version, nowMs);
     this.#growth.soon();
     this.pump(nowMs);
-    this.#news.tell();
+    this.#inquiry.tell();
     this.report.update();
     // Those of one call each end every time; one that ended before it had answered it may do so every time as well.
-    if ((!instance.reuse && instance.proven) || nowMs - this.#lostMs >= REWARM_MS) this.#keepWarm();
+    if ((!instance.reuse && instance.proven) || nowMs - this.#lostMs >= REWARM_MS) this.#spare.keepWarm();
     this.#lostMs = nowMs;
   }
 
@@ -177,7 +165,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     const onTrial = version === this.keeper.candidate;
     this.#trial.startFailed(version, error, nowMs);
     if (onTrial) this.#retireOthers();
-    this.#news.tell(error);
+    this.#inquiry.tell(error);
     if (isOlError(error, "OL_SANDBOX_NO_MEMORY")) {
       this.#queue.expire(nowMs);
     } else if (!onTrial && !this.#hasLive() && isOlError(error)) {
@@ -194,12 +182,12 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#host.sandboxes.set(sandbox.id, instance);
     this.#becameIdle(instance);
     this.pump(performance.now());
-    this.#release(instance);
+    this.#spare.release(instance);
   }
 
   loadingEnded(error: OlError): void {
     // Taken back for its memory, it says nothing of the code.
-    if (error.code !== "OL_SANDBOX_DESTROYED") this.#news.tell(error);
+    if (error.code !== "OL_SANDBOX_DESTROYED") this.#inquiry.tell(error);
   }
 
   codeLoaded(instance: Instance, startMs: number): void {
@@ -207,9 +195,9 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#growth.noteStart(startMs);
     this.keeper.loaded(version, sandbox?.kind ?? "function");
     this.#trial.loaded(version);
-    this.#news.tell();
+    this.#inquiry.tell();
     this.report.update();
-    this.#releaseWithheld();
+    this.#spare.releaseWithheld();
   }
 
   importFailed({ version }: Instance, error: OlError): void {
@@ -220,7 +208,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.report.update();
     // Calls that waited for it are answered, or run on the code before it.
     this.pump(performance.now());
-    this.#news.tell();
+    this.#inquiry.tell();
   }
 
   instanceGone(instance: Instance): void {
@@ -246,6 +234,11 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     return this.#queue.size;
   }
 
+  /** Whether somebody waits to hear what its code is. */
+  get asked(): boolean {
+    return this.#inquiry.awaited;
+  }
+
   /** Ends what has been idle for long; whether the function itself may be forgotten. */
   sweep(nowMs: number): boolean {
     const { idleSandboxMs, surplusSandboxMs, idleFunctionMs } = this.#host.options;
@@ -263,9 +256,9 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     for (const instance of idle.slice(0, surplus)) instance.destroy();
     for (const instance of this.fleet)
       if (instance.state === "empty" && nowMs - instance.usedMs >= idleSandboxMs) instance.destroy();
-    this.#keepWarm();
+    this.#spare.keepWarm();
     this.#trial.look(nowMs);
-    this.#releaseWithheld();
+    this.#spare.releaseWithheld();
     return (
       min === 0 && this.fleet.size === 0 && this.#queue.size === 0 && nowMs - this.usedMs >= idleFunctionMs
     );
@@ -283,7 +276,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     for (const instance of this.fleet) instance.destroy();
     this.#growth.soon();
     this.#trial.stop();
-    this.#news.tell(error);
+    this.#inquiry.tell(error);
     this.#host.slots.leave(this);
   }
 
@@ -320,32 +313,10 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     return this.#running;
   }
 
-  async #checkedInfo(): Promise<LambdaInfo> {
-    await this.keeper.released();
-    const { state, installing, awaitsPackages } = this.keeper;
-    if (awaitsPackages && installing !== undefined) return this.#infoOf(installing);
-    if (state.kind === "good") return this.profileOf(state.version).info;
-    throw state.kind === "loading"
-      ? lambdaError("OL_LAMBDA_LOAD_FAILED", `the code of ${this.name} could not be loaded`)
-      : state.error;
-  }
-
   /** How long a call waits that comes now, unless its caller says otherwise. */
-  get #longestWaitMs(): number {
+  get longestWaitMs(): number {
     const { installWaitMs, queueTimeoutMs } = this.#host.options;
     return this.keeper.awaitsPackages ? installWaitMs : queueTimeoutMs;
-  }
-
-  #learnedNothing(): OlError {
-    return this.keeper.awaitsPackages
-      ? stillInstalling(this.name)
-      : lambdaError("OL_LAMBDA_QUEUE_TIMEOUT", `no sandbox loaded the code of ${this.name} in time`);
-  }
-
-  /** Of code that cannot be run yet. */
-  #infoOf(code: LambdaCode): LambdaInfo {
-    const version = { code, users: 0, kind: undefined, packages: NO_PACKAGES };
-    return makeProfile(version, this.#host.options).info;
   }
 
   #record(instance: Instance, call: PendingCall): void {
@@ -357,7 +328,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
 
   /** Hands waiting calls to instances, as far as there are instances and slots. */
   pump(nowMs: number): void {
-    if (this.#queue.size === 0) return this.#releaseWithheld();
+    if (this.#queue.size === 0) return this.#spare.releaseWithheld();
     const { state, holding, awaitsPackages } = this.keeper;
     // No check brings back what is gone.
     if ((holding && state.kind !== "gone") || awaitsPackages) return this.#queue.armDeadline(nowMs);
@@ -368,7 +339,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       if (this.#trial.holds(state.version, nowMs)) return this.#queue.armDeadline(nowMs);
     }
     this.#dispatch(state.version, nowMs);
-    this.#releaseWithheld();
+    this.#spare.releaseWithheld();
     if (this.#queue.size === 0) return;
     this.#queue.armDeadline(nowMs);
     this.#growth.consider(state.version, this.profileOf(state.version), nowMs);
@@ -419,30 +390,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     if (!this.#host.isStarving(this, instance)) return;
     // Before its next call: the pool may give its memory to the one that starves.
     this.#growth.soon();
-    this.#release(instance);
-  }
-
-  /**
-   * If it is idle, the pool may have its sandbox, unless it is one of those to be kept. While calls wait for a slot, or somebody
-   * for what its code is, it is withheld for a moment: functions would take each other's sandboxes away before they are of use
-   * to anybody, without end.
-   */
-  #release(instance: Instance): void {
-    const { version, state } = instance;
-    const needed = this.#queue.size > 0 || (this.#news.awaited && instance.loading);
-    if (state === "idle" && needed && !this.#host.isDueElsewhere(instance)) {
-      this.#withholds = true;
-      return;
-    }
-    const min = this.profileOf(version).minInstances;
-    if (min === 0 || this.fleet.kept(version) > min) instance.release();
-  }
-
-  /** What was withheld goes, as far as nothing speaks against it any more. */
-  #releaseWithheld(): void {
-    if (!this.#withholds) return;
-    this.#withholds = false;
-    for (const instance of this.fleet) this.#release(instance);
+    this.#spare.release(instance);
   }
 
   #callLeft(instance: Instance): void {
@@ -454,7 +402,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     // Whoever stands in line for a slot comes before this function's next call.
     if (free) this.#host.slots.release();
     this.pump(performance.now());
-    this.#release(instance);
+    this.#spare.release(instance);
     this.#host.callOver();
   }
 
@@ -470,19 +418,6 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     instance.start((signal) => this.#host.acquire(spec, version.packages, { signal, deadlineMs }));
   }
 
-  /** Starts what `min_instances` asks for, as far as there is memory. */
-  #keepWarm(): void {
-    const { current, candidate } = this.keeper;
-    if (current === undefined || candidate !== undefined || !this.#host.running) return;
-    const { minInstances, spec } = this.profileOf(current);
-    // Counted anew each time: starting one may end another.
-    for (let tries = minInstances; tries > 0; tries -= 1) {
-      if (this.keeper.current !== current || this.fleet.live(current) >= minInstances) return;
-      if (!this.#host.options.pool.hasRoom(spec.limits.memoryMb)) return;
-      this.startOne(current);
-    }
-  }
-
   /** The candidate has become the current code: its sandboxes take calls, those of the old code go. */
   promoted(): void {
     for (const instance of this.fleet)
@@ -492,7 +427,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#growth.soon();
     this.report.update();
     this.pump(performance.now());
-    for (const instance of this.fleet) this.#release(instance);
+    for (const instance of this.fleet) this.#spare.release(instance);
   }
 
   /** Instances of code that is not to be run go as soon as they are free. */
@@ -514,10 +449,10 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     if (this.keeper.awaitsPackages) this.#queue.waitLonger(this.#host.options.installWaitMs);
     if (this.keeper.state.kind === "gone") this.#host.forget(this);
     // Who waits for a sandbox to load other code than this waits in vain; not who waits for packages, however often that is asked.
-    if (!this.#hasLive() && !this.keeper.awaitsPackages) this.#news.tell();
+    if (!this.#hasLive() && !this.keeper.awaitsPackages) this.#inquiry.tell();
     const nowMs = performance.now();
     if (this.#host.running) this.#trial.look(nowMs);
-    this.#keepWarm();
+    this.#spare.keepWarm();
     this.#growth.soon();
     this.report.update();
     this.pump(nowMs);
