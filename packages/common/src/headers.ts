@@ -66,3 +66,7 @@ const parseUnusualLoad = (text: string): LoadReport | undefined => {
     draining: drain === 1,
   };
 };
+
+/** X-OL-Deadline-Ms: how long the caller still waits, in ms. Undefined for what is no whole number of them. */
+export const parseDeadline = (value: string | readonly string[] | undefined): number | undefined =>
+  typeof value === "string" && /^[0-9]{1,9}$/u.test(value) ? Number(value) : undefined;

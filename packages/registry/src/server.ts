@@ -3,7 +3,14 @@ import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
-import { listenAll, type ListenFaults, type Logger, messageOf, silentLogger } from "@ol/common";
+import {
+  KEEP_ALIVE_MS,
+  listenAll,
+  type ListenFaults,
+  type Logger,
+  messageOf,
+  silentLogger,
+} from "@ol/common";
 
 import { registryError } from "./errors.ts";
 import { Metrics, type RequestStats } from "./metrics.ts";
@@ -54,8 +61,6 @@ const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 3_600_000;
 /** A presigned URL of a key of 1,024 bytes, each of them encoded, with the parameters. */
 const MOST_HEADER_BYTES = 32 * 1024;
-/** Longer than the 60 s after which common proxies drop idle connections: the client side should be first. */
-const KEEP_ALIVE_MS = 75_000;
 /** How often node:http looks for connections over their time. */
 const CHECK_MS = 2_000;
 /** How long requests may take to finish once the server closes. */

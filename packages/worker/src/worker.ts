@@ -1,5 +1,5 @@
 import { createServer, type Server } from "node:http";
-import { Server as NetServer, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
 import {
@@ -10,11 +10,13 @@ import {
   HEADER,
   isOlError,
   isUlid,
+  KEEP_ALIVE_MS,
   lambdaName,
   listenAll,
   type ListenFaults,
   type Logger,
   originForm,
+  parseDeadline,
   silentLogger,
   TrustedPeers,
   UlidMaker,
@@ -69,17 +71,11 @@ export interface ClusterMembership {
 
 /** A client that is slower than this with its header is not served (Slowloris). */
 const HEADERS_TIMEOUT_MS = 10_000;
-/** Longer than the 60 s after which common proxies drop idle connections: the client side should be first. */
-const KEEP_ALIVE_MS = 75_000;
 /** How often node:http looks for connections over their time. */
 const CHECK_MS = 2_000;
 const DEFAULT_HELD_BYTES = 256 * 1024 * 1024;
 /** Beyond what calls may take: for their replies to get out. */
 const DRAIN_MARGIN_MS = 5_000;
-/** How long clients may take to read the last of their replies. */
-const FLUSH_MS = 2_000;
-/** How long the clients of idle connections may take to see that they are closed. */
-const GOODBYE_MS = 1_000;
 
 const LISTEN_FAULTS: ListenFaults = {
   portKey: "worker_port",
@@ -200,14 +196,7 @@ export class Worker implements ExchangeHost, AsyncDisposable {
   async #close(): Promise<void> {
     await this.drain();
     for (const exchange of this.open) exchange.refuseUnread();
-    // Listening: whoever comes back from here at once is answered, too.
-    this.#connections.sayGoodbye(this.#busySockets());
-    await this.#connections.gone(GOODBYE_MS, "leaving");
-    await this.#connections.allAccepted();
-    // Not node:http's own way: that cuts off replies which are still on their way out.
-    for (const server of this.#servers) NetServer.prototype.close.call(server);
-    this.#connections.sayGoodbye(this.#busySockets());
-    await this.#connections.gone(FLUSH_MS, "all");
+    await this.#connections.leave(this.#servers, () => this.#busySockets());
     this.open.close();
     this.#state = "closed";
   }
@@ -280,7 +269,7 @@ export class Worker implements ExchangeHost, AsyncDisposable {
       rawHeaders,
       http: new HttpTarget(request, target),
       trusted,
-      waitMs: trusted ? waitMsOf(headers[HEADER.deadlineMs]) : undefined,
+      waitMs: trusted ? parseDeadline(headers[HEADER.deadlineMs]) : undefined,
       expectsContinue,
     });
     if (asksAsync(headers["prefer"] as string | undefined))
@@ -312,7 +301,3 @@ export class Worker implements ExchangeHost, AsyncDisposable {
     socket.end(reply, () => socket.destroy());
   }
 }
-
-/** X-OL-Deadline-Ms: how long the caller still waits. Undefined for what is no number of ms. */
-const waitMsOf = (value: string | readonly string[] | undefined): number | undefined =>
-  typeof value === "string" && /^[0-9]{1,9}$/u.test(value) ? Number(value) : undefined;

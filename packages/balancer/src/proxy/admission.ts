@@ -36,10 +36,6 @@ export const checkFraming = ({ headers, httpVersion }: IncomingMessage): void =>
     throw balancerError("OL_BALANCER_NO_ENCODING", "only the transfer coding chunked is understood");
 };
 
-/** X-OL-Deadline-Ms: how long the caller still waits. Undefined for what is no number of ms. */
-export const deadlineOf = (value: string | readonly string[] | undefined): number | undefined =>
-  typeof value === "string" && /^[0-9]{1,9}$/u.test(value) ? Number(value) : undefined;
-
 /** An IPv4 address as such, also on a socket that listens on IPv6. */
 export const plainAddress = (address: string | undefined): string => {
   if (address === undefined) return "";

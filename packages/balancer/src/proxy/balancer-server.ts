@@ -9,12 +9,14 @@ import {
   HEADER,
   isOlError,
   isUlid,
+  KEEP_ALIVE_MS,
   lambdaName,
   lastReply,
   listenAll,
   type ListenFaults,
   type Logger,
   originForm,
+  parseDeadline,
   silentLogger,
   TrustedPeers,
   UlidMaker,
@@ -23,7 +25,7 @@ import type { Express } from "express";
 
 import type { Dispatcher } from "../dispatcher.ts";
 import { balancerError } from "../errors.ts";
-import { checkReference, deadlineOf, checkFraming, plainAddress, wantsWebSocket } from "./admission.ts";
+import { checkReference, checkFraming, plainAddress, wantsWebSocket } from "./admission.ts";
 import { ProxyCounters } from "./counters.ts";
 import { ProxyEngine } from "./engine.ts";
 import { errorReply } from "./error-reply.ts";
@@ -56,8 +58,6 @@ export interface BalancerServerOptions {
   readonly logger?: Logger;
 }
 
-/** Longer than proxies in front keep idle connections (60 s as a rule): the client's side should be first. */
-const KEEP_ALIVE_MS = 75_000;
 /** How often node:http looks for connections over their time. */
 const HEADERS_CHECK_MS = 2_000;
 /** How often it is looked for exchanges over theirs. */
@@ -65,10 +65,6 @@ const CHECK_MS = 250;
 /** How often it is looked for connections to workers that are none any more. */
 const TIDY_MS = 10_000;
 const HANDSHAKE_MS = 10_000;
-/** How long clients may take to read the last of their replies. */
-const FLUSH_MS = 2_000;
-/** How long the clients of idle connections may take to see that they are closed. */
-const GOODBYE_MS = 1_000;
 
 const LISTEN_FAULTS: ListenFaults = {
   portKey: "port",
@@ -190,14 +186,7 @@ export class BalancerServer implements ProxyHost, AsyncDisposable {
     await this.#callsEnded();
     if (this.open.size > 0)
       this.logger.warn("calls are cut short: they ran over the time to drain", { calls: this.open.size });
-    // Listening: whoever comes back from here at once is answered, too.
-    this.#connections.sayGoodbye(this.#busySockets());
-    await this.#connections.gone(GOODBYE_MS, "leaving");
-    await this.#connections.allAccepted();
-    // Not node:http's own way: that cuts off replies which are still on their way out.
-    for (const server of this.#servers) NetServer.prototype.close.call(server);
-    this.#connections.sayGoodbye(this.#busySockets());
-    await this.#connections.gone(FLUSH_MS, "all");
+    await this.#connections.leave(this.#servers, () => this.#busySockets());
     this.destroy();
   }
 
@@ -315,7 +304,7 @@ export class BalancerServer implements ProxyHost, AsyncDisposable {
       invocationId,
       fields: workerFields(request.rawHeaders, headers.connection, sender),
       client,
-      deadlineMs: trusted ? deadlineOf(headers[HEADER.deadlineMs]) : undefined,
+      deadlineMs: trusted ? parseDeadline(headers[HEADER.deadlineMs]) : undefined,
       expectsContinue,
     });
     const refusal = checkReference(name) ?? wantsWebSocket(headers);
