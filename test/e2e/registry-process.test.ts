@@ -35,6 +35,18 @@ const clientOf = async (registry: RegistryProcess): Promise<SignedClient> => {
   return client;
 };
 
+/** A registry that has the first five bytes of an upload of ten. */
+const startWithUpload = async (): Promise<{ registry: RegistryProcess; wire: Wire }> => {
+  const registry = await place.start();
+  const client = await clientOf(registry);
+  const wire = new Wire(await registry.port());
+  wire.write(`${await signedHead({ path: "/registry/slow" }, ["content-length: 10"])}hello`);
+  await expect
+    .poll(async () => (await client.send("GET", "/stats", { as: null })).text, WAIT)
+    .toContain('"running":2');
+  return { registry, wire };
+};
+
 describe("ol-registry", () => {
   it("says when it is ready, makes its bucket, and keeps what it has acknowledged, whatever becomes of it", async () => {
     const first = await place.start();
@@ -49,13 +61,7 @@ describe("ol-registry", () => {
   });
 
   it("finishes what it does at SIGTERM, takes nothing new, and ends with 0", async () => {
-    const registry = await place.start();
-    const client = await clientOf(registry);
-    const wire = new Wire(await registry.port());
-    wire.write(`${await signedHead({ path: "/registry/slow" }, ["content-length: 10"])}hello`);
-    await expect
-      .poll(async () => (await client.send("GET", "/stats", { as: null })).text, WAIT)
-      .toContain('"running":2');
+    const { registry, wire } = await startWithUpload();
     registry.signal("SIGTERM");
     await expect.poll(() => registry.output, WAIT).toContain("stopping");
     wire.write("world");
@@ -66,13 +72,7 @@ describe("ol-registry", () => {
   });
 
   it("ends at once at a second signal", async () => {
-    const registry = await place.start();
-    const client = await clientOf(registry);
-    const wire = new Wire(await registry.port());
-    wire.write(`${await signedHead({ path: "/registry/slow" }, ["content-length: 10"])}hello`);
-    await expect
-      .poll(async () => (await client.send("GET", "/stats", { as: null })).text, WAIT)
-      .toContain('"running":2');
+    const { registry } = await startWithUpload();
     registry.signal("SIGINT");
     await expect.poll(() => registry.output, WAIT).toContain("stopping");
     registry.signal("SIGINT");

@@ -10,6 +10,19 @@ const writes = (text: string): Script => ({ request: (_, connection) => connecti
 const chunked = (...pieces: string[]): string =>
   `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${pieces.map((piece) => `${piece.length.toString(16)}\r\n${piece}\r\n`).join("")}`;
 
+/** Sends a request and leaves the reply to `answer`, which has both ends: the worker's and the client's. */
+const answeredByHand = async (
+  answer: (connection: Connection, client: RawClient) => Promise<void>,
+): Promise<void> => {
+  const connections: Connection[] = [];
+  await using worker = await ScriptedWorker.start({ request: (_, its) => void connections.push(its) });
+  await using balancer = await startBalancer([worker]);
+  using client = new RawClient(balancer.port);
+  await client.send(GET);
+  await worker.until(() => connections.length === 1);
+  await answer(connections[0]!, client);
+};
+
 describe("a worker's reply", () => {
   it.each([
     ["in chunks", `${chunked("hello", "world")}0\r\n\r\n`, "helloworld"],
@@ -75,35 +88,27 @@ describe("a worker's reply", () => {
   });
 
   it("that comes piece by piece is passed on piece by piece, its head first", async () => {
-    let connection: Connection | undefined;
-    await using worker = await ScriptedWorker.start({ request: (_, its) => void (connection = its) });
-    await using balancer = await startBalancer([worker]);
-    using client = new RawClient(balancer.port);
-    await client.send(GET);
-    await worker.until(() => connection !== undefined);
-    connection?.write(
-      "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
-    );
-    expect(await client.head()).toMatchObject({ status: 200 });
-    for (const event of ["data: 1\n\n", "data: 2\n\n"]) {
-      connection?.write(`${event.length.toString(16)}\r\n${event}\r\n`);
-      await client.until(() => client.text.endsWith(`${event}\r\n`));
-    }
+    await answeredByHand(async (connection, client) => {
+      connection.write(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+      );
+      expect(await client.head()).toMatchObject({ status: 200 });
+      for (const event of ["data: 1\n\n", "data: 2\n\n"]) {
+        connection.write(`${event.length.toString(16)}\r\n${event}\r\n`);
+        await client.until(() => client.text.endsWith(`${event}\r\n`));
+      }
+    });
   });
 
   it("whose body comes long after its head has its head passed on at once, also with a length", async () => {
-    let connection: Connection | undefined;
-    await using worker = await ScriptedWorker.start({ request: (_, its) => void (connection = its) });
-    await using balancer = await startBalancer([worker]);
-    using client = new RawClient(balancer.port);
-    await client.send(GET);
-    await worker.until(() => connection !== undefined);
-    connection?.write("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
-    await client.until(() => client.text.endsWith("\r\n\r\n"));
-    connection?.write("he");
-    await client.until(() => client.text.endsWith("he"));
-    connection?.write("llo");
-    expect(await client.reply()).toMatchObject({ body: "hello" });
+    await answeredByHand(async (connection, client) => {
+      connection.write("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+      await client.until(() => client.text.endsWith("\r\n\r\n"));
+      connection.write("he");
+      await client.until(() => client.text.endsWith("he"));
+      connection.write("llo");
+      expect(await client.reply()).toMatchObject({ body: "hello" });
+    });
   });
 
   it("that comes before the request is there reaches the client, which may send the rest", async () => {

@@ -1,2 +1,3 @@
-export { HOSTILE_BUNDLES, type HostileBundle } from "./hostile-bundles.ts";
+export type { HostileBundle } from "./hostile/hostile-bundle.ts";
+export { HOSTILE_BUNDLES } from "./hostile-bundles.ts";
 export * from "./tar-builder.ts";

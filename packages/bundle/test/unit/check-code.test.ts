@@ -5,7 +5,7 @@ import { isOlError } from "@ol/common";
 import { beforeEach, describe, expect, test } from "vitest";
 
 import { checkCode } from "../../src/index.ts";
-import { temporaryDirectory } from "./temporary.ts";
+import { temporaryDirectory } from "../support/temporary.ts";
 
 let code: string;
 

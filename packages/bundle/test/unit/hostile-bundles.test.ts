@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 
 import { checkCode, unpackBundle } from "../../src/index.ts";
 import { HOSTILE_BUNDLES } from "../../src/testing/index.ts";
-import { temporaryDirectory } from "./temporary.ts";
+import { temporaryDirectory } from "../support/temporary.ts";
 
 /** For those that hold thousands of files, on a busy machine. */
 const LONG = { timeout: 60_000 };

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 
 import { readLambdaConfig } from "../../src/index.ts";
-import { temporaryDirectory } from "./temporary.ts";
+import { temporaryDirectory } from "../support/temporary.ts";
 
 test("a directory without ol.yaml has an empty configuration", () => {
   expect(readLambdaConfig(temporaryDirectory())).toEqual({ environment: {}, limits: {} });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 
 import { readRequirements } from "../../src/index.ts";
-import { temporaryDirectory } from "./temporary.ts";
+import { temporaryDirectory } from "../support/temporary.ts";
 
 const directoryWith = (files: Readonly<Record<string, string | Buffer>>): string => {
   const directory = temporaryDirectory();

@@ -19,7 +19,7 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 
 import { DEFAULT_BUNDLE_LIMITS, fingerprintDirectory, snapshotDirectory } from "../../src/index.ts";
-import { temporaryDirectory } from "./temporary.ts";
+import { temporaryDirectory } from "../support/temporary.ts";
 
 /** For what takes a second or two where nothing else runs. */
 const LONG = { timeout: 60_000 };

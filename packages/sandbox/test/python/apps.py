@@ -1,4 +1,4 @@
-"""Requests for web apps, and their replies, over frames."""
+"""Web apps as guests: their source, requests for them, and their replies, over frames."""
 
 import time
 import typing
@@ -7,6 +7,39 @@ from guest import DATA, DEADLINE_SECONDS, HTTP, REPLY, RESET, WINDOW, GuestCase,
 
 CANCELLED, DEADLINE, FAILED, CONTENT, REFUSED = range(1, 6)
 WINDOW_BYTES = 262_144
+MEGABYTE = 1024 * 1024
+
+# What the apps under test have in common: a file that appears whole tells the test how far they are.
+MARK = """
+def mark(name, text=""):
+    with open(name + ".part", "w") as file: file.write(text)
+    os.rename(name + ".part", name)
+"""
+
+ASGI = MARK + """
+import asyncio, json, os, sys, time
+async def until(name):
+    while not os.path.exists(name): await asyncio.sleep(0.002)
+async def start(send, status=200, *headers):
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+async def body(send, body=b"", more=False):
+    await send({"type": "http.response.body", "body": body, "more_body": more})
+async def whole(receive):
+    got = b""
+    while True:
+        message = await receive()
+        assert message["type"] == "http.request", message
+        got += message["body"]
+        if not message["more_body"]: return got
+"""
+
+# Every app here is held against wsgiref's validator, but for those that break the rules on purpose.
+WSGI = MARK + """
+import json, os, sys, time
+from wsgiref.validate import validator
+def ok(start, *headers):
+    return start("200 OK", [("Content-Type", "text/plain"), *headers])
+"""
 
 
 def reset(stream, code):
@@ -110,3 +143,26 @@ class AppCase(GuestCase):
             guest.send(data(stream, part, not body))
             if not body:
                 return others
+
+
+class AsgiCase(AppCase):
+    kind = "asgi"
+
+    def asgi(self, code, prelude="", **options):
+        """An app with this body, which does not know lifespans."""
+        return self.app(
+            f"{ASGI}\n{prelude}\nasync def app(scope, receive, send):\n assert scope['type'] == 'http'\n"
+            f" path = scope['path'][len('/run/app'):]\n{code}",
+            **options,
+        )
+
+
+class WsgiCase(AppCase):
+    kind = "wsgi"
+
+    def valid(self, body, **options):
+        """An app with this body, in the validator."""
+        return self.app(f"{WSGI}\n@validator\ndef app(environ, start):\n{body}", **options)
+
+    def raw(self, body, **options):
+        return self.app(f"{WSGI}\ndef app(environ, start):\n{body}", **options)
