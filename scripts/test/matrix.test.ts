@@ -16,18 +16,26 @@ const pythons = [
 ];
 const users = [{ name: "root" }, { name: "ordinary user" }];
 
+interface Combination {
+  readonly node: { readonly version: string };
+  readonly python: { readonly version: string };
+  readonly user: { readonly name: string };
+  readonly tests: readonly string[];
+  readonly unittest: boolean;
+}
+
 describe("every Node and Python", () => {
   it("are combined with each other and with each user", () => {
-    const all = combinations(nodes, pythons, users);
+    const all: readonly Combination[] = combinations(nodes, pythons, users);
     const names = all.map(({ node, python, user }) => `${node.version} ${python.version} ${user.name}`);
     expect(new Set(names).size).toBe(8);
     expect(names).toContain("22.1.0 3.13.1 ordinary user");
   });
 
   it("all pass the conformance suite; what has no Python in it runs once for each Node", () => {
-    const all = combinations(nodes, pythons, users);
+    const all: readonly Combination[] = combinations(nodes, pythons, users);
     const running = (test: string): number =>
-      all.filter(({ tests }) => tests.some((one: string) => one.includes(test))).length;
+      all.filter(({ tests }) => tests.some((one) => one.includes(test))).length;
     expect(running("sock-conformance")).toBe(8);
     expect(running("/test/unit/")).toBe(nodes.length);
     expect(running("e2e/http")).toBe(pythons.length * users.length);

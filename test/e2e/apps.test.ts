@@ -35,11 +35,14 @@ const head = (method: string, target: string, ...fields: readonly string[]): str
 const said = (kind: string, wish: Wish): string =>
   `/run/${kind}/say?${encodeURIComponent(JSON.stringify(wish))}`;
 
+/** An ASGI app says its fields as a list, a WSGI app each as a variable. */
+type Seen = Readonly<Record<string, string>> & { readonly headers?: string[][] };
+
 /** The fields that either kind of app says it saw under /request. */
 const fieldsSeen = (text: string): string[][] => {
-  const seen = JSON.parse(text) as Record<string, string> & { readonly headers?: string[][] };
-  if (seen.headers !== undefined) return seen.headers;
-  return Object.entries(seen)
+  const { headers, ...environ } = JSON.parse(text) as Seen;
+  if (headers !== undefined) return headers;
+  return Object.entries(environ)
     .filter(([key]) => key.startsWith("HTTP_"))
     .map(([key, value]) => [key.slice(5).toLowerCase().replaceAll("_", "-"), value]);
 };

@@ -12,7 +12,7 @@ import { freePorts, MODES, RealCluster } from "./support/real-cluster.ts";
 /** At each of two balancers. */
 const CLIENTS = 4;
 const ROUNDS = process.env["OL_TEST_SOAK"] === "1" ? 10 : 1;
-const [MODE = { name: "root", wrapper: [] }] = MODES;
+const [MODE] = MODES;
 const PATIENCE = { timeout: 60_000 * SLOWNESS };
 const CALL_MS = 60_000 * SLOWNESS;
 

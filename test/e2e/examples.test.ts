@@ -237,7 +237,7 @@ describe("the Flask example", () => {
     const sha256 = createHash("sha256");
     for (let at = 0; at < count; at += 1) sha256.update(piece);
     const body = ReadableStream.from(Array.from({ length: count }, () => piece));
-    const reply = await get("/run/flask/digest", { method: "POST", body, duplex: "half" } as RequestInit);
+    const reply = await get("/run/flask/digest", { method: "POST", body, duplex: "half" });
     expect(await reply.json()).toEqual({ bytes: count << 20, sha256: sha256.digest("hex") });
   });
 

@@ -7,7 +7,7 @@ import { expect, it, onTestFinished } from "vitest";
 import { SLOWNESS } from "../../packages/sandbox/test/support/scale.ts";
 import { freePorts, MODES, RealCluster } from "./support/real-cluster.ts";
 
-const [MODE = { name: "root", wrapper: [] }] = MODES;
+const [MODE] = MODES;
 const PATIENCE = { timeout: 60_000 * SLOWNESS };
 
 const COMMANDS: Readonly<Record<string, (file: string) => readonly string[]>> = {

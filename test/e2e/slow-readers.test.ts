@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 
-import type { LambdaStats } from "@ol/lambda";
-
+import type { LambdaStats } from "../../packages/lambda/src/index.ts";
 import { scaled } from "../../packages/sandbox/test/support/scale.ts";
 import { RawConnection } from "../../packages/worker/test/http/raw-connection.ts";
 import { AppWorker } from "./support/app-worker.ts";

@@ -57,7 +57,7 @@ export const startBalancerProcess = async (
   });
   const parts: string[] = [];
   const log = (): string => parts.join("");
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => parts.push(String(data)));
+  for (const stream of [child.stdout, child.stderr]) stream?.on("data", (data) => parts.push(String(data)));
   const exited = once(child, "exit").then(([code]) => code as number | null);
   const close = async (): Promise<void> => {
     if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");

@@ -94,7 +94,7 @@ export class CodeCluster {
 
   call(worker: number, name: string, agent?: Agent): Promise<Call> {
     const sentMs = performance.now();
-    const { url } = this.#workers[worker];
+    const url = this.#url(worker);
     return new Promise((resolve) => {
       const ended = (status: number, text: string): void =>
         resolve({ worker, sentMs, endedMs: performance.now(), status, text });
@@ -116,7 +116,7 @@ export class CodeCluster {
 
   /** What the worker says of a function. */
   async stats(worker: number, name: string): Promise<FunctionStats | undefined> {
-    const { url } = this.#workers[worker];
+    const url = this.#url(worker);
     const { functions } = (await (await fetch(`${url}/stats`)).json()) as LambdaStats;
     return functions.find((one) => one.name === name);
   }
@@ -132,6 +132,12 @@ export class CodeCluster {
           throw new Error(`worker-${worker}: not ${what}: ${JSON.stringify(stats)}`);
         await sleep(LOOK_MS);
       }
+  }
+
+  #url(worker: number): string {
+    const found = this.#workers[worker];
+    if (found === undefined) throw new Error(`there is no worker-${worker}`);
+    return found.url;
   }
 }
 

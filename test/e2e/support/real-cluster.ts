@@ -32,7 +32,7 @@ export interface Mode {
  * Root's clusters and an ordinary user's. Where the test is root the latter runs in a user namespace with nothing but
  * root's own number in it, which has no more rights than an ordinary user.
  */
-export const MODES: readonly Mode[] =
+export const MODES: readonly [Mode, ...Mode[]] =
   process.getuid?.() === 0
     ? [
         { name: "root", wrapper: [] },

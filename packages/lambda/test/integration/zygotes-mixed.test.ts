@@ -64,11 +64,12 @@ const CALLS = Array.from(
 const importedMs = async (pool: SandboxPool, policy: ZygotePolicy): Promise<number> => {
   const keeper = await ZygoteKeeper.create({ pool, makePolicy: () => policy, logger: silentLogger });
   try {
-    const sets = SETS.map((names) => installed(names));
+    const lambdas = SETS.map((names) => ({ code: names.join("-"), packages: installed(names) }));
     let totalMs = 0;
     for (const place of CALLS) {
-      const packages = sets[place];
-      const code = (SETS[place] ?? []).join("-");
+      const lambda = lambdas[place];
+      if (lambda === undefined) throw new Error(`there is no lambda ${place}`);
+      const { code, packages } = lambda;
       const directories = packages.packages.map(({ directory }) => directory);
       const spec = { name: code, code, network: "none" as const, environment: {}, limits: LIMITS };
       await using sandbox = await keeper.acquire({ ...spec, packages: directories }, packages, {});

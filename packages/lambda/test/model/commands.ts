@@ -134,8 +134,8 @@ const draft: fc.Arbitrary<Draft> = fc
   })
   .map(({ packages, ...rest }): Draft => (packages === undefined ? rest : { ...rest, packages }));
 
-const draftText = ({ kind, load, config, packages = "no packages" }: Draft): string =>
-  `${kind}, ${load}, ${packages}, ${JSON.stringify(config)}`;
+const draftText = ({ kind, load, config, packages }: Draft): string =>
+  `${kind}, ${load}, ${packages ?? "no packages"}, ${JSON.stringify(config)}`;
 
 const deploy = fc
   .record({ name, draft })

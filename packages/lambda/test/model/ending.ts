@@ -77,8 +77,8 @@ const close = async (world: World): Promise<void> => {
   if (closed && sandboxes > 0 && !world.trouble.wasSlow)
     world.fault(`${sandboxes} sandboxes outlive the close`);
   // What has arrived may still be read.
-  for (const { id, phase, arrived } of world.open)
-    if (phase === "waiting" || (phase === "running" && !arrived))
+  for (const { id, phase, hasArrived } of world.open)
+    if (phase === "waiting" || (phase === "running" && !hasArrived))
       world.fault(`${id} is ${phase} after the close`);
   for (const call of world.open) if (call.manner === "reads nothing") call.leave();
   await world.clock.advance(LONG_MS);

@@ -130,7 +130,7 @@ const checkHoards = (world: World): void => {
 const checkAges = (world: World): void => {
   const nowMs = performance.now();
   for (const call of world.open)
-    if (!(call.arrived && call.manner === "reads nothing") && nowMs - call.sinceMs > LONGEST_MS)
+    if (!(call.hasArrived && call.manner === "reads nothing") && nowMs - call.sinceMs > LONGEST_MS)
       world.fault(`${call.id} is ${call.phase} since ${nowMs - call.sinceMs} ms (${call.deed.do})`);
   for (const { lambda, sinceMs } of world.learners)
     if (nowMs - sinceMs > LONGEST_MS)

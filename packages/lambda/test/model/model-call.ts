@@ -47,7 +47,7 @@ export class ModelCall implements ReplySink {
   /** What its sandbox is just saying that it ended with. */
   leaving: OlError | undefined;
   /** Whether all of its reply has come from the sandbox, in pieces. */
-  arrived = false;
+  hasArrived = false;
   /** What it counts as unread. */
   unreadBytes = 0;
   /** Of a reply that has arrived and holds its sandbox: takes it out of there. */

@@ -113,7 +113,7 @@ const watchedSink = (watched: Watched, call: ModelCall, sink: ReplySink, watcher
     start: (failure, head) => sink.start(failure, head),
     chunk: (data) => sink.chunk(data),
     arrived: (bytes) => {
-      call.arrived = true;
+      call.hasArrived = true;
       if (call.phase === "left") leaves();
       else if (watcher.unread(call, bytes)) {
         leaves();

@@ -5,7 +5,11 @@ import { type CallOwner, PendingCall } from "../../src/pending-call.ts";
 import { RecordingSink } from "../harness.ts";
 
 const owned = (queue: CallQueue) => {
-  const owner: CallOwner = { callDropped: () => queue.noteDropped() };
+  const owner: CallOwner = {
+    callDropped: () => queue.noteDropped(),
+    replyUnread: () => true,
+    replyRead: () => undefined,
+  };
   return (id: string, deadlineMs = 0): PendingCall => {
     const http = { method: "POST", mount: "/run/f", path: "", query: "", client: "::1" };
     const request = { invocationId: id, body: Buffer.alloc(0), traceparent: "", rawHeaders: [], http };

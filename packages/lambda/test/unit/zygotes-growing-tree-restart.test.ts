@@ -21,6 +21,11 @@ const restarted = (saved: unknown, nowMs = 5): ZygoteKeeper => {
   return keeper;
 };
 
+/** Builds what is wished, until nothing is. */
+const buildAll = (keeper: ZygoteKeeper): void => {
+  for (keeper.next(); keeper.building !== undefined;) keeper.finish();
+};
+
 describe("over a restart, a growing tree", () => {
   it("is built again without a start, parents first, what spared most per MB first", () => {
     const before = grown();
@@ -44,7 +49,7 @@ describe("over a restart, a growing tree", () => {
     const before = grown();
     const buildingAfter = (waitMs: number): readonly string[] | undefined => {
       const keeper = restarted(before.policy.save(before.nowMs + waitMs));
-      for (keeper.next(); keeper.building !== undefined;) keeper.finish();
+      buildAll(keeper);
       keeper.start(packageSet("scipy"));
       return keeper.building?.pins;
     };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 
-import { isOlError } from "@ol/common";
+import { isOlError, type OlError } from "@ol/common";
 
 import type { SandboxSpec } from "../engine.ts";
 import type { SandboxErrorCode } from "../errors.ts";
@@ -60,11 +60,8 @@ export const resultOf = async (sandbox: Sandbox, event: unknown): Promise<unknow
 export const failureOf = (reply: Reply): { type: string; message: string } =>
   JSON.parse(reply.body.toString()) as { type: string; message: string };
 
-/** What `promise` fails with must be the OlError with this code; returns its message and details. */
-export const failsWith = async (
-  promise: Promise<unknown>,
-  code: SandboxErrorCode,
-): Promise<{ message: string; details: Readonly<Record<string, unknown>> }> => {
+/** What `promise` fails with must be the OlError with this code; returns it. */
+export const failsWith = async (promise: Promise<unknown>, code: SandboxErrorCode): Promise<OlError> => {
   try {
     await promise;
   } catch (error) {

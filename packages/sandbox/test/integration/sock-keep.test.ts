@@ -1,6 +1,7 @@
 import { execFileSync, spawn } from "node:child_process";
 import {
   existsSync,
+  type Stats,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -49,7 +50,7 @@ class Shelf {
     return existsSync(place) ? readdirSync(place).sort() : [];
   }
 
-  stat(name: string): ReturnType<typeof lstatSync> {
+  stat(name: string): Stats {
     return lstatSync(path.join(this.directory, PYTHON, name));
   }
 }
@@ -117,7 +118,7 @@ describe.each(await accounts())("what a sandbox leaves to be kept, as $name", (a
       "one/sticky": 0o755,
     })) {
       const found = shelf.stat(name);
-      expect([name, (found?.mode ?? 0) & 0o7777, found?.uid]).toEqual([name, mode, owner]);
+      expect([name, found.mode & 0o7777, found.uid]).toEqual([name, mode, owner]);
     }
   });
 
@@ -148,9 +149,9 @@ describe.each(await accounts())("what a sandbox leaves to be kept, as $name", (a
       ["file", "one/__pycache__/a.pyc", 10],
     ];
     expect(await keep(worker, other, [order("one")])).toEqual([{ kind: "exists" }]);
-    expect(shelf.stat("one/a.py")?.size).toBe(1);
+    expect(shelf.stat("one/a.py").size).toBe(1);
     expect(await keep(worker, other, [order("one", true)])).toEqual([{ kind: "kept" }]);
-    expect([shelf.stat("one/a.py")?.size, shelf.stat("one/__pycache__/a.pyc")?.size]).toEqual([1, 10]);
+    expect([shelf.stat("one/a.py").size, shelf.stat("one/__pycache__/a.pyc").size]).toEqual([1, 10]);
     const link: readonly Step[] = [FILE, ["link", "one/l", "/etc/passwd"]];
     expect(await keep(worker, link, [order("one", true)])).toMatchObject([{ kind: "refused" }]);
     expect(readdirSync(path.join(shelf.directory, PYTHON, "one")).sort()).toEqual(["__pycache__", "a.py"]);

@@ -158,10 +158,9 @@ export const undiciClient = (): Client => {
         statusCode,
         headers: replied,
         body: stream,
-      } = await undiciRequest(`http://${HOST}:${port}`, {
+      } = await undiciRequest(`http://${HOST}:${port}${path}`, {
         dispatcher,
         method: method as "GET",
-        path,
         headers: { ...headers },
         body: sent as never,
       });

@@ -33,6 +33,7 @@ export const fakeWorker = async ({ code, worker: options, ...rest }: Setup) => {
               config: { environment: {}, limits: {} },
             }),
       current: (name) => Promise.resolve(name),
+      kept: () => Promise.resolve([]),
       release: () => undefined,
     },
     limits: { ...sandbox, runtimeSec: 5, bodyMb: 6 },

@@ -2,6 +2,7 @@ import { createServer, type Server } from "node:http";
 import { type AddressInfo, type Socket, connect } from "node:net";
 import { once } from "node:events";
 
+import type { FakeCode } from "@ol/sandbox/testing";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 
 import { fakeWorker } from "../http/fake-worker.ts";
