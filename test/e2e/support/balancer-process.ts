@@ -4,11 +4,13 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 export const BALANCER_BIN: string = fileURLToPath(
   new URL("../../../apps/balancer/bin/ol-balancer.js", import.meta.url),
 );
+const TELL_MEMORY = fileURLToPath(new URL("tell-memory.mjs", import.meta.url));
 /** On a machine that does other things as well. */
 const START_MS = 60_000;
 
@@ -23,6 +25,8 @@ export interface BalancerProcess extends AsyncDisposable {
   readonly exited: Promise<number | null>;
   /** Its resident memory, in bytes. */
   residentBytes(): Promise<number>;
+  /** What it holds once garbage is collected, in bytes. */
+  heldBytes(): Promise<number>;
   /** Its open file descriptors. */
   descriptors(): Promise<number>;
 }
@@ -53,7 +57,7 @@ export const startBalancerProcess = async (
   await writeFile(file, JSON.stringify({ port: 0, workers, ...config }));
   const child = spawn(process.execPath, [BALANCER_BIN, "--config", file], {
     stdio: ["ignore", "pipe", "pipe", "pipe"],
-    env: { ...process.env, OL_READY_FD: "3", ...environment },
+    env: { ...process.env, OL_READY_FD: "3", NODE_OPTIONS: `--import=${TELL_MEMORY}`, ...environment },
   });
   const parts: string[] = [];
   const log = (): string => parts.join("");
@@ -79,6 +83,13 @@ export const startBalancerProcess = async (
     residentBytes: async () => {
       const status = await readFile(`/proc/${pid}/status`, "utf8");
       return Number(/^VmRSS:\s+(\d+) kB$/mu.exec(status)?.[1]) * 1024;
+    },
+    heldBytes: async () => {
+      const told = (): readonly string[] => log().match(/^memory \d+$/gmu) ?? [];
+      const before = told().length;
+      child.kill("SIGUSR2");
+      while (told().length === before) await sleep(5);
+      return Number(told().at(-1)?.slice("memory ".length));
     },
     descriptors: async () => (await readdir(`/proc/${pid}/fd`)).length,
     [Symbol.asyncDispose]: close,
