@@ -70,6 +70,7 @@ const SETUP = [
 const CHECKS = [
   ["format", bin("oxfmt"), ["--check", "."], 2 * minuteMs],
   ["lint", bin("oxlint"), ["--type-aware", "--deny-warnings"], 5 * minuteMs],
+  ["types of tests", bin("tsc"), ["-p", "tsconfig.test.json"], 5 * minuteMs],
   ["layers", "node", ["scripts/check-layers.mjs"], minuteMs],
   ["specification", "node", ["scripts/check-spec.mjs"], minuteMs],
   ["errors page", "node", ["scripts/gen-errors.mjs", "--check"], minuteMs],

@@ -46,6 +46,8 @@ const readiness = async (child: ChildProcess, log: () => string): Promise<string
   return text.trim();
 };
 
+const memoryToldIn = (log: string): readonly string[] => log.match(/^memory \d+$/gmu) ?? [];
+
 /** Starts one on a free port, in front of the workers at these URLs. `config` goes over that. */
 export const startBalancerProcess = async (
   workers: readonly string[],
@@ -85,11 +87,10 @@ export const startBalancerProcess = async (
       return Number(/^VmRSS:\s+(\d+) kB$/mu.exec(status)?.[1]) * 1024;
     },
     heldBytes: async () => {
-      const told = (): readonly string[] => log().match(/^memory \d+$/gmu) ?? [];
-      const before = told().length;
+      const before = memoryToldIn(log()).length;
       child.kill("SIGUSR2");
-      while (told().length === before) await sleep(5);
-      return Number(told().at(-1)?.slice("memory ".length));
+      while (memoryToldIn(log()).length === before) await sleep(5);
+      return Number(memoryToldIn(log()).at(-1)?.slice("memory ".length));
     },
     descriptors: async () => (await readdir(`/proc/${pid}/fd`)).length,
     [Symbol.asyncDispose]: close,
