@@ -1,3 +1,18 @@
+export {
+  type EvictionChosen,
+  type Evicted,
+  onSandboxChannel,
+  SANDBOX_CHANNELS,
+  type SandboxChannels,
+  type SandboxCreated,
+  type SandboxDestroyed,
+  type SandboxFailed,
+  type SandboxMessage,
+  type SandboxReady,
+  type ZygoteCreated,
+  type ZygoteDestroyed,
+  type ZygoteFailed,
+} from "./channels.ts";
 export * from "./engine.ts";
 export * from "./errors.ts";
 export { EVICTION_POLICIES, type EvictionPolicyName } from "./eviction-policies.ts";

@@ -1,6 +1,13 @@
-import type { Logger } from "@ol/common";
+import type { Logger, OlError } from "@ol/common";
 
-import type { EngineStats, EngineZygote, SandboxEngine, SandboxExit, ZygoteSpec } from "./engine.ts";
+import type {
+  EngineStats,
+  EngineZygote,
+  SandboxEngine,
+  SandboxExit,
+  SandboxSpec,
+  ZygoteSpec,
+} from "./engine.ts";
 import type { Evictor } from "./evictor.ts";
 import type { ConnectionTimers } from "./frames/connection-options.ts";
 import type { Sandbox } from "./sandbox.ts";
@@ -34,6 +41,8 @@ export interface AcquireOptions {
 export interface PoolEvents {
   /** Made; its code is being loaded. */
   create: [sandbox: Sandbox];
+  /** One that was asked for was not made; `acquire` has failed with `error`. */
+  createFailed: [spec: SandboxSpec, error: OlError];
   /** Its code is loaded. */
   ready: [sandbox: Sandbox];
   /** An EVENT of the guest (log, memory, retire). Only information: the guest is not trusted. */
@@ -50,6 +59,10 @@ export interface PoolEvents {
   destroy: [sandbox: Sandbox];
   /** A zygote has imported its modules. */
   zygote: [zygote: EngineZygote, spec: ZygoteSpec];
+  /** A zygote that was asked for was not made; `createZygote` has failed with `error`. */
+  zygoteFailed: [id: string, spec: ZygoteSpec, error: OlError];
+  /** A zygote is about to be ended because its memory is needed. */
+  evictZygote: [id: string];
   /** A zygote is gone, and its memory free again. What was forked from it lives on. */
   zygoteGone: [id: string, exit: SandboxExit];
   /** The engine's host process ended; every sandbox is being destroyed. */

@@ -41,6 +41,8 @@ export interface SandboxMaking {
   readonly waitedMs: number;
   /** What the engine needed, in ms, until it takes calls; its code may still be loading then. */
   readonly makeMs: number;
+  /** When it was made; on the clock of performance.now(). */
+  readonly madeMs: number;
 }
 
 /** Told of what happens to a sandbox; the pool. */
@@ -87,7 +89,7 @@ export class Sandbox implements AsyncDisposable {
    */
   readonly ready: Promise<void>;
   /** What it took to make it; set by the pool. */
-  making: SandboxMaking = { waitedMs: 0, makeMs: 0 };
+  making: SandboxMaking = { waitedMs: 0, makeMs: 0, madeMs: 0 };
 
   readonly #engineSandbox: EngineSandbox;
   readonly #connection: GuestConnection;
