@@ -4,6 +4,8 @@ import { parseReference } from "@ol/bundle";
 import { isOlError, type LoadReport, messageOf, type OlError, silentLogger } from "@ol/common";
 import type { AcquireOptions, ReplySink, Sandbox, SandboxSpec } from "@ol/sandbox";
 
+import { makeAutoscaler } from "./autoscaler.ts";
+import { CHANNELS } from "./channels.ts";
 import { lambdaError } from "./errors.ts";
 import type { Instance } from "./instance.ts";
 import type { FunctionHost } from "./function-host.ts";
@@ -69,6 +71,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
       packages: NO_PACKAGE_SOURCE,
       installWaitMs: DEFAULT_INSTALL_WAIT_MS,
       maxInstances: options.slots,
+      autoscaler: makeAutoscaler,
       cpus: availableParallelism(),
       maxQueuedPerFunction: DEFAULT_QUEUED_PER_FUNCTION,
       maxQueued: DEFAULT_QUEUED,
@@ -149,6 +152,11 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
       this.counter.accepted += 1;
       this.counter.refused += 1;
       this.counter.countError(error.code);
+      const channel = CHANNELS["ol:queue:refuse"];
+      if (channel.hasSubscribers) {
+        const { invocationId } = request;
+        channel.publish({ lambda: name, invocationId, waitedMs: 0, code: error.code });
+      }
       sink.fail(error);
       return NEVER_STARTED;
     }

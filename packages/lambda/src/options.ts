@@ -1,6 +1,7 @@
 import type { LambdaLimits, Logger, NetworkClass } from "@ol/common";
 import type { SandboxPool } from "@ol/sandbox";
 
+import type { Autoscaler } from "./autoscaler.ts";
 import type { CodeSource } from "./code-source.ts";
 import type { PackageSource } from "./packages/package-source.ts";
 import type { TraceRecord } from "./trace.ts";
@@ -26,6 +27,11 @@ export interface LambdaManagerOptions {
   readonly slots: number;
   /** Instances a function may have. Default: `slots`, more would never be busy. */
   readonly maxInstances?: number;
+  /**
+   * Makes what says how many sandboxes a function has, one for each function, by the function's name. Default
+   * `makeAutoscaler`.
+   */
+  readonly autoscaler?: (lambda: string) => Autoscaler;
   /** CPUs of this machine, which quick functions get no more instances than. Default: what node says. */
   readonly cpus?: number;
   /** How long a call may wait before it is refused. */

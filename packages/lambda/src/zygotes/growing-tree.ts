@@ -1,4 +1,5 @@
 import { type Candidate, Candidates } from "./candidates.ts";
+import { chooseMostSparing, type ZygoteChooser } from "./chooser.ts";
 import { clamp, FORK_MS_PER_MB, LEAST_NODE_MB, MOST_DEPTH, MOST_MS } from "./constants.ts";
 import type { NodePlan, TreeNode } from "./node-tree.ts";
 import type {
@@ -30,6 +31,8 @@ export interface GrowingTreeOptions {
   readonly hysteresis?: number;
   /** What spares a start less than this, in ms, is not looked at; default 2. */
   readonly leastGainMs?: number;
+  /** Which of its zygotes a sandbox is forked from; default `chooseMostSparing`. */
+  readonly chooser?: ZygoteChooser;
 }
 
 const DEFAULT_TAU_MS = 600_000;
@@ -59,16 +62,17 @@ export class GrowingTree implements ZygotePolicy {
   readonly #candidates = new WeakMap<TreeNode, Candidates>();
   #wishes = new Wishes();
 
-  constructor({ budgetMb, tauMs, payback, hysteresis, leastGainMs }: GrowingTreeOptions) {
+  constructor(options: GrowingTreeOptions) {
+    const { budgetMb, tauMs, payback, hysteresis, leastGainMs, chooser } = options;
     this.#payback = payback ?? 2;
     this.#hysteresis = hysteresis ?? 1.5;
     this.#leastGainMs = leastGainMs ?? 2;
-    this.#state = new TreeState(budgetMb, tauMs ?? DEFAULT_TAU_MS);
+    this.#state = new TreeState(budgetMb, tauMs ?? DEFAULT_TAU_MS, chooser ?? chooseMostSparing);
     this.#rootCandidates = new Candidates(this.#state.tauMs);
   }
 
   choose(set: PackageSet): NodeId | undefined {
-    return this.#state.tree.best(set)?.id;
+    return this.#state.choose(set);
   }
 
   started(start: Start): Decision {
