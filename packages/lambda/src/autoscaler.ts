@@ -11,7 +11,8 @@ import { desiredInstances, type ScaleSnapshot, type ShrinkSnapshot, surplusInsta
 export interface Autoscaler {
   /**
    * How many instances there should be. Asked while calls wait, at most every 5 ms, and every 5 s while none waits. Less
-   * than there are counts as what there are, and more than `max` as `max`. They are started as far as there is memory.
+   * than there are counts as what there are, and more than `max` as `max`. They are started as far as there is memory; while
+   * no call waits, as far as it is free: nothing is evicted for them.
    */
   desired(snapshot: ScaleSnapshot): number;
   /**

@@ -109,13 +109,20 @@ export class Growth {
       meanStartMs: this.meanStartMs,
       nowMs,
     });
-    // The first may wait for memory, if a call waits; others stand in nobody's way. Counted anew: starting one may end another.
+    // Counted anew each time: starting one may end another.
     for (let tries = desired - counts.live; tries > 0; tries -= 1) {
       const live = this.#fleet.live(version);
-      const mayWait = live === 0 && this.#grower.queued > 0;
-      if (live >= desired || (!mayWait && !options.pool.hasRoom(profile.spec.limits.memoryMb))) return;
+      if (live >= desired || !this.#mayStart(live, profile.spec.limits.memoryMb)) return;
       this.#grower.startOne(version);
     }
+  }
+
+  /** The first may wait for memory, if a call does; others stand in nobody's way. For no call nothing is evicted. */
+  #mayStart(live: number, memoryMb: number): boolean {
+    const { pool } = this.#host.options;
+    if (this.#grower.queued > 0) return live === 0 || pool.hasRoom(memoryMb);
+    const { memoryMb: totalMb, promisedMb } = pool.stats();
+    return !pool.short && memoryMb <= totalMb - promisedMb;
   }
 
   #times(): RunTimes | undefined {
