@@ -26,6 +26,7 @@ export {
 } from "./evictor.ts";
 export type * from "./frames/call.ts";
 export { type ConnectionTimers, DEFAULT_CONNECTION_TIMERS } from "./frames/connection-options.ts";
+export { GUEST_RUNTIME_DIR, guestArguments, type GuestStart } from "./guest.ts";
 export { type ImportReport, type PackageImport, parseImports } from "./imports.ts";
 export { isNotStarted, wasBehind } from "./not-started.ts";
 export * from "./pool.ts";
