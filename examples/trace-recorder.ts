@@ -15,16 +15,12 @@ import {
 } from "@ol/lambda";
 import { SANDBOX_CHANNELS, SandboxPool, SockEngine } from "@ol/sandbox";
 
-const record = (name: keyof LambdaChannels): (() => void) =>
-  onLambdaChannel(name, (message) => {
-    const line = {
-      atMs: Math.round((performance.timeOrigin + performance.now()) * 1000) / 1000,
-      name,
-      ...message,
-    };
-    process.stdout.write(`${JSON.stringify(line)}\n`);
+const record = (channel: keyof LambdaChannels): (() => void) =>
+  onLambdaChannel(channel, (message) => {
+    const atMs = Math.round((performance.timeOrigin + performance.now()) * 1000) / 1000;
+    process.stdout.write(`${JSON.stringify({ atMs, channel, ...message })}\n`);
   });
-const stop = [...SANDBOX_CHANNELS, ...LAMBDA_CHANNELS].map((name) => record(name));
+const stop = [...SANDBOX_CHANNELS, ...LAMBDA_CHANNELS].map((channel) => record(channel));
 
 /** Lambdas of a directory that nobody changes. */
 class FixedSource implements CodeSource {
