@@ -6,7 +6,9 @@ import type { ScaleSnapshot, ShrinkSnapshot } from "./policy.ts";
 
 /** Which call a message is about. */
 export interface CallMessage {
+  /** The function's name, as it was called. */
   readonly lambda: string;
+  /** The call's. */
   readonly invocationId: string;
 }
 

@@ -121,6 +121,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     return refusal === undefined ? this.#functionOf(name).learn() : Promise.reject(refusal);
   }
 
+  /** Whether it takes calls. */
   get running(): boolean {
     return this.#state === "running";
   }
@@ -167,6 +168,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     return zygotes === undefined ? pool.acquire(spec, options) : zygotes.acquire(spec, packages, options);
   }
 
+  /** What a balancer wants to know with every reply. */
   load(): LoadReport {
     return {
       slots: this.slots.total,
@@ -213,6 +215,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     return [...keys];
   }
 
+  /** A snapshot of its numbers, those of every function and of every sandbox. */
   stats(): LambdaStats {
     const functions = [...this.#functions.values(), ...this.#retired];
     return {

@@ -2,6 +2,7 @@ import { listenTo, type NetworkClass, type TypedChannel, typedChannel } from "@o
 
 /** Which sandbox a message is about. */
 export interface SandboxMessage {
+  /** The sandbox's; unique within its pool. */
   readonly id: string;
   /** What runs in it: its spec's name, which several may have. */
   readonly name: string;

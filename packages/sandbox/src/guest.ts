@@ -4,11 +4,14 @@ import { PYTHON_DIR } from "./sock/python.ts";
 
 /** Which code a guest runtime is to run, and over which connection. */
 export interface GuestStart {
-  /** The process's descriptor of a connected stream socket: what the engine hands out as `connection` is its other end. */
+  /**
+   * The process's descriptor of a connected stream socket: what the engine hands out as `connection` is its other end. At the limit:
+   * what is no such descriptor ends the process.
+   */
   readonly descriptor: number;
   /** Absolute path of the code's directory, as the process sees it. */
   readonly code: string;
-  /** Absolute paths of package directories. */
+  /** Absolute paths of package directories; default: none. */
   readonly packages?: readonly string[];
   /** Where the runtime's files are, as the process sees them; default: where this package has them. */
   readonly runtimeDir?: string;

@@ -179,6 +179,7 @@ export class SandboxPool implements AsyncDisposable {
     return (await Promise.all(sizes)).reduce((sum, bytes) => sum + bytes, 0) / MIB;
   }
 
+  /** A snapshot of its numbers. */
   stats(): PoolStats {
     return {
       memoryMb: this.#budget.totalMb,

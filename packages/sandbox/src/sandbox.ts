@@ -78,6 +78,7 @@ const IGNORE = (): void => undefined;
 
 /** One running sandbox: takes calls until it is destroyed, by its owner or because it broke. */
 export class Sandbox implements AsyncDisposable {
+  /** Unique within its pool. Readable for ever. */
   readonly id: string;
   /** What it was made from. Readable for ever. */
   readonly meta: SandboxSpec;
@@ -145,6 +146,7 @@ export class Sandbox implements AsyncDisposable {
     return this.#loadedMs;
   }
 
+  /** What it is doing. */
   get state(): SandboxState {
     return this.#state;
   }

@@ -29,9 +29,13 @@ interface Step {
   readonly pins: readonly PinId[];
 }
 
+/** What a StaticTree is made from. */
 export interface StaticTreeOptions {
+  /** The tree, as `parseZygoteTree` read it. */
   readonly plan: PlannedNode;
-  /** The most that its zygotes may hold together. */
+  /**
+   * The most that its zygotes may hold together. At the limit: those that were not used for ten minutes make way, or none is made.
+   */
   readonly budgetMb: number;
   /** Which of its zygotes a sandbox is forked from; default `chooseMostSparing`. */
   readonly chooser?: ZygoteChooser;
