@@ -88,7 +88,10 @@ export class WaitingCalls {
     this.#host.callOver();
   }
 
+  /** Nobody waits any more, perhaps for ever: of a function that is forgotten now no timer is left. */
   refuseAll(error: OlError): void {
+    clearTimeout(this.#timer);
+    this.#timerMs = Number.POSITIVE_INFINITY;
     const calls = this.#queue.takeAll(() => true);
     this.#host.queued -= calls.length;
     this.#tally.refused(calls.length, error);
@@ -150,7 +153,6 @@ export class WaitingCalls {
   /** Refuses everybody, and nobody is to be added. */
   close(error: OlError): void {
     this.refuseAll(error);
-    clearTimeout(this.#timer);
   }
 
   #full(max: number): OlError | undefined {

@@ -79,6 +79,17 @@ describe("calls", () => {
     expect(most).toBe(2);
   });
 
+  it("of a name that is unknown leave no timer either, which would keep the process", async () => {
+    const timers = (): number =>
+      process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length;
+    const rig = makeRig({ queueTimeoutMs: 60_000 });
+    // Whatever the first call sets up once.
+    await rig.result("nobody");
+    const before = timers();
+    for (let call = 0; call < 20; call += 1) await rig.result(`nobody-${call}`);
+    expect(timers()).toBeLessThan(before + 5);
+  });
+
   it("of a name that is unknown are answered so, and nothing is kept", async () => {
     const rig = makeRig();
     expect(await rig.result("nobody")).toBe("OL_LAMBDA_UNKNOWN");
