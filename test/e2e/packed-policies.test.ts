@@ -8,13 +8,26 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-const PACKAGES = ["common", "sandbox", "balancer"];
+const PACKAGES = ["common", "bundle", "sandbox", "lambda", "balancer"];
 const POLICIES = ["own-eviction", "own-balancing"];
+/** Packages whose README has a program and what it prints. */
+const READMES = ["sandbox", "lambda"];
 const COMMAND_MS = 120_000;
 /** npm has to fetch the balancer's libraries on a machine that has none of them yet. */
 const INSTALL_MS = 300_000;
 
 let folder: string;
+
+/** The first code block of a language in a README; "" is one without. */
+const blockOf = async (name: string, language: string): Promise<string> => {
+  const text = await readFile(join(ROOT, "packages", name, "README.md"), "utf8");
+  // Closing fences look like blocks without a language: so all are read in turn.
+  const blocks = [...text.matchAll(/^```(\w*)\n([^]*?)^```$/gmu)];
+  const found = blocks.find(([, its]) => its === language)?.[2];
+  if (found === undefined)
+    throw new Error(`the README of ${name} has no block of ${language || "plain text"}`);
+  return found;
+};
 
 const run = async (
   command: string,
@@ -67,10 +80,11 @@ const install = async (): Promise<void> => {
   const compilerOptions = { ...options, ...COMPILER, outDir: "out" };
   await writeFile(
     join(folder, "tsconfig.json"),
-    JSON.stringify({ compilerOptions, files: POLICIES.map((name) => `${name}.ts`) }),
+    JSON.stringify({ compilerOptions, files: [...POLICIES, ...READMES].map((name) => `${name}.ts`) }),
   );
   for (const name of POLICIES)
     await copyFile(join(ROOT, "examples", `${name}.ts`), join(folder, `${name}.ts`));
+  for (const name of READMES) await writeFile(join(folder, `${name}.ts`), await blockOf(name, "ts"));
   const quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
   await run("npm", ["install", "--prefer-offline", ...quiet], folder, INSTALL_MS);
 };
@@ -118,5 +132,11 @@ describe("a policy of one's own, outside of the repository, from the packed pack
     await writeFile(join(folder, "wrong.ts"), text);
     const options = ["--strict", "--noEmit", "--target", "ES2023", "--module", "NodeNext", "--types", "node"];
     await expect(compile(...options, "wrong.ts", "--ignoreConfig")).rejects.toThrow(/wrong\.ts.*TS2322/);
+  });
+});
+
+describe("the example in a library's README", () => {
+  it.each(READMES)("compiles strictly, runs, and prints what the README says: %s", async (name) => {
+    expect(await run(process.execPath, [`out/${name}.js`], folder)).toBe(await blockOf(name, ""));
   });
 });
