@@ -78,11 +78,11 @@ describe("the research examples", () => {
     expect(on("ol:call:end").map((line) => line["outcome"])).toEqual(Array(6).fill("answered"));
     expect(on("ol:queue:refuse").map((line) => line["code"])).toEqual(Array(2).fill("OL_LAMBDA_UNKNOWN"));
     expect(on("ol:eviction:evict").length).toBeGreaterThan(0);
-    const created = on("ol:sandbox:create").map((line) => line["id"]);
+    const created = on("ol:sandbox:create").map((line) => String(line["id"]));
     expect(created.length).toBeGreaterThan(2);
     expect(
       on("ol:sandbox:destroy")
-        .map((line) => line["id"])
+        .map((line) => String(line["id"]))
         .toSorted(),
     ).toEqual(created.toSorted());
     for (const [at, line] of lines.entries())

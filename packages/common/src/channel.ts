@@ -11,10 +11,10 @@ export interface TypedChannel<Message> {
 /** The channel of that name, the same one for everybody in this process. */
 export const typedChannel = <Message>(name: string): TypedChannel<Message> => channel(name);
 
-/** Calls `listener` with every message of a channel; returns what ends that. */
-export const listenTo = <Message>(name: string, listener: (message: Message) => void): (() => void) => {
+/** Calls `listener` with every message of a channel, whose messages it has to know; returns what ends that. */
+export const listenTo = (name: string, listener: (message: never) => void): (() => void) => {
   // Nobody else sends on a channel of ours.
-  const onMessage = (message: unknown): void => listener(message as Message);
+  const onMessage = (message: unknown): void => listener(message as never);
   subscribe(name, onMessage);
   return () => void unsubscribe(name, onMessage);
 };

@@ -30,8 +30,10 @@ export const guestArguments = ({
   packages = [],
   runtimeDir = GUEST_RUNTIME_DIR,
 }: GuestStart): readonly string[] => [
-  // No environment, no user's packages, no site-packages, no .pyc written.
-  ...["-I", "-S", "-B"],
+  // Python's own variables and the user's packages do not count; no site-packages; no .pyc is written.
+  "-I",
+  "-S",
+  "-B",
   join(runtimeDir, "guest.py"),
   String(descriptor),
   code,

@@ -46,6 +46,9 @@ const readiness = async (child: ChildProcess, log: () => string): Promise<string
   return text.trim();
 };
 
+/** What it has told of its memory so far. */
+const toldIn = (log: string): readonly string[] => log.match(/^memory \d+$/gmu) ?? [];
+
 /** Starts one on a free port, in front of the workers at these URLs. `config` goes over that. */
 export const startBalancerProcess = async (
   workers: readonly string[],
@@ -85,11 +88,10 @@ export const startBalancerProcess = async (
       return Number(/^VmRSS:\s+(\d+) kB$/mu.exec(status)?.[1]) * 1024;
     },
     heldBytes: async () => {
-      const told = (): readonly string[] => log().match(/^memory \d+$/gmu) ?? [];
-      const before = told().length;
+      const before = toldIn(log()).length;
       child.kill("SIGUSR2");
-      while (told().length === before) await sleep(5);
-      return Number(told().at(-1)?.slice("memory ".length));
+      while (toldIn(log()).length === before) await sleep(5);
+      return Number(toldIn(log()).at(-1)?.slice("memory ".length));
     },
     descriptors: async () => (await readdir(`/proc/${pid}/fd`)).length,
     [Symbol.asyncDispose]: close,

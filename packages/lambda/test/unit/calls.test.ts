@@ -22,6 +22,9 @@ const until = async (condition: () => boolean): Promise<void> => {
   while (!condition()) await new Promise((resolve) => setImmediate(resolve));
 };
 
+const timers = (): number =>
+  process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length;
+
 describe("calls", () => {
   it("come back with the function's reply", async () => {
     const rig = makeRig({ code: { echo: { call: (event) => event } } });
@@ -80,8 +83,6 @@ describe("calls", () => {
   });
 
   it("of a name that is unknown leave no timer either, which would keep the process", async () => {
-    const timers = (): number =>
-      process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length;
     const rig = makeRig({ queueTimeoutMs: 60_000 });
     // Whatever the first call sets up once.
     await rig.result("nobody");

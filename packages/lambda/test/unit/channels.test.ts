@@ -7,9 +7,8 @@ type Heard = { [Name in keyof LambdaChannels]: [Name, LambdaChannels[Name]] }[ke
 
 const listen = (names: readonly (keyof LambdaChannels)[]): Heard[] => {
   const heard: Heard[] = [];
-  const hear = <Name extends keyof LambdaChannels>(name: Name): void =>
+  for (const name of names)
     onTestFinished(onLambdaChannel(name, (message) => void heard.push([name, message] as Heard)));
-  for (const name of names) hear(name);
   return heard;
 };
 

@@ -28,9 +28,8 @@ type Heard = { [Name in keyof SandboxChannels]: [Name, SandboxChannels[Name]] }[
 /** Everything that is said on all channels from now on. */
 const listen = (): Heard[] => {
   const heard: Heard[] = [];
-  const hear = <Name extends keyof SandboxChannels>(name: Name): void =>
+  for (const name of SANDBOX_CHANNELS)
     onTestFinished(onSandboxChannel(name, (message) => void heard.push([name, message] as Heard)));
-  for (const name of SANDBOX_CHANNELS) hear(name);
   return heard;
 };
 
