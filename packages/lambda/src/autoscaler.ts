@@ -35,10 +35,11 @@ export class Scaling {
   readonly #autoscaler: Autoscaler;
   readonly #logger: Logger;
 
-  constructor(lambda: string, autoscaler: Autoscaler, logger: Logger) {
+  /** One that cannot be made is done without: then it is the default. */
+  constructor(lambda: string, make: (lambda: string) => Autoscaler, logger: Logger) {
     this.#lambda = lambda;
-    this.#autoscaler = autoscaler;
     this.#logger = logger;
+    this.#autoscaler = this.#make(make);
   }
 
   called(nowMs: number): void {
@@ -68,6 +69,15 @@ export class Scaling {
     const channel = CHANNELS["ol:scale:shrink"];
     if (channel.hasSubscribers && surplus > 0) channel.publish({ lambda: this.#lambda, snapshot, surplus });
     return surplus;
+  }
+
+  #make(make: (lambda: string) => Autoscaler): Autoscaler {
+    try {
+      return make(this.#lambda);
+    } catch (error) {
+      this.#failed(error);
+      return DEFAULT_AUTOSCALER;
+    }
   }
 
   /** Undefined if it failed, or what it says is no number. */

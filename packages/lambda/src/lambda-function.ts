@@ -62,7 +62,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
         awaitsPackages: () => this.keeper.awaitsPackages,
       },
     );
-    this.#scaling = new Scaling(name, host.options.autoscaler(name), this.#logger);
+    this.#scaling = new Scaling(name, host.options.autoscaler, this.#logger);
     this.#growth = new Growth(host, this.fleet, this, this.#scaling);
     this.keeper = new CodeKeeper({
       name,

@@ -116,4 +116,17 @@ describe("an autoscaler of one's own", () => {
     expect(new Set(errors)).toEqual(new Set(["the autoscaler failed; nothing is changed"]));
     expect(errors.length).toBeGreaterThanOrEqual(3);
   });
+
+  it("that cannot be made is done without", async () => {
+    const errors: string[] = [];
+    const rig = makeRig({
+      code: { hello: { call: () => 1 } },
+      logger: collectErrors(errors),
+      autoscaler: () => {
+        throw new Error("out of order");
+      },
+    });
+    expect(await rig.result("hello")).toBe("1");
+    expect(errors).toEqual(["the autoscaler failed; nothing is changed"]);
+  });
 });

@@ -11,7 +11,7 @@ const makeGrowth = (): Growth =>
     {} as FunctionHost,
     new Fleet(),
     { queued: 0, startOne: () => undefined, pump: () => undefined },
-    new Scaling("f", makeAutoscaler(), silentLogger),
+    new Scaling("f", makeAutoscaler, silentLogger),
   );
 
 it("what a start takes is what the first one took, not a guess that later ones only approach", () => {
