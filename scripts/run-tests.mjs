@@ -74,6 +74,7 @@ const CHECKS = [
   ["layers", "node", ["scripts/check-layers.mjs"], minuteMs],
   ["specification", "node", ["scripts/check-spec.mjs"], minuteMs],
   ["errors page", "node", ["scripts/gen-errors.mjs", "--check"], minuteMs],
+  ["library pages", "node", ["scripts/gen-library.mjs", "--check"], minuteMs],
   ["packages", "node", ["scripts/check-pack.mjs"], 10 * minuteMs],
 ];
 

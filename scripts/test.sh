@@ -32,7 +32,7 @@ node_is_new_enough || finish_early "Node 20.19 or newer is needed; get it from h
 command -v npx >/dev/null || finish_early "npx is missing; it comes with npm, which comes with Node"
 [ -w . ] || finish_early "$(pwd) belongs to another user; run this in a clone of your own"
 # After a run as root. The compiler does not say it: it prints its own stack.
-for made in node_modules packages/*/dist apps/*/dist; do
+for made in node_modules packages/*/dist apps/*/dist examples/dist; do
   [ ! -e "$made" ] || [ -w "$made" ] ||
     finish_early "$made belongs to another user (was this run as root before?); as root: chown -R $(id -un) '$(pwd)'"
 done

@@ -1,3 +1,4 @@
+export * from "./channel.ts";
 export * from "./cleanup.ts";
 export * from "./client-error.ts";
 export * from "./cluster-signature.ts";

@@ -1,7 +1,8 @@
+import type { Scaling } from "./autoscaler.ts";
 import type { CodeVersion } from "./code-state.ts";
 import type { Fleet } from "./fleet.ts";
 import type { FunctionHost } from "./function-host.ts";
-import { desiredInstances, nextMean, nextTail, type RunTimes, stuckAfterMs } from "./policy.ts";
+import { nextMean, nextTail, type RunTimes, stuckAfterMs } from "./policy.ts";
 import type { Profile } from "./profile.ts";
 
 /**
@@ -27,15 +28,17 @@ export class Growth {
   readonly #host: FunctionHost;
   readonly #fleet: Fleet;
   readonly #grower: Grower;
+  readonly #scaling: Scaling;
   #meanRunMs: number | undefined;
   #tailRunMs: number | undefined;
   #meanStartMs: number | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(host: FunctionHost, fleet: Fleet, grower: Grower) {
+  constructor(host: FunctionHost, fleet: Fleet, grower: Grower, scaling: Scaling) {
     this.#host = host;
     this.#fleet = fleet;
     this.#grower = grower;
+    this.#scaling = scaling;
   }
 
   /** Recent mean run time of a call; undefined before one was measured. */
@@ -79,6 +82,11 @@ export class Growth {
     this.#grow(version, profile, nowMs);
   }
 
+  /** Has the autoscaler say what it wants before there is a call. */
+  foresee(version: CodeVersion, profile: Profile, nowMs: number): void {
+    if (this.#grower.queued === 0) this.#grow(version, profile, nowMs);
+  }
+
   /** There may be fewer instances than a moment ago: the next look at them must not wait. */
   soon(): void {
     clearTimeout(this.#timer);
@@ -89,7 +97,7 @@ export class Growth {
     const { options, slots } = this.#host;
     const stuckMs = stuckAfterMs(this.#times(), this.meanStartMs);
     const counts = this.#fleet.count(version, nowMs, stuckMs);
-    const desired = desiredInstances({
+    const desired = this.#scaling.desired({
       ...counts,
       queued: this.#grower.queued,
       max: profile.maxInstances,
@@ -99,13 +107,22 @@ export class Growth {
       freeSlots: slots.free,
       meanRunMs: this.#meanRunMs,
       meanStartMs: this.meanStartMs,
+      nowMs,
     });
-    // The first may wait for memory; those beyond stand in nobody's way. Counted anew each time: starting one may end another.
+    // Counted anew each time: starting one may end another.
     for (let tries = desired - counts.live; tries > 0; tries -= 1) {
       const live = this.#fleet.live(version);
-      if (live >= desired || (live > 0 && !options.pool.hasRoom(profile.spec.limits.memoryMb))) return;
+      if (live >= desired || !this.#mayStart(live, profile.spec.limits.memoryMb)) return;
       this.#grower.startOne(version);
     }
+  }
+
+  /** The first may wait for memory, if a call does; others stand in nobody's way. For no call nothing is evicted. */
+  #mayStart(live: number, memoryMb: number): boolean {
+    const { pool } = this.#host.options;
+    if (this.#grower.queued > 0) return live === 0 || pool.hasRoom(memoryMb);
+    const { memoryMb: totalMb, promisedMb } = pool.stats();
+    return !pool.short && memoryMb <= totalMb - promisedMb;
   }
 
   #times(): RunTimes | undefined {

@@ -1,3 +1,17 @@
+export { type Autoscaler, makeAutoscaler } from "./autoscaler.ts";
+export {
+  type CallEnded,
+  type CallMessage,
+  type CallStarted,
+  LAMBDA_CHANNELS,
+  type LambdaChannels,
+  onLambdaChannel,
+  type QueueEntered,
+  type QueueLeft,
+  type QueueRefused,
+  type ScaleGrown,
+  type ScaleShrunk,
+} from "./channels.ts";
 export type * from "./code-source.ts";
 export * from "./errors.ts";
 export type { InstanceState } from "./instance.ts";

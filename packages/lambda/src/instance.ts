@@ -18,7 +18,7 @@ export interface InstanceOwner {
   /** A call ended and the sandbox lives on; `runMs` is undefined if the code was loaded in that time. */
   callDone(instance: Instance, call: PendingCall, runMs: number | undefined): void;
   /** A call was cut short, because the sandbox ended or has to. */
-  callCut(instance: Instance, error: OlError): void;
+  callCut(instance: Instance, call: PendingCall, error: OlError): void;
   /** A call comes back that certainly has not begun: its sandbox ended, or is busy with another one. */
   callReturned(instance: Instance, call: PendingCall, error: OlError): void;
   /** The sandbox ended; the instance is empty. */
@@ -198,7 +198,7 @@ export class Instance implements CallRunner {
     // One that is for a single call has had it, however that went.
     const alive = NOT_THE_SANDBOX.has(error.code) && (this.reuse || isNotStarted(error));
     if (this.#state === "busy") this.#state = alive ? (this.#calls.length === 0 ? "idle" : "busy") : "ending";
-    this.#owner.callCut(this, error);
+    this.#owner.callCut(this, call, error);
     // After a call over its time the guest has a moment for its `finally` blocks.
     if (error.code === "OL_SANDBOX_TIMEOUT") this.#leaveSandbox();
     // Ends the other call too, if there is one: it comes back here.

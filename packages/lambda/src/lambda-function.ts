@@ -1,6 +1,8 @@
 import { isOlError, type Logger, messageOf, type OlError } from "@ol/common";
 import type { ReplySink, Sandbox } from "@ol/sandbox";
 
+import { Scaling } from "./autoscaler.ts";
+import { CallNews } from "./call-news.ts";
 import { CodeInquiry } from "./code-inquiry.ts";
 import { CodeKeeper } from "./code-keeper.ts";
 import type { CodeVersion } from "./code-state.ts";
@@ -10,7 +12,6 @@ import type { FunctionHost } from "./function-host.ts";
 import { Growth } from "./growth.ts";
 import { Instance, type InstanceOwner } from "./instance.ts";
 import { type CallOwner, type Invocation, type LambdaRequest, PendingCall } from "./pending-call.ts";
-import { surplusInstances } from "./policy.ts";
 import { type LambdaInfo, makeProfile, type Profile } from "./profile.ts";
 import type { SlotWaiter } from "./slots.ts";
 import type { FunctionStats } from "./stats.ts";
@@ -31,7 +32,9 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   usedMs: number = performance.now();
   readonly #host: FunctionHost;
   readonly #tally: Tally;
+  readonly #news: CallNews;
   readonly #queue: WaitingCalls;
+  readonly #scaling: Scaling;
   readonly #growth: Growth;
   readonly #trial: Trial;
   readonly #logger: Logger;
@@ -49,11 +52,18 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#host = host;
     this.#logger = host.options.logger;
     this.#tally = new Tally(host.counter);
-    this.#queue = new WaitingCalls(name, host, this.#tally, {
-      deadline: (nowMs) => this.pump(nowMs),
-      awaitsPackages: () => this.keeper.awaitsPackages,
-    });
-    this.#growth = new Growth(host, this.fleet, this);
+    this.#news = new CallNews(name);
+    this.#queue = new WaitingCalls(
+      name,
+      host,
+      { tally: this.#tally, news: this.#news },
+      {
+        deadline: (nowMs) => this.pump(nowMs),
+        awaitsPackages: () => this.keeper.awaitsPackages,
+      },
+    );
+    this.#scaling = new Scaling(name, host.options.autoscaler, this.#logger);
+    this.#growth = new Growth(host, this.fleet, this, this.#scaling);
     this.keeper = new CodeKeeper({
       name,
       source: host.options.source,
@@ -84,6 +94,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     const { options } = this.#host;
     this.usedMs = nowMs;
     this.#tally.accepted();
+    this.#scaling.called(nowMs);
     // Also for a call that is refused: what fills the queue may be what newer code mends.
     this.keeper.fresh(nowMs);
     const call = new PendingCall(request, sink, this, nowMs, this.longestWaitMs);
@@ -103,8 +114,8 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     return this.#queue.size > 0 && this.fleet.idle() !== undefined;
   }
 
-  callDropped(): void {
-    this.#queue.noteDropped();
+  callDropped(call: PendingCall): void {
+    this.#queue.noteDropped(call);
   }
 
   replyUnread(bytes: number): boolean {
@@ -118,13 +129,16 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
 
   callDone(instance: Instance, call: PendingCall, runMs: number | undefined): void {
     this.#tally.answered(call);
+    this.#news.ended(call, instance.sandbox?.id, "answered", call.failure);
     this.#record(instance, call);
     if (runMs !== undefined) this.#growth.noteRun(runMs);
     this.#callLeft(instance);
   }
 
-  callCut(instance: Instance, error: OlError): void {
-    if (error.code === "OL_SANDBOX_CANCELLED") {
+  callCut(instance: Instance, call: PendingCall, error: OlError): void {
+    const left = error.code === "OL_SANDBOX_CANCELLED";
+    this.#news.ended(call, instance.sandbox?.id, left ? "left" : "cut", error.code);
+    if (left) {
       this.#tally.left();
       return this.#callLeft(instance);
     }
@@ -135,6 +149,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   }
 
   callReturned(instance: Instance, call: PendingCall, error: OlError): void {
+    this.#news.ended(call, instance.sandbox?.id, "returned", error.code);
     // That a sandbox is busy for longer than usual is everyday life.
     if (error.code !== "OL_SANDBOX_RECALLED")
       this.#logger.warn("a sandbox ended before its call began; the call goes to another one", {
@@ -246,22 +261,31 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     const min = current === undefined ? 0 : this.profileOf(current).minInstances;
     if (min > 0) this.keeper.fresh(nowMs);
     const idle = this.fleet.idleByAge();
-    const surplus = surplusInstances({
+    const surplus = this.#scaling.surplus({
       idleMs: idle.map(({ usedMs }) => nowMs - usedMs),
       live: current === undefined ? 0 : this.fleet.live(current),
       min,
       surplusMs: surplusSandboxMs,
       lastMs: idleSandboxMs,
+      nowMs,
     });
     for (const instance of idle.slice(0, surplus)) instance.destroy();
     for (const instance of this.fleet)
       if (instance.state === "empty" && nowMs - instance.usedMs >= idleSandboxMs) instance.destroy();
+    this.#foresee(nowMs);
     this.#spare.keepWarm();
     this.#trial.look(nowMs);
     this.#spare.releaseWithheld();
     return (
       min === 0 && this.fleet.size === 0 && this.#queue.size === 0 && nowMs - this.usedMs >= idleFunctionMs
     );
+  }
+
+  /** What the autoscaler wants before there is a call; while new code is tried, that is enough to make. */
+  #foresee(nowMs: number): void {
+    const { current, candidate } = this.keeper;
+    if (current === undefined || candidate !== undefined || !this.#host.running) return;
+    this.#growth.foresee(current, this.profileOf(current), nowMs);
   }
 
   /** Makes ready what is to be ready before it is called. */
@@ -362,6 +386,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       const call = this.#queue.next();
       this.#running += 1;
       taker.run(call, profile.timeoutMs, nowMs);
+      this.#news.started(call, taker.sandbox?.id, taker.inFlight);
     }
   }
 

@@ -4,6 +4,8 @@ import { parseReference } from "@ol/bundle";
 import { isOlError, type LoadReport, messageOf, type OlError, silentLogger } from "@ol/common";
 import type { AcquireOptions, ReplySink, Sandbox, SandboxSpec } from "@ol/sandbox";
 
+import { makeAutoscaler } from "./autoscaler.ts";
+import { CHANNELS } from "./channels.ts";
 import { lambdaError } from "./errors.ts";
 import type { Instance } from "./instance.ts";
 import type { FunctionHost } from "./function-host.ts";
@@ -69,6 +71,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
       packages: NO_PACKAGE_SOURCE,
       installWaitMs: DEFAULT_INSTALL_WAIT_MS,
       maxInstances: options.slots,
+      autoscaler: makeAutoscaler,
       cpus: availableParallelism(),
       maxQueuedPerFunction: DEFAULT_QUEUED_PER_FUNCTION,
       maxQueued: DEFAULT_QUEUED,
@@ -118,6 +121,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     return refusal === undefined ? this.#functionOf(name).learn() : Promise.reject(refusal);
   }
 
+  /** Whether it takes calls. */
   get running(): boolean {
     return this.#state === "running";
   }
@@ -149,6 +153,11 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
       this.counter.accepted += 1;
       this.counter.refused += 1;
       this.counter.countError(error.code);
+      const channel = CHANNELS["ol:queue:refuse"];
+      if (channel.hasSubscribers) {
+        const { invocationId } = request;
+        channel.publish({ lambda: name, invocationId, waitedMs: 0, code: error.code });
+      }
       sink.fail(error);
       return NEVER_STARTED;
     }
@@ -159,6 +168,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     return zygotes === undefined ? pool.acquire(spec, options) : zygotes.acquire(spec, packages, options);
   }
 
+  /** What a balancer wants to know with every reply. */
   load(): LoadReport {
     return {
       slots: this.slots.total,
@@ -205,6 +215,7 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
     return [...keys];
   }
 
+  /** A snapshot of its numbers, those of every function and of every sandbox. */
   stats(): LambdaStats {
     const functions = [...this.#functions.values(), ...this.#retired];
     return {

@@ -15,17 +15,22 @@ import { lambdaError } from "./errors.ts";
 
 /** A call as it comes to the manager: the run-time limit is the function's. */
 export interface LambdaRequest {
+  /** Unique; marks what the call prints, and is in the code's context. */
   readonly invocationId: string;
   /** The event: JSON text, never parsed on the way; empty is `{}`. For an app the request's body, or its beginning. */
   readonly body: Buffer;
-  /** More of the body follows by the invocation's `write` and `endBody`. */
+  /** More of the body follows by the invocation's `write` and `endBody`; default false. */
   readonly bodyFollows?: boolean;
   /** The request; an app sees it, a function only its body. */
   readonly http: HttpRequest;
+  /** W3C trace context, passed on as it is. */
   readonly traceparent: string;
   /** Name, value, name, value ... */
   readonly rawHeaders: readonly string[];
-  /** For so long the caller waits for it to begin, in ms; at most the worker's own queue_timeout_ms counts. */
+  /**
+   * For so long the caller waits for it to begin, in ms; at most the manager's own `queueTimeoutMs` counts; default: so long. At
+   * the limit: OL_LAMBDA_QUEUE_TIMEOUT.
+   */
   readonly waitMs?: number | undefined;
 }
 

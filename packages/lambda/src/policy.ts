@@ -24,6 +24,8 @@ export interface ScaleSnapshot {
   readonly oldestRunMs: number;
   /** Recent mean time from asking for a sandbox until its code was loaded. */
   readonly meanStartMs: number;
+  /** Of this moment; never goes back. */
+  readonly nowMs: number;
 }
 
 /** Calls below this wait for nothing but a CPU. */
@@ -78,6 +80,8 @@ export interface ShrinkSnapshot {
   readonly surplusMs: number;
   /** For so long the last one is kept. */
   readonly lastMs: number;
+  /** Of this moment; never goes back. */
+  readonly nowMs: number;
 }
 
 /**

@@ -39,6 +39,7 @@ export interface HistogramStats {
   readonly sum: number;
 }
 
+/** One function's numbers. */
 export interface FunctionStats {
   readonly name: string;
   readonly code: CodeState["kind"];
@@ -63,6 +64,7 @@ export interface FunctionStats {
   readonly runMs: HistogramStats;
 }
 
+/** One sandbox of a function. */
 export interface SandboxStats {
   readonly id: string;
   readonly lambda: string;

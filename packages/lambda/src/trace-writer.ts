@@ -8,9 +8,11 @@ import { formatTrace, type TraceRecord } from "./trace.ts";
 /** What waits for a slow disk. */
 const MOST_BUFFERED_BYTES = 4 * 1_048_576;
 
+/** What a TraceWriter is made from. */
 export interface TraceWriterOptions {
   /** Appended to; made if it is not there. */
   readonly path: string;
+  /** Where is logged what people should know; default: nowhere. */
   readonly logger?: Logger;
 }
 
@@ -43,6 +45,7 @@ export class TraceWriter implements AsyncDisposable {
     return this.#dropped;
   }
 
+  /** Hands a record to the file, or drops it: at once in either case. */
   write(record: TraceRecord): void {
     if (this.#state !== "open" || this.#stream.writableLength > MOST_BUFFERED_BYTES) {
       this.#dropped += 1;

@@ -1,5 +1,6 @@
 import type { OlError } from "@ol/common";
 
+import type { CallNews } from "./call-news.ts";
 import { CallQueue } from "./call-queue.ts";
 import { lambdaError } from "./errors.ts";
 import type { FunctionHost } from "./function-host.ts";
@@ -18,21 +19,29 @@ export interface WaitingOwner {
   awaitsPackages(): boolean;
 }
 
+/** Who hears what becomes of the calls. */
+export interface WaitingReport {
+  readonly tally: Tally;
+  readonly news: CallNews;
+}
+
 /** One function's calls that wait for a sandbox: bounded in number and time, and counted where they end. */
 export class WaitingCalls {
   readonly #name: string;
   readonly #host: FunctionHost;
   readonly #tally: Tally;
+  readonly #news: CallNews;
   readonly #owner: WaitingOwner;
   readonly #queue = new CallQueue();
   #timer: NodeJS.Timeout | undefined;
   /** When it fires. */
   #timerMs = Number.POSITIVE_INFINITY;
 
-  constructor(name: string, host: FunctionHost, tally: Tally, owner: WaitingOwner) {
+  constructor(name: string, host: FunctionHost, { tally, news }: WaitingReport, owner: WaitingOwner) {
     this.#name = name;
     this.#host = host;
     this.#tally = tally;
+    this.#news = news;
     this.#owner = owner;
   }
 
@@ -46,9 +55,11 @@ export class WaitingCalls {
     if (full === undefined) {
       this.#queue.push(call);
       this.#host.queued += 1;
+      this.#news.entered(call, this.#queue.size, this.#host.queued, false);
       return true;
     }
     this.#tally.refused(1, full);
+    this.#news.refused(call, full.code);
     call.refuse(full);
     return false;
   }
@@ -57,27 +68,37 @@ export class WaitingCalls {
   addFirst(call: PendingCall): void {
     this.#queue.unshift(call);
     this.#host.queued += 1;
+    this.#news.entered(call, this.#queue.size, this.#host.queued, true);
   }
 
   /** Only while `size` is not 0. */
   next(): PendingCall {
     this.#host.queued -= 1;
-    return this.#queue.shift() as PendingCall;
+    const call = this.#queue.shift() as PendingCall;
+    this.#news.left(call);
+    return call;
   }
 
   /** A call's client is gone. */
-  noteDropped(): void {
+  noteDropped(call: PendingCall): void {
     this.#queue.noteDropped();
+    this.#news.dropped(call);
     this.#host.queued -= 1;
     this.#tally.dropped();
     this.#host.callOver();
   }
 
+  /** Nobody waits any more, perhaps for ever: of a function that is forgotten now no timer is left. */
   refuseAll(error: OlError): void {
+    clearTimeout(this.#timer);
+    this.#timerMs = Number.POSITIVE_INFINITY;
     const calls = this.#queue.takeAll(() => true);
     this.#host.queued -= calls.length;
     this.#tally.refused(calls.length, error);
-    for (const call of calls) call.refuse(error);
+    for (const call of calls) {
+      this.#news.refused(call, error.code);
+      call.refuse(error);
+    }
     this.#host.callOver();
   }
 
@@ -104,6 +125,7 @@ export class WaitingCalls {
             `no sandbox for ${this.#name} became free within ${waitedMs} ms`,
           );
       this.#tally.refused(1, error);
+      this.#news.refused(call, error.code);
       call.refuse(error);
     }
     this.#host.callOver();
@@ -131,7 +153,6 @@ export class WaitingCalls {
   /** Refuses everybody, and nobody is to be added. */
   close(error: OlError): void {
     this.refuseAll(error);
-    clearTimeout(this.#timer);
   }
 
   #full(max: number): OlError | undefined {

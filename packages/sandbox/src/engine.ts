@@ -8,15 +8,20 @@ export interface SandboxSpec {
   readonly name: string;
   /** The code's directory, relative to the engine's `codeDir`; read-only in the sandbox as /handler. */
   readonly code: string;
+  /** Which network it has. */
   readonly network: NetworkClass;
   /** Environment variables of the code, on top of the runtime's few. */
   readonly environment: Readonly<Record<string, string>>;
+  /** What it may use. */
   readonly limits: SandboxLimits;
   /** Id of the zygote to fork it from, which must be of the same network class; default: that class's root. */
   readonly zygote?: string;
-  /** Package directories, relative to the engine's `packagesDir`: put on sys.path in this order, behind the standard library. */
+  /**
+   * Package directories, relative to the engine's `packagesDir`: put on sys.path in this order, behind the standard library;
+   * default: none.
+   */
   readonly packages?: readonly string[];
-  /** What it writes to /host lies in a directory, whatever the engine does with other sandboxes' scratch. */
+  /** What it writes to /host lies in a directory, whatever the engine does with other sandboxes' scratch; default false. */
   readonly scratchOnDisk?: boolean;
 }
 
@@ -44,6 +49,7 @@ export type KeepOutcome =
 export interface ZygoteSpec {
   /** Id of the zygote that it is forked from, one of the same network class; default: that class's root. */
   readonly parent?: string;
+  /** Which network it and what is forked from it have. */
   readonly network: NetworkClass;
   /** As in SandboxSpec; those of its parent are not added by themselves. */
   readonly packages: readonly string[];
@@ -54,7 +60,7 @@ export interface ZygoteSpec {
    * sandboxes that are forked from it comes on top while these live.
    */
   readonly limits: SandboxLimits;
-  /** How long importing may take, in ms; default and at most 30,000. */
+  /** How long importing may take, in ms; default 30,000, which is the most. At the limit: OL_SANDBOX_ZYGOTE_FAILED. */
   readonly importMs?: number;
 }
 
@@ -89,6 +95,7 @@ export type SandboxExit =
 
 /** One running sandbox, as an engine hands it out: a connection to the guest runtime, and a way to end it. */
 export interface EngineSandbox {
+  /** As `create` was called with. */
   readonly id: string;
   /** Open to the guest runtime; speaks frames (see frames/). Owned by the receiver. */
   readonly connection: Duplex;
@@ -116,7 +123,9 @@ export interface EngineSandbox {
 
 /** A running zygote. Sandboxes and zygotes that were forked from it outlive it. */
 export interface EngineZygote {
+  /** As `createZygote` was called with. */
   readonly id: string;
+  /** How its import went. */
   readonly import: ZygoteImport;
   /** Settles once it is gone and can be forked from no more. Never rejects. */
   readonly exited: Promise<SandboxExit>;
@@ -140,6 +149,7 @@ export interface Enforcement {
   readonly notes: readonly string[];
 }
 
+/** A snapshot of an engine's numbers. */
 export interface EngineStats {
   /** Sandboxes alive. */
   readonly sandboxes: number;
@@ -158,7 +168,9 @@ export interface EngineStats {
  * engine passes the conformance suite in testing/.
  */
 export interface SandboxEngine extends AsyncDisposable {
+  /** For people. */
   readonly name: string;
+  /** What it enforces here. */
   readonly enforcement: Enforcement;
   /**
    * Makes a sandbox whose guest runtime is being started; the connection may be written to at once.
@@ -172,6 +184,7 @@ export interface SandboxEngine extends AsyncDisposable {
    * OL_SANDBOX_BAD_OPTIONS, OL_SANDBOX_NETWORK_UNAVAILABLE, OL_SANDBOX_BROKER_LOST or OL_SANDBOX_CLOSED.
    */
   createZygote?(id: string, spec: ZygoteSpec, signal?: AbortSignal): Promise<EngineZygote>;
+  /** A snapshot of its numbers. */
   stats(): EngineStats;
   /**
    * Settles, with a reason for people, when the engine can make no more sandboxes because its host process ended

@@ -146,6 +146,7 @@ export const SANDBOX_ERRORS = {
 } as const;
 
 export type SandboxErrorCode = keyof typeof SANDBOX_ERRORS;
+/** Makes an error of this package, for engines of one's own: its code decides what callers hear. */
 export const sandboxError: ErrorFactory<typeof SANDBOX_ERRORS> = errorFactory(SANDBOX_ERRORS);
 
 /**

@@ -1,5 +1,6 @@
 import { type Logger, messageOf } from "@ol/common";
 
+import { CHANNELS } from "./channels.ts";
 import type { EvictionSnapshot, Evictor } from "./evictor.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 
@@ -58,8 +59,24 @@ export class Eviction {
   }
 
   #choose(snapshot: EvictionSnapshot): readonly string[] {
+    const channel = CHANNELS["ol:eviction:choose"];
+    const sinceMs = channel.hasSubscribers ? performance.now() : 0;
     try {
-      return this.#evictor(snapshot);
+      // A copy: it is somebody else's, who may change it or have returned nothing of the kind.
+      const chosen = [...this.#evictor(snapshot)];
+      if (channel.hasSubscribers) {
+        const { missingMb, trial, sandboxes, zygotes } = snapshot;
+        const tookMs = performance.now() - sinceMs;
+        channel.publish({
+          missingMb,
+          trial,
+          sandboxes: sandboxes.length,
+          zygotes: zygotes.length,
+          chosen,
+          tookMs,
+        });
+      }
+      return chosen;
     } catch (error) {
       this.#logger.error("the evictor failed; nothing is evicted", { error: messageOf(error) });
       return [];

@@ -56,7 +56,7 @@ export type Evictor = (snapshot: EvictionSnapshot) => readonly string[];
 
 /** Where a policy goes further than it does by itself. */
 export interface EvictorOptions {
-  /** Destroys running sandboxes, and so their calls, when nothing else is left. */
+  /** Destroys running sandboxes, and so their calls, when nothing else is left; default false. */
   readonly running?: boolean;
 }
 

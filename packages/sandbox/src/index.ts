@@ -1,3 +1,18 @@
+export {
+  type EvictionChosen,
+  type Evicted,
+  onSandboxChannel,
+  SANDBOX_CHANNELS,
+  type SandboxChannels,
+  type SandboxCreated,
+  type SandboxDestroyed,
+  type SandboxFailed,
+  type SandboxMessage,
+  type SandboxReady,
+  type ZygoteCreated,
+  type ZygoteDestroyed,
+  type ZygoteFailed,
+} from "./channels.ts";
 export * from "./engine.ts";
 export * from "./errors.ts";
 export { EVICTION_POLICIES, type EvictionPolicyName } from "./eviction-policies.ts";
@@ -11,6 +26,7 @@ export {
 } from "./evictor.ts";
 export type * from "./frames/call.ts";
 export { type ConnectionTimers, DEFAULT_CONNECTION_TIMERS } from "./frames/connection-options.ts";
+export { GUEST_RUNTIME_DIR, guestArguments, type GuestStart } from "./guest.ts";
 export { type ImportReport, type PackageImport, parseImports } from "./imports.ts";
 export { isNotStarted, wasBehind } from "./not-started.ts";
 export * from "./pool.ts";

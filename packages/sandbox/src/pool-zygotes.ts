@@ -1,4 +1,4 @@
-import { type OlError, isOlError } from "@ol/common";
+import { type OlError, isOlError, messageOf } from "@ol/common";
 
 import type { EngineZygote, SandboxEngine, SandboxExit, ZygoteSpec } from "./engine.ts";
 import { sandboxError } from "./errors.ts";
@@ -9,6 +9,9 @@ import { checkZygoteId, checkZygoteSpec } from "./spec.ts";
 /** What is heard of a pool's zygotes. */
 export interface ZygoteObserver {
   readonly made: (zygote: EngineZygote, spec: ZygoteSpec) => void;
+  readonly failed: (id: string, spec: ZygoteSpec, error: OlError) => void;
+  /** It is about to be ended because its memory is needed. */
+  readonly evicting: (id: string) => void;
   readonly gone: (id: string, exit: SandboxExit) => void;
   /** It was to be ended and could not be. */
   readonly unkillable: (id: string, error: unknown) => void;
@@ -67,7 +70,9 @@ export class PoolZygotes {
     } catch (error) {
       this.#budget.give(claim);
       leave();
-      throw error;
+      const reason = zygoteError(error);
+      this.#observer.failed(id, spec, reason);
+      throw reason;
     }
   }
 
@@ -102,6 +107,7 @@ export class PoolZygotes {
   evict(id: string): boolean {
     const kept = this.#zygotes.get(id);
     if (kept === undefined || kept.claim.state !== "held") return false;
+    this.#observer.evicting(id);
     this.#budget.announce(kept.claim);
     // If it could not be killed the engine is lost, and says so itself.
     kept.zygote.kill().catch((error: unknown) => this.#observer.unkillable(id, error));
@@ -162,6 +168,11 @@ const cancelled = (reason: unknown): OlError =>
   isOlError(reason, "OL_SANDBOX_CLOSED") || isOlError(reason, "OL_SANDBOX_BROKER_LOST")
     ? reason
     : giveUp(reason);
+
+const zygoteError = (error: unknown): OlError =>
+  isOlError(error)
+    ? error
+    : sandboxError("OL_SANDBOX_ZYGOTE_FAILED", `The engine failed: ${messageOf(error)}`, { cause: error });
 
 const giveUp = (reason: unknown): OlError =>
   sandboxError("OL_SANDBOX_CANCELLED", "The caller no longer wants the zygote.", { cause: reason });

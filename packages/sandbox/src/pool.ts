@@ -11,13 +11,13 @@ import {
   within,
 } from "@ol/common";
 
-import { Emitter } from "./emitter.ts";
 import type { EngineZygote, SandboxEngine, SandboxSpec, ZygoteSpec } from "./engine.ts";
 import { sandboxError } from "./errors.ts";
 import { Eviction } from "./eviction.ts";
 import { makeEvictor } from "./evictor.ts";
 import type { ConnectionTimers } from "./frames/connection-options.ts";
 import { MemoryBudget, MemoryClaim } from "./memory-budget.ts";
+import { PoolNews } from "./pool-news.ts";
 import type { AcquireOptions, PoolEvents, PoolOptions, PoolStats } from "./pool-types.ts";
 import { PoolZygotes } from "./pool-zygotes.ts";
 import { Residents } from "./residents.ts";
@@ -37,7 +37,7 @@ export class SandboxPool implements AsyncDisposable {
   readonly #logger: Logger;
   readonly #createMs: number;
   readonly #timers: Partial<ConnectionTimers>;
-  readonly #events: Emitter<PoolEvents>;
+  readonly #news: PoolNews;
   readonly #budget: MemoryBudget;
   readonly #zygotes: PoolZygotes;
   readonly #eviction: Eviction;
@@ -68,13 +68,15 @@ export class SandboxPool implements AsyncDisposable {
     this.#logger = options.logger ?? silentLogger;
     this.#createMs = options.createMs ?? DEFAULT_WAIT_MS;
     this.#timers = options.timers ?? {};
-    this.#events = new Emitter(this.#logger);
+    this.#news = new PoolNews(this.#logger);
     this.#resumeMs = options.resumeMs ?? DEFAULT_WAIT_MS;
     this.#budget = new MemoryBudget(options.memoryMb, () => this.#eviction.run());
     this.#residents = new Residents(this.#budget, this.#logger);
     this.#zygotes = new PoolZygotes(this.#engine, this.#budget, {
-      made: (zygote, spec) => this.#events.emit("zygote", zygote, spec),
-      gone: (id, exit) => this.#events.emit("zygoteGone", id, exit),
+      made: (zygote, spec) => this.#news.zygoteMade(zygote, spec),
+      failed: (id, spec, error) => this.#news.zygoteFailed(id, spec, error),
+      evicting: (id) => this.#news.zygoteEvicting(id),
+      gone: (id, exit) => this.#news.zygoteGone(id, exit),
       unkillable: (zygote, error) =>
         this.#logger.error("a zygote could not be ended", { zygote, error: messageOf(error) }),
     });
@@ -94,19 +96,19 @@ export class SandboxPool implements AsyncDisposable {
       idle: () => this.#budget.remind(),
       ready: (sandbox) => {
         this.#residents.loaded(sandbox);
-        this.#events.emit("ready", sandbox);
+        this.#news.ready(sandbox);
       },
-      guestEvent: (sandbox, name, body) => this.#events.emit("guest", sandbox, name, body),
+      guestEvent: (sandbox, name, body) => this.#news.guest(sandbox, name, body),
       paused: (sandbox) => {
-        this.#events.emit("paused", sandbox);
+        this.#news.paused(sandbox);
         if (options.downsizePaused !== false) void this.#residents.lend(sandbox);
         this.#budget.remind();
       },
       resuming: (sandbox) => this.#residents.takeBack(sandbox, this.#resumeMs),
-      resumed: (sandbox) => this.#events.emit("resumed", sandbox),
+      resumed: (sandbox) => this.#news.resumed(sandbox),
       destroying: (sandbox) => {
         this.#residents.ending(sandbox);
-        this.#events.emit("destroying", sandbox);
+        this.#news.destroying(sandbox);
       },
       destroyed: (sandbox) => this.#gone(sandbox),
     };
@@ -115,7 +117,7 @@ export class SandboxPool implements AsyncDisposable {
 
   /** Calls `listener` on every such event; returns what removes it. */
   on<Name extends keyof PoolEvents>(name: Name, listener: (...values: PoolEvents[Name]) => void): () => void {
-    return this.#events.on(name, listener);
+    return this.#news.on(name, listener);
   }
 
   /**
@@ -131,6 +133,9 @@ export class SandboxPool implements AsyncDisposable {
     const leave = this.#zygotes.join(meta.zygote);
     try {
       return await this.#acquire(meta, signal, deadlineMs);
+    } catch (error) {
+      this.#news.createFailed(meta, error as OlError);
+      throw error;
     } finally {
       leave();
     }
@@ -174,6 +179,7 @@ export class SandboxPool implements AsyncDisposable {
     return (await Promise.all(sizes)).reduce((sum, bytes) => sum + bytes, 0) / MIB;
   }
 
+  /** A snapshot of its numbers. */
   stats(): PoolStats {
     return {
       memoryMb: this.#budget.totalMb,
@@ -233,7 +239,8 @@ export class SandboxPool implements AsyncDisposable {
     const over = made.then(
       (engineSandbox) => {
         const sandbox = new Sandbox(engineSandbox, meta, this.#observer, this.#logger, this.#timers);
-        sandbox.making = { waitedMs, makeMs: performance.now() - askedMs };
+        const madeMs = performance.now();
+        sandbox.making = { waitedMs, makeMs: madeMs - askedMs, madeMs };
         this.#residents.add(sandbox, claim, askedMs);
         return this.#adopt(sandbox, stop.signal, handed);
       },
@@ -249,7 +256,7 @@ export class SandboxPool implements AsyncDisposable {
   /** Whoever asked may be gone by now; then it is destroyed again. From here on it is theirs: they see to its end. */
   #adopt(sandbox: Sandbox, signal: AbortSignal, handed: Deferred<Sandbox>): void {
     this.#created += 1;
-    this.#events.emit("create", sandbox);
+    this.#news.created(sandbox);
     if (signal.aborted) void sandbox.destroy();
     else handed.resolve(sandbox);
   }
@@ -257,14 +264,14 @@ export class SandboxPool implements AsyncDisposable {
   #gone(sandbox: Sandbox): void {
     this.#destroyed += 1;
     this.#residents.remove(sandbox);
-    this.#events.emit("destroy", sandbox);
+    this.#news.destroyed(sandbox);
   }
 
   #evict(id: string): boolean {
     const sandbox = this.#residents.get(id);
     if (sandbox === undefined || sandbox.ended !== undefined) return false;
     this.#evicted += 1;
-    this.#events.emit("evict", sandbox);
+    this.#news.evicting(sandbox);
     void sandbox.destroy("The sandbox was destroyed: its memory was needed for another one.");
     return true;
   }
@@ -277,7 +284,7 @@ export class SandboxPool implements AsyncDisposable {
   #lost(reason: string): void {
     if (this.#over !== undefined) return;
     this.#logger.error("the sandbox engine was lost", { engine: this.#engine.name, reason });
-    this.#events.emit("lost");
+    this.#news.lost();
     void this.#end(sandboxError("OL_SANDBOX_BROKER_LOST", reason));
   }
 

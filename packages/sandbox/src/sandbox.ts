@@ -41,6 +41,8 @@ export interface SandboxMaking {
   readonly waitedMs: number;
   /** What the engine needed, in ms, until it takes calls; its code may still be loading then. */
   readonly makeMs: number;
+  /** When it was made; on the clock of performance.now(). */
+  readonly madeMs: number;
 }
 
 /** Told of what happens to a sandbox; the pool. */
@@ -76,6 +78,7 @@ const IGNORE = (): void => undefined;
 
 /** One running sandbox: takes calls until it is destroyed, by its owner or because it broke. */
 export class Sandbox implements AsyncDisposable {
+  /** Unique within its pool. Readable for ever. */
   readonly id: string;
   /** What it was made from. Readable for ever. */
   readonly meta: SandboxSpec;
@@ -87,7 +90,7 @@ export class Sandbox implements AsyncDisposable {
    */
   readonly ready: Promise<void>;
   /** What it took to make it; set by the pool. */
-  making: SandboxMaking = { waitedMs: 0, makeMs: 0 };
+  making: SandboxMaking = { waitedMs: 0, makeMs: 0, madeMs: 0 };
 
   readonly #engineSandbox: EngineSandbox;
   readonly #connection: GuestConnection;
@@ -143,6 +146,7 @@ export class Sandbox implements AsyncDisposable {
     return this.#loadedMs;
   }
 
+  /** What it is doing. */
   get state(): SandboxState {
     return this.#state;
   }

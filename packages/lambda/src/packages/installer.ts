@@ -12,7 +12,7 @@ import { type Turn, Turns } from "./turns.ts";
 
 /** How pip and uv are used. */
 export interface InstallerTools {
-  /** The program uv, open; undefined if there is none. Stays open. */
+  /** The program uv, open; default: there is none. Stays open. */
   readonly uv?: FileHandle;
   /** `auto` is uv where it is to be had, else pip. */
   readonly tool: "auto" | "uv" | "pip";
@@ -20,28 +20,37 @@ export interface InstallerTools {
   readonly environment: Readonly<Record<string, string>>;
   /** Configuration files of pip and uv: pip.conf, uv.toml, netrc, ca.pem. No lambda ever sees them. */
   readonly settings: Readonly<Record<string, string>>;
-  /** The one index there is, whatever the settings say of others. */
+  /** The one index there is, whatever the settings say of others; default: what the settings say. */
   readonly onlyIndex?: string;
 }
 
 /** What an installer is made from. */
 export interface InstallerOptions {
+  /** Where the sandboxes that install come from. */
   readonly pool: SandboxPool;
   /** The sandbox engine's `codeDir`: the installer's own code lies there beside that of lambdas. */
   readonly codeDir: string;
+  /** Of each of the sandboxes that install. */
   readonly limits: InstallerLimits;
   /** Of the sandboxes that install: where the index is to be reached. */
   readonly network: NetworkClass;
+  /** How pip and uv are used. */
   readonly tools: InstallerTools;
   /** Whether packages are built from source where there is no wheel. Default: no. */
   readonly source?: boolean;
+  /** Hears what pip and uv are asked, and what goes wrong. */
   readonly logger: Logger;
 }
 
+/** What each of the sandboxes that install may use. */
 export interface InstallerLimits {
+  /** Processes and threads. At the limit: starting one more fails, and mostly the installation. */
   readonly procs: number;
+  /** At most the pool's memory counts. At the limit: OL_LAMBDA_PACKAGES_UNAVAILABLE, which says so. */
   readonly memoryMb: number;
+  /** Of one question to it, and of one installation. At the limit: OL_LAMBDA_PACKAGES_UNAVAILABLE. */
   readonly runtimeSec: number;
+  /** What is downloaded and unpacked at once. At the limit: OL_LAMBDA_PACKAGES_UNAVAILABLE. */
   readonly scratchMb: number;
 }
 

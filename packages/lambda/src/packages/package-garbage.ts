@@ -35,8 +35,9 @@ export interface GarbageReport {
   readonly unfinished: number;
 }
 
+/** What is collected. */
 export interface GarbageOptions {
-  /** What was used within this time stays; at least a day, since uses are noted no more exactly than that. */
+  /** Since when nobody may have used it; at least a day, since uses are noted no more exactly than that. At the limit: it is garbage. */
   readonly olderThanMs: number;
   /** Removes nothing. */
   readonly dryRun: boolean;

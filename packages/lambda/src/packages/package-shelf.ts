@@ -9,6 +9,7 @@ import { type HeldLock, type Logger, lockFree, messageOf, tryLock } from "@ol/co
 export interface PackageShelfOptions {
   /** The sandbox engine's `packagesDir`. */
   readonly packagesDir: string;
+  /** Hears if uses cannot be noted. */
   readonly logger: Logger;
 }
 
@@ -19,6 +20,7 @@ export const NOTE_USE_MS: number = 6 * 3_600_000;
 
 /** The directories of installed packages, named relative to `packagesDir`. What is there is complete. */
 export class PackageShelf {
+  /** As it was made with. */
   readonly packagesDir: string;
   readonly #options: PackageShelfOptions;
   /** Packages are installed under kernel locks of names that begin so: the same for all who share the directory. */
@@ -32,14 +34,17 @@ export class PackageShelf {
     this.#lockPrefix = `ol-pkg-${place.slice(0, 16)}`;
   }
 
+  /** Where a package's directory is. */
   pathOf(directory: string): string {
     return join(this.packagesDir, directory);
   }
 
+  /** Whether the package is there. */
   async has(directory: string): Promise<boolean> {
     return (await statOf(this.pathOf(directory)))?.isDirectory() ?? false;
   }
 
+  /** Whether its .pyc files are there. */
   async isCompiled(directory: string): Promise<boolean> {
     return (await statOf(join(this.pathOf(directory), COMPILED))) !== undefined;
   }

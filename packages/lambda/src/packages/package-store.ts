@@ -26,10 +26,13 @@ export interface PackageStoreOptions {
   readonly python: string;
   /** As `uname -m` says it. */
   readonly machine: string;
+  /** What resolves, installs and compiles. */
   readonly installer: Installer;
+  /** Where it is written down what requirements were resolved to. */
   readonly locks: LockStore;
-  /** Longest wait for somebody else who installs the same, in ms. */
+  /** Longest wait for somebody else who installs the same, in ms. At the limit: it is installed here too. */
   readonly waitMs: number;
+  /** Hears of what is installed, and what cannot be. */
   readonly logger: Logger;
 }
 

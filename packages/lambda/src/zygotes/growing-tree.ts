@@ -1,4 +1,5 @@
 import { type Candidate, Candidates } from "./candidates.ts";
+import { chooseMostSparing, type ZygoteChooser } from "./chooser.ts";
 import { clamp, FORK_MS_PER_MB, LEAST_NODE_MB, MOST_DEPTH, MOST_MS } from "./constants.ts";
 import type { NodePlan, TreeNode } from "./node-tree.ts";
 import type {
@@ -20,16 +21,18 @@ import { parseWishes, saveWishes, type Wish, Wishes } from "./wishes.ts";
 
 /** What a GrowingTree can be told. Every default but the budget was found by simulation, and results are flat around it. */
 export interface GrowingTreeOptions {
-  /** The most that its zygotes may hold together. */
+  /** The most that its zygotes may hold together. At the limit: those that spare least for each MB make way, or none is made. */
   readonly budgetMb: number;
-  /** A gain so long ago counts as 1/e of one now; default 600,000. */
+  /** How long a gain counts; default 600,000. At the limit: it counts as 1/e of one now. */
   readonly tauMs?: number;
-  /** A zygote is made once its like would have spared this many times what making it takes; default 2. */
+  /** How many times what making a zygote takes; default 2. At the limit: once its like would have spared so much, it is made. */
   readonly payback?: number;
-  /** Others make way for it if it is this many times worth them; default 1.5. */
+  /** How many times what others are worth; default 1.5. At the limit: what is worth more takes their memory. */
   readonly hysteresis?: number;
-  /** What spares a start less than this, in ms, is not looked at; default 2. */
+  /** What a zygote must spare a start, in ms; default 2. At the limit: what spares less is not looked at. */
   readonly leastGainMs?: number;
+  /** Which of its zygotes a sandbox is forked from; default `chooseMostSparing`. */
+  readonly chooser?: ZygoteChooser;
 }
 
 const DEFAULT_TAU_MS = 600_000;
@@ -59,16 +62,17 @@ export class GrowingTree implements ZygotePolicy {
   readonly #candidates = new WeakMap<TreeNode, Candidates>();
   #wishes = new Wishes();
 
-  constructor({ budgetMb, tauMs, payback, hysteresis, leastGainMs }: GrowingTreeOptions) {
+  constructor(options: GrowingTreeOptions) {
+    const { budgetMb, tauMs, payback, hysteresis, leastGainMs, chooser } = options;
     this.#payback = payback ?? 2;
     this.#hysteresis = hysteresis ?? 1.5;
     this.#leastGainMs = leastGainMs ?? 2;
-    this.#state = new TreeState(budgetMb, tauMs ?? DEFAULT_TAU_MS);
+    this.#state = new TreeState(budgetMb, tauMs ?? DEFAULT_TAU_MS, chooser ?? chooseMostSparing);
     this.#rootCandidates = new Candidates(this.#state.tauMs);
   }
 
   choose(set: PackageSet): NodeId | undefined {
-    return this.#state.tree.best(set)?.id;
+    return this.#state.choose(set);
   }
 
   started(start: Start): Decision {

@@ -1,3 +1,4 @@
+export { chooseMostSparing, type ZygoteCandidate, type ZygoteChooser } from "./chooser.ts";
 export { FORK_MS_PER_MB, LEAST_BUDGET_MB, LEAST_NODE_MB } from "./constants.ts";
 export * from "./fit.ts";
 export type { FitRecord } from "./fit-problem.ts";

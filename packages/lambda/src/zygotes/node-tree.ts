@@ -1,3 +1,4 @@
+import { chooseMostSparing, type ZygoteCandidate } from "./chooser.ts";
 import { Decaying } from "./decaying.ts";
 import { clamp, FORK_MS_PER_MB, LEAST_NODE_MB, MOST_MB, MOST_MS } from "./constants.ts";
 import type { BuildReport, Cost, NodeId, NodeSnapshot, PackageSet, PinId } from "./policy.ts";
@@ -12,7 +13,7 @@ export interface NodePlan {
 }
 
 /** One zygote. */
-export class TreeNode {
+export class TreeNode implements ZygoteCandidate {
   readonly id: NodeId;
   readonly parent: TreeNode | undefined;
   /** What it has besides its parent's. */
@@ -132,22 +133,23 @@ export class NodeTree {
     }
   }
 
-  /** The ready node that spares a start of this set most; undefined if the root is best. */
-  best(set: PackageSet): TreeNode | undefined {
+  /** The ready nodes that a sandbox of this set can be forked from. */
+  suitable(set: PackageSet): TreeNode[] {
     const members = new Set(set.pins);
     const providers = providersOf(set, members);
-    let best: TreeNode | undefined;
-    let bestMs = 0;
+    const found: TreeNode[] = [];
     const waiting = [...this.#top];
     for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
       if (!node.pins.every((pin) => members.has(pin)) || missed(node, providers)) continue;
       waiting.push(...node.children);
-      const { worthMs } = node;
-      if (node.state !== "ready" || worthMs <= bestMs) continue;
-      best = node;
-      bestMs = worthMs;
+      if (node.state === "ready") found.push(node);
     }
-    return best;
+    return found;
+  }
+
+  /** Of these the one that spares most; undefined if the root is best. */
+  best(set: PackageSet): TreeNode | undefined {
+    return this.get(chooseMostSparing(set, this.suitable(set)));
   }
 
   /**

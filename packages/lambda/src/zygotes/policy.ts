@@ -100,6 +100,7 @@ export interface NodeSnapshot {
   readonly uses: number;
 }
 
+/** A policy's tree as people see it. */
 export interface PolicySnapshot {
   /** Parents before their children. */
   readonly nodes: readonly NodeSnapshot[];

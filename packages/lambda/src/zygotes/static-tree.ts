@@ -1,3 +1,4 @@
+import { chooseMostSparing, type ZygoteChooser } from "./chooser.ts";
 import type { TreeNode } from "./node-tree.ts";
 import type {
   BuildFailure,
@@ -28,10 +29,16 @@ interface Step {
   readonly pins: readonly PinId[];
 }
 
+/** What a StaticTree is made from. */
 export interface StaticTreeOptions {
+  /** The tree, as `parseZygoteTree` read it. */
   readonly plan: PlannedNode;
-  /** The most that its zygotes may hold together. */
+  /**
+   * The most that its zygotes may hold together. At the limit: those that were not used for ten minutes make way, or none is made.
+   */
   readonly budgetMb: number;
+  /** Which of its zygotes a sandbox is forked from; default `chooseMostSparing`. */
+  readonly chooser?: ZygoteChooser;
 }
 
 /**
@@ -46,13 +53,13 @@ export class StaticTree implements ZygotePolicy {
   /** Paths that are to be built, each set's once; the first is the one of which a zygote is being built. */
   readonly #wanted: { readonly set: PackageSet; readonly path: readonly Step[] }[] = [];
 
-  constructor({ plan, budgetMb }: StaticTreeOptions) {
+  constructor({ plan, budgetMb, chooser = chooseMostSparing }: StaticTreeOptions) {
     this.#plan = plan;
-    this.#state = new TreeState(budgetMb, TAU_MS);
+    this.#state = new TreeState(budgetMb, TAU_MS, chooser);
   }
 
   choose(set: PackageSet): NodeId | undefined {
-    return this.#state.tree.best(set)?.id;
+    return this.#state.choose(set);
   }
 
   started(start: Start): Decision {

@@ -1,3 +1,4 @@
+import type { ZygoteChooser } from "./chooser.ts";
 import { closureOf } from "./closure.ts";
 import { LEAST_NODE_MB } from "./constants.ts";
 import { type NodePlan, NodeTree, type TreeNode } from "./node-tree.ts";
@@ -33,10 +34,19 @@ export class TreeState {
   #excluded = new Map<PinId, string>();
   #setbacks = new Setbacks();
   #building: TreeNode | undefined;
+  readonly #chooser: ZygoteChooser;
 
-  constructor(budgetMb: number, tauMs: number) {
+  constructor(budgetMb: number, tauMs: number, chooser: ZygoteChooser) {
     this.budgetMb = budgetMb;
     this.tauMs = tauMs;
+    this.#chooser = chooser;
+  }
+
+  /** The zygote to fork a sandbox of this set from; undefined for the root. */
+  choose(set: PackageSet): NodeId | undefined {
+    const suitable = this.tree.suitable(set);
+    const chosen = this.#chooser(set, suitable);
+    return suitable.find(({ id }) => id === chosen)?.id;
   }
 
   get busy(): boolean {

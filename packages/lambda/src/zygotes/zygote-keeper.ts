@@ -14,10 +14,13 @@ import { type BuildCounts, ZygoteTree } from "./zygote-tree.ts";
 
 /** What a keeper is made from. */
 export interface ZygoteKeeperOptions {
+  /** Where zygotes and sandboxes are made. */
   readonly pool: SandboxPool;
   /** Makes the policy of one network class's tree. */
   readonly makePolicy: (network: NetworkClass) => ZygotePolicy;
+  /** Where what policies know is kept; default: nowhere. */
   readonly state?: StateStore;
+  /** Hears of zygotes that are made, and of those that cannot be. */
   readonly logger: Logger;
 }
 
@@ -40,6 +43,7 @@ export interface ZygoteTreeStats extends Omit<PolicySnapshot, "excluded">, Build
   readonly excluded: Readonly<Record<PinId, string>>;
 }
 
+/** What zygotes there are, and of what use they were. */
 export interface ZygoteStats {
   /** Sandboxes of lambdas with packages, by what they were forked from. */
   readonly uses: Readonly<Record<ZygoteUse, number>>;
@@ -129,6 +133,7 @@ export class ZygoteKeeper {
     await Promise.all(trees.map((tree) => tree.close()));
   }
 
+  /** A snapshot of its trees and their use. */
   stats(): ZygoteStats {
     return {
       uses: { ...this.#uses },

@@ -47,8 +47,8 @@ export class ZygoteTree {
   readonly #policy: ZygotePolicy;
   readonly #zygotes = new Map<NodeId, EngineZygote>();
   readonly #nodes = new Map<string, NodeId>();
-  /** How many packages each zygote has, its parents' included: all of them are the sandbox's too. */
-  readonly #masks = new Map<NodeId, number>();
+  /** What may be imported in each zygote, its parents' packages included: all of it has to be the sandbox's too. */
+  readonly #masks = new Map<NodeId, ReadonlySet<PinId>>();
   /** Of every pin that a set has named. */
   readonly #directories = new Map<PinId, string>();
   readonly #seen = new WeakSet<InstalledSet>();
@@ -68,14 +68,34 @@ export class ZygoteTree {
 
   /** The zygote to fork a sandbox with these packages from, and the node that it is; undefined is the root. */
   choose(packages: InstalledSet): { readonly node: NodeId; readonly zygote: string } | undefined {
-    const node = this.#policy.choose(this.#setOf(packages));
+    const set = this.#setOf(packages);
+    const node = this.#choose(set);
     const zygote = node === undefined ? undefined : this.#zygotes.get(node);
     return node === undefined || zygote === undefined ? undefined : { node, zygote: zygote.id };
   }
 
+  /** What the policy says, which may be anybody's: it must not mix lambdas, and its mistakes cost time only. */
+  #choose(set: PackageSet): NodeId | undefined {
+    const { logger } = this.#options;
+    try {
+      const node = this.#policy.choose(set);
+      const mask = node === undefined ? undefined : this.#masks.get(node);
+      if (mask === undefined) return undefined;
+      const pins = new Set(set.pins);
+      for (const pin of mask)
+        if (!pins.has(pin)) throw new Error(`${node} has ${pin}, which is not declared`);
+      return node;
+    } catch (error) {
+      logger.error("the zygote policy failed; the sandbox is forked from the root", {
+        error: messageOf(error),
+      });
+      return undefined;
+    }
+  }
+
   /** Whether the zygote has all of these packages. */
   has(node: NodeId, packages: InstalledSet): boolean {
-    return (this.#masks.get(node) ?? 0) === packages.packages.length;
+    return (this.#masks.get(node)?.size ?? 0) === packages.packages.length;
   }
 
   /** A sandbox has loaded its code. `costs` is what it says that it imported. */
@@ -163,6 +183,9 @@ export class ZygoteTree {
     const id = `${this.#options.prefix}-${node}`;
     const key = pins.join(" ");
     const factor = this.#memoryFactors.get(key) ?? 1;
+    // With its parent's, whatever the policy says: they are imported in it too.
+    const above = build.parent === undefined ? undefined : this.#masks.get(build.parent);
+    const allPins = new Set([...(above ?? []), ...mask]);
     try {
       const parent = build.parent === undefined ? undefined : this.#zygotes.get(build.parent);
       if (build.parent !== undefined && parent === undefined) throw new Error("its parent is gone");
@@ -186,7 +209,7 @@ export class ZygoteTree {
       );
       this.#zygotes.set(node, zygote);
       this.#nodes.set(id, node);
-      this.#masks.set(node, mask.length);
+      this.#masks.set(node, allPins);
       this.#built += 1;
       const { ms, memoryMb, sought } = zygote.import;
       logger.info("a zygote is ready", { zygote: id, packages: pins.join(" "), ms, memoryMb });

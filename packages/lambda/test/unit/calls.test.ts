@@ -22,6 +22,9 @@ const until = async (condition: () => boolean): Promise<void> => {
   while (!condition()) await new Promise((resolve) => setImmediate(resolve));
 };
 
+const timers = (): number =>
+  process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length;
+
 describe("calls", () => {
   it("come back with the function's reply", async () => {
     const rig = makeRig({ code: { echo: { call: (event) => event } } });
@@ -77,6 +80,15 @@ describe("calls", () => {
     const results = await Promise.all(names.map((name) => rig.result(name)));
     expect(results).toEqual(Array(18).fill("1"));
     expect(most).toBe(2);
+  });
+
+  it("of a name that is unknown leave no timer either, which would keep the process", async () => {
+    const rig = makeRig({ queueTimeoutMs: 60_000 });
+    // Whatever the first call sets up once.
+    await rig.result("nobody");
+    const before = timers();
+    for (let call = 0; call < 20; call += 1) await rig.result(`nobody-${call}`);
+    expect(timers()).toBeLessThan(before + 5);
   });
 
   it("of a name that is unknown are answered so, and nothing is kept", async () => {

@@ -1,15 +1,18 @@
+import { silentLogger } from "@ol/common";
 import { expect, it } from "vitest";
 
+import { makeAutoscaler, Scaling } from "../../src/autoscaler.ts";
 import { Fleet } from "../../src/fleet.ts";
 import type { FunctionHost } from "../../src/function-host.ts";
 import { Growth } from "../../src/growth.ts";
 
 const makeGrowth = (): Growth =>
-  new Growth({} as FunctionHost, new Fleet(), {
-    queued: 0,
-    startOne: () => undefined,
-    pump: () => undefined,
-  });
+  new Growth(
+    {} as FunctionHost,
+    new Fleet(),
+    { queued: 0, startOne: () => undefined, pump: () => undefined },
+    new Scaling("f", makeAutoscaler, silentLogger),
+  );
 
 it("what a start takes is what the first one took, not a guess that later ones only approach", () => {
   const growth = makeGrowth();

@@ -26,6 +26,7 @@ const scale = (changes: Partial<ScaleSnapshot>): number =>
     meanRunMs: undefined,
     oldestRunMs: 0,
     meanStartMs: 10,
+    nowMs: 0,
     ...changes,
   });
 
@@ -140,7 +141,7 @@ describe("how many instances a function should have where calls do not share the
 });
 
 const surplus = (idleMs: readonly number[], live: number = idleMs.length, min = 0): number =>
-  surplusInstances({ idleMs, live, min, surplusMs: 60, lastMs: 600 });
+  surplusInstances({ idleMs, live, min, surplusMs: 60, lastMs: 600, nowMs: 0 });
 
 describe("how many idle instances are too many", () => {
   it("is none that was used a while ago", () => {

@@ -5,6 +5,7 @@ export type CodeKind = "function" | "wsgi" | "asgi";
 
 /** What a web app hears of a request besides its header fields and its body. */
 export interface HttpRequest {
+  /** As the client sent it. */
   readonly method: string;
   /** Where the app is mounted, such as `/run/NAME`; SCRIPT_NAME and root_path. */
   readonly mount: string;
@@ -18,28 +19,33 @@ export interface HttpRequest {
 
 /** One call in a sandbox. */
 export interface Call {
+  /** Marks what the call prints, and is in the code's context. */
   readonly invocationId: string;
   /**
    * The event: JSON text as the client sent it, never parsed on the way; empty is `{}`. For an app the request's body,
    * or its beginning.
    */
   readonly body: Buffer;
-  /** More of the body follows by the handle's `write` and `end`. */
+  /** More of the body follows by the handle's `write` and `endBody`; default false. */
   readonly bodyFollows?: boolean;
   /**
-   * The request, for an app. Whoever does not know what the code is gives it too: a function's event is the body.
+   * The request, for an app; default: none, for a function. Whoever does not know what the code is gives it too: a function's
+   * event is the body.
    */
   readonly http?: HttpRequest | undefined;
-  /** How long the call may run, in ms, from the moment the guest's code is loaded. */
+  /**
+   * How long the call may run, in ms, from the moment the guest's code is loaded. At the limit: OL_SANDBOX_TIMEOUT; a function's
+   * sandbox is destroyed, an app's once the calls beside it are over.
+   */
   readonly timeoutMs: number;
   /**
-   * How long it may wait in the sandbox behind other calls, in ms. Then it is asked back, and fails with
-   * OL_SANDBOX_RECALLED if it has not begun. It waits as long as it takes by default.
+   * How long it may wait in the sandbox behind other calls, in ms; default: as long as it takes. At the limit: it is asked back,
+   * and fails with OL_SANDBOX_RECALLED if it has not begun.
    */
   readonly waitMs?: number;
-  /** W3C trace context, passed on as it is. */
+  /** W3C trace context, passed on as it is; default: none. */
   readonly traceparent?: string;
-  /** The client's header fields as node:http's rawHeaders lists them: name, value, name, value ... */
+  /** The client's header fields as node:http's rawHeaders lists them: name, value, name, value ...; default: none. */
   readonly rawHeaders?: readonly string[];
 }
 
@@ -80,6 +86,7 @@ export interface ReplySink {
   fail(error: OlError): void;
 }
 
+/** The caller's hold on a call that was handed to a sandbox. */
 export interface CallHandle {
   /** The receiver has room again. */
   resume(): void;

@@ -2,15 +2,15 @@ import type { OlError } from "@ol/common";
 
 /** How long a guest may take, in ms. On a slow or overcommitted machine they may have to be longer. */
 export interface ConnectionTimers {
-  /** Until its HELLO. */
+  /** Until its HELLO; default 10,000. At the limit: OL_SANDBOX_PROTOCOL, and the sandbox is destroyed. */
   readonly helloMs: number;
-  /** From the first byte of a frame to its last. */
+  /** From the first byte of a frame to its last; default 2,000. At the limit: as for `helloMs`. */
   readonly partialFrameMs: number;
-  /** Without reading anything although it has nothing else to do. */
+  /** Without reading anything although it has nothing else to do; default 2,000. At the limit: as for `helloMs`. */
   readonly writeStallMs: number;
-  /** Until its last frame for a stream that we reset. */
+  /** Until its last frame for a stream that we reset; default 1,000. At the limit: the sandbox is destroyed. */
   readonly resetMs: number;
-  /** For the calls that run beside one that ran over its time limit. */
+  /** For the calls that run beside one that ran over its time limit; default 5,000. At the limit: they fail, and the sandbox is destroyed. */
   readonly graceMs: number;
 }
 

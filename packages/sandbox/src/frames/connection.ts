@@ -1,3 +1,4 @@
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
 import type { OlError } from "@ol/common";
@@ -58,6 +59,8 @@ export class GuestConnection implements FrameHandler {
 
   /** Takes `socket` over. `timers` only replaces what it names. */
   constructor(socket: Duplex, owner: ConnectionOwner, timers: Partial<ConnectionTimers> = {}) {
+    // An engine of anybody's has what Node made for it: a server's connection, a child's pipe.
+    if (Object.getPrototypeOf(socket) === Socket.prototype) GuestSocket.of(socket as Socket);
     this.#socket = socket;
     this.#owner = owner;
     this.#timers = { ...DEFAULT_CONNECTION_TIMERS, ...timers };

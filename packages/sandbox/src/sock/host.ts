@@ -27,6 +27,7 @@ export interface HostReport {
   readonly enforcement?: Enforcement;
 }
 
+/** What `sweepSock` did. */
 export interface SweepReport {
   /** Directories and sockets of earlier sandboxes that were removed. */
   readonly removed: number;

@@ -28,7 +28,7 @@ export interface SockEngineOptions {
   readonly codeDir: string;
   /**
    * Whom this process, started by root, becomes after `create`; the broker stays root. It may connect to the sandboxes,
-   * and gets `codeDir`, which is emptied if it is not theirs yet.
+   * and gets `codeDir`, which is emptied if it is not theirs yet. Default: it stays who it is.
    */
   readonly worker?: { readonly uid: number; readonly gid: number };
   /** Where the last output of destroyed sandboxes is kept, as NAME/SANDBOX.stdout and .stderr; default: nowhere. */
@@ -45,9 +45,12 @@ export interface SockEngineOptions {
    * (/usr/local/bin/python3, else /usr/bin/python3) they run on; default: this machine's own.
    */
   readonly baseDir?: string;
-  /** Processes kept forked and waiting at each zygote while nobody wants one; default 1, 0 forks each on demand. */
+  /**
+   * Processes kept forked and waiting at each zygote while nobody wants one; default 1, 0 forks each on demand. At the limit: one
+   * more is forked when it is wanted, which takes a few ms.
+   */
   readonly prepared?: number;
-  /** Most of them at a zygote from which several are forked at once; default 8. */
+  /** Most of them at a zygote from which several are forked at once; default 8. At the limit: as for `prepared`. */
   readonly mostPrepared?: number;
   /** What zygotes import of the standard library in advance: what is often used, nothing, or these; default "stdlib". */
   readonly preload?: "stdlib" | "none" | readonly string[];
@@ -58,9 +61,10 @@ export interface SockEngineOptions {
    * `limits.scratchMb`, which counts to the sandbox's memory; default "directory".
    */
   readonly scratch?: "directory" | "memory";
+  /** Where is logged what people should know; default: nowhere. */
   readonly logger?: Logger;
   /** Whether a paused sandbox's memory limit is lowered to what it holds; default true. */
   readonly downsizePaused?: boolean;
-  /** For tests only. */
+  /** For tests only; default: nothing is left out. */
   readonly weaken?: readonly Defence[];
 }

@@ -51,11 +51,11 @@ const MAKE_MS = 10_000;
 
 /** How the suite is run. */
 export interface ConformanceOptions {
-  /** Those behaviours too that an engine with `createZygote` must show. */
+  /** Those behaviours too that an engine with `createZygote` must show; default false. */
   readonly zygotes?: boolean;
-  /** Those too that an engine must show whose guests run web apps. */
+  /** Those too that an engine must show whose guests run web apps; default false. */
   readonly http?: boolean;
-  /** How many times longer everything may take than on a machine of our days; default 1. An emulated one needs it. */
+  /** How many times longer everything may take than on a machine of our days; default 1. An emulated one needs it. At the limit: the test fails. */
   readonly slowness?: number;
 }
 

@@ -17,23 +17,23 @@ import { socketPair } from "./socket-pair.ts";
 
 /** How a FakeEngine differs from one that does everything at once. */
 export interface FakeEngineOptions {
-  /** Code by the `code` of a spec, besides the conformance handlers. */
+  /** Code by the `code` of a spec, besides the conformance handlers; default: none. */
   readonly code?: Readonly<Record<string, FakeCode>>;
-  /** Runs before a sandbox is made; what it throws is why it is not made. May wait. */
+  /** Runs before a sandbox is made; what it throws is why it is not made. May wait. Default: nothing runs. */
   readonly beforeCreate?: (id: string, spec: SandboxSpec, signal?: AbortSignal) => unknown;
-  /** Runs before a sandbox is paused; what it throws is why it is not. May wait. */
+  /** Runs before a sandbox is paused; what it throws is why it is not. May wait. Default: nothing runs. */
   readonly beforePause?: (id: string) => unknown;
-  /** Runs before a sandbox is resumed; what it throws is why it is not. May wait. */
+  /** Runs before a sandbox is resumed; what it throws is why it is not. May wait. Default: nothing runs. */
   readonly beforeResume?: (id: string) => unknown;
   /** What a sandbox says it holds, in bytes; default 1,000,000. */
   readonly memoryBytes?: (id: string) => number;
-  /** Runs before a zygote is made; what it throws is why it is not made. May wait. */
+  /** Runs before a zygote is made; what it throws is why it is not made. May wait. Default: nothing runs. */
   readonly beforeZygote?: (id: string, spec: ZygoteSpec, signal?: AbortSignal) => unknown;
-  /** How a zygote's import went, as far as it differs from 1 ms, 1 MB and nothing sought. */
+  /** How a zygote's import went, as far as it differs; default: 1 ms, 1 MB and nothing sought. */
   readonly zygoteImport?: (id: string, spec: ZygoteSpec) => Partial<ZygoteImport>;
-  /** Runs when a sandbox's connection has closed, before it is told how it ended. May wait. */
+  /** Runs when a sandbox's connection has closed, before it is told how it ended. May wait. Default: nothing runs. */
   readonly beforeExit?: (id: string) => Promise<void>;
-  /** Runs when a sandbox is killed, before it is gone. May wait. */
+  /** Runs when a sandbox is killed, before it is gone. May wait. Default: nothing runs. */
   readonly beforeGone?: (id: string) => unknown;
 }
 

@@ -1,0 +1,46 @@
+"""Runs a lambda in this process, for engines that isolate by other means than ol_host, or not at all:
+
+    python3 -I -S -B guest.py DESCRIPTOR HANDLER_DIRECTORY [PACKAGE_DIRECTORY ...]
+
+DESCRIPTOR is a connected stream socket to the worker. Environment, working directory, standard streams, limits and whatever
+else keeps a lambda in its place are those that this process is started with.
+"""
+
+import os
+import socket
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from ol_guest import hygiene, preload, serve  # noqa: E402
+from ol_guest.output import Output  # noqa: E402
+
+
+class _Connected:
+    """A listener whose one connection is there already."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def accept(self) -> "tuple[socket.socket, None]":
+        return self._connection, None
+
+    def close(self) -> None:
+        """There is nothing to stop listening to."""
+
+
+def main(descriptor: int, handler_dir: str, packages: "list[str]") -> None:
+    connection = socket.socket(fileno=descriptor)
+    # The lambda's children have no part in it.
+    connection.set_inheritable(False)
+    # Behind the standard library, as in every sandbox.
+    sys.path.extend(packages)
+    hygiene.fresh_process()
+    output = Output()
+    output.install()
+    preload.make_way_for(handler_dir)
+    serve.serve(_Connected(connection), output, handler_dir)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3:])
