@@ -1,4 +1,4 @@
-import type { Decision, NodeId, PolicySnapshot, Saved, ZygotePolicy } from "./policy.ts";
+import type { Decision, NodeId, PolicySnapshot, Saved, Start, ZygotePolicy } from "./policy.ts";
 
 const NOTHING: Decision = { evict: [] };
 
@@ -8,7 +8,7 @@ export class NoZygotes implements ZygotePolicy {
     return undefined;
   }
 
-  started(): Decision {
+  started(_start: Start): Decision {
     return NOTHING;
   }
 

@@ -52,7 +52,10 @@ describe("the channels of a manager", () => {
     expect(resultOf(await late.outcome)).toBe("OL_LAMBDA_QUEUE_TIMEOUT");
     await Promise.all([first.outcome, waiting.outcome]);
     expect(
-      heard.map(([name, message]) => [name, message.invocationId, (message as { code?: string }).code]),
+      heard.map(([name, message]) => {
+        const { invocationId, code } = message as { invocationId?: string; code?: string };
+        return [name, invocationId, code];
+      }),
     ).toEqual([
       ["ol:queue:refuse", "call-1", "OL_LAMBDA_UNKNOWN"],
       ["ol:queue:drop", "call-4", undefined],
