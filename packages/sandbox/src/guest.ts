@@ -34,7 +34,7 @@ export const guestArguments = ({
   "-I",
   "-S",
   "-B",
-  join(runtimeDir, "guest.py"),
+  join(runtimeDir, "ol_guest", "standalone.py"),
   String(descriptor),
   code,
   ...packages,

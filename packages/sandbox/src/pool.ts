@@ -232,7 +232,8 @@ export class SandboxPool implements AsyncDisposable {
       throw stop.signal.reason;
     }
     const askedMs = performance.now();
-    const made = this.#engine.create(this.#nextId(), meta, stop.signal);
+    // An engine may be anybody's, and throw instead of rejecting.
+    const made = (async () => this.#engine.create(this.#nextId(), meta, stop.signal))();
     this.#creating.set(made, stop);
     const handed = deferred<Sandbox>();
     stop.signal.addEventListener("abort", () => handed.reject(stop.signal.reason));

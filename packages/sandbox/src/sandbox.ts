@@ -243,7 +243,7 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /** What it holds now, in bytes. */
-  memoryBytes(): Promise<number> {
+  async memoryBytes(): Promise<number> {
     return this.#engineSandbox.memoryBytes();
   }
 

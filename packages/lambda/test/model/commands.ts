@@ -2,6 +2,7 @@ import * as fc from "fast-check";
 
 import type { SandboxExit } from "@ol/sandbox";
 
+import type { Autoscaling } from "./autoscalers.ts";
 import { checkInvariants } from "./invariants.ts";
 import { type Deed, KINDS } from "./lambdas.ts";
 import type { Manner } from "./model-call.ts";
@@ -236,6 +237,7 @@ export const settings: fc.Arbitrary<Settings> = fc.record({
   maxUnreadBytes: fc.constantFrom(0, 300_000, 10_000_000, 10_000_000),
   pauseLingerMs: fc.constantFrom(0, 100, 100, 1_000),
   registryCacheMs: fc.constantFrom(0, 300, 5_000),
+  autoscaling: fc.constantFrom<Autoscaling>("default", "default", "default", "eager", "wild"),
 });
 
 /** What is there at the beginning: a function, one that is an app, and others. */

@@ -3,6 +3,7 @@ import { FakeEngine } from "@ol/sandbox/testing";
 
 import { LambdaManager } from "../../src/index.ts";
 import { LIMITS } from "../harness.ts";
+import { AUTOSCALERS, type Autoscaling } from "./autoscalers.ts";
 import { VirtualClock } from "./clock.ts";
 import { type Deed, makeLambdas } from "./lambdas.ts";
 import { checkAdmission, queueRoom } from "./admission.ts";
@@ -22,6 +23,7 @@ export interface Settings {
   readonly maxUnreadBytes: number;
   readonly pauseLingerMs: number;
   readonly registryCacheMs: number;
+  readonly autoscaling: Autoscaling;
 }
 
 export const MEMORY_MB = 50;
@@ -83,6 +85,7 @@ export class World {
       this.pool.on(name, () => this.#note(name));
     this.manager = new LambdaManager({
       ...settings,
+      autoscaler: AUTOSCALERS[settings.autoscaling],
       pool: this.pool,
       source: this.registry,
       packages: new Index(this.registry),

@@ -1,6 +1,6 @@
 """Runs a lambda in this process, for engines that isolate by other means than ol_host, or not at all:
 
-    python3 -I -S -B guest.py DESCRIPTOR HANDLER_DIRECTORY [PACKAGE_DIRECTORY ...]
+    python3 -I -S -B standalone.py DESCRIPTOR HANDLER_DIRECTORY [PACKAGE_DIRECTORY ...]
 
 DESCRIPTOR is a connected stream socket to the worker. Environment, working directory, standard streams, limits and whatever
 else keeps a lambda in its place are those that this process is started with.
@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from ol_guest import hygiene, preload, serve  # noqa: E402
 from ol_guest.output import Output  # noqa: E402
