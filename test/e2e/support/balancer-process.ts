@@ -62,6 +62,7 @@ export const startBalancerProcess = async (
   const parts: string[] = [];
   const log = (): string => parts.join("");
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => parts.push(String(data)));
+  const told = (): readonly string[] => log().match(/^memory \d+$/gmu) ?? [];
   const exited = once(child, "exit").then(([code]) => code as number | null);
   const close = async (): Promise<void> => {
     if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
@@ -85,7 +86,6 @@ export const startBalancerProcess = async (
       return Number(/^VmRSS:\s+(\d+) kB$/mu.exec(status)?.[1]) * 1024;
     },
     heldBytes: async () => {
-      const told = (): readonly string[] => log().match(/^memory \d+$/gmu) ?? [];
       const before = told().length;
       child.kill("SIGUSR2");
       while (told().length === before) await sleep(5);

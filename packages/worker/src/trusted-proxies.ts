@@ -1,0 +1,43 @@
+import type { IncomingMessage } from "node:http";
+
+import { PROXY_HEADER, ProxyProofs, TrustedPeers } from "@ol/common";
+
+import { Audience } from "./audience.ts";
+import { workerError } from "./errors.ts";
+
+/** Who is believed what X-OL-* fields say. */
+export interface TrustOptions {
+  /** Addresses or networks. */
+  readonly trustedProxies?: readonly string[];
+  /** The cluster's token: whoever proves that he knows it. */
+  readonly token?: string;
+}
+
+const badOptions = (message: string): Error => workerError("OL_WORKER_BAD_OPTIONS", message);
+
+/** The proxies that are believed what they say in X-OL-* fields: by their address, or by a proof that they know the cluster's token. */
+export class TrustedProxies {
+  /** Those that there are. */
+  readonly audience: Audience = new Audience();
+  readonly #peers: TrustedPeers;
+  readonly #proofs: ProxyProofs | undefined;
+
+  /** Fails with OL_WORKER_BAD_OPTIONS. */
+  constructor({ trustedProxies = [], token }: TrustOptions) {
+    this.#peers = new TrustedPeers(trustedProxies, badOptions);
+    this.#proofs = token === undefined ? undefined : new ProxyProofs(token);
+  }
+
+  /** Whether the request is from one of them. `told`: it is answered at once, with the worker's load. */
+  has({ headers, socket }: IncomingMessage, told: boolean): boolean {
+    const proof = headers[PROXY_HEADER];
+    const id = typeof proof === "string" ? this.#proofs?.idIn(proof) : undefined;
+    if (id !== undefined) {
+      this.audience.balancer(id, socket, told);
+      return true;
+    }
+    if (!this.#peers.some || !this.#peers.has(socket.remoteAddress)) return false;
+    this.audience.other();
+    return true;
+  }
+}
