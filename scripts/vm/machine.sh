@@ -2,7 +2,7 @@
 # One of several machines, as docs/deploy.md has it: a worker of a cluster on the guest's own disk, which registers with a balancer
 # elsewhere and has its code from there. Runs until the guest is cut.
 #
-#   machine.sh TEMPLATE    TEMPLATE: what the workers' configuration has besides its defaults, in JSON
+#   machine.sh CONFIGURATION    CONFIGURATION: of the worker, in JSON
 set -euo pipefail
 project=$(cd "$(dirname "$0")/../.." && pwd)
 cd /data
@@ -11,14 +11,8 @@ ol-admin() { node "$project/packages/admin/bin/ol-admin.js" "$@"; }
 
 if [ ! -d cluster ]; then
   ol-admin new --cluster=cluster
-  ol-admin setconf --cluster=cluster "$1"
+  printf '%s\n' "$1" >cluster/config/worker-0.json
+  sync
 fi
-# An emulated machine may be slower than ol-admin waits. The second time it has read everything once.
-tries=1
-until ol-admin workers --cluster=cluster; do
-  tries=$((tries + 1))
-  [ "$tries" -le 5 ]
-done
-sync
-echo "WORKER READY"
-exec tail -n 0 -F cluster/logs/worker-0.out
+# In the foreground: an emulated machine may take longer than ol-admin waits for one in the background.
+ol-admin worker-exec --config=cluster/config/worker-0.json

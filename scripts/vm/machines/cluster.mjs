@@ -39,8 +39,8 @@ export class HostCluster {
     return `http://${this.#address}:7079`;
   }
 
-  /** What the template of a machine's workers needs. */
-  templateFor(machine) {
+  /** What the configuration of a machine's workers needs. */
+  configurationFor(machine) {
     const { registry_keys: keys } = this.#json("registry.json");
     const reader = keys.find(({ role }) => role === "read");
     return {

@@ -11,7 +11,7 @@ export class Machine {
   #child;
   #said = [];
 
-  /** `tap`, `address`, `disk`, and `template` of its workers. */
+  /** `tap`, `address`, `disk`, and the worker's `configuration`. */
   constructor(options) {
     this.#options = options;
   }
@@ -27,7 +27,7 @@ export class Machine {
 
   /** Boots it; settles when its worker is ready. */
   async boot() {
-    const { tap, address, disk, template } = this.#options;
+    const { tap, address, disk, configuration } = this.#options;
     const options = [
       `--nic=${tap},${address}/24`,
       `--disk=${disk}`,
@@ -35,7 +35,7 @@ export class Machine {
       "--memory=1536",
       "--timeout=7200",
     ];
-    const command = ["scripts/vm/machine.sh", JSON.stringify(template)];
+    const command = ["scripts/vm/machine.sh", JSON.stringify(configuration)];
     const child = spawn("scripts/vm.sh", [...options, "--", ...command], {
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -48,7 +48,7 @@ export class Machine {
       for (const stream of [child.stdout, child.stderr])
         createInterface({ input: stream }).on("line", (line) => {
           this.#said.push(line);
-          if (line === "WORKER READY") resolve(clearTimeout(late));
+          if (line.includes('"message":"ready"')) resolve(clearTimeout(late));
         });
       child.once("error", reject);
       child.once("exit", (code) => reject(new Error(`${address} ended with ${code}: ${this.lastWords}`)));

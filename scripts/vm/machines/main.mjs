@@ -23,8 +23,6 @@ const PATIENCE_MS = 300_000;
 
 const directory = mkdtempSync(join(tmpdir(), "ol-machines-"));
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
-// All other processes end with this one: it is the first of its namespace.
-for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
 
 const problems = [];
 /** When machines were lost. */
@@ -41,18 +39,21 @@ const until = async (what, holds) => {
   }
 };
 
+const machines = [];
+const cutAll = () => Promise.all(machines.map((machine) => machine.cut()));
+// All other processes end with this one: it is the first of its namespace.
+for (const signal of ["SIGINT", "SIGTERM"])
+  process.once(signal, () => void cutAll().finally(() => process.exit(1)));
+
 const ledger = await Ledger.open(HOST);
 const cluster = await HostCluster.start(join(directory, "cluster"), HOST);
 await cluster.upload(NAMES, `${HOST}:${ledger.port}`);
-const machines = MACHINES.map(
-  (address, at) =>
-    new Machine({
-      tap: `tap${at}`,
-      address,
-      disk: join(directory, `disk-${at}`),
-      template: cluster.templateFor(address),
-    }),
-);
+for (const [at, address] of MACHINES.entries()) {
+  const disk = join(directory, `disk-${at}`);
+  machines.push(
+    new Machine({ tap: `tap${at}`, address, disk, configuration: cluster.configurationFor(address) }),
+  );
+}
 
 /** Undefined if the balancer does not know the machine (any more). */
 const healthOf = async ({ address }) => {
@@ -143,7 +144,7 @@ try {
 } catch (error) {
   problems.push(String(error.stack));
 }
-for (const machine of machines) await machine.cut();
+await cutAll();
 await cluster.stop();
 for (const problem of problems) console.log(problem);
 console.log(`${sent} calls, ${losses.length} machines lost, ${problems.length} problems`);
