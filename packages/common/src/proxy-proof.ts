@@ -48,23 +48,43 @@ interface KnownProof {
   readonly timeMs: number;
 }
 
+export interface ProxyProofsOptions {
+  readonly token: string;
+  /** Ms since 1970. */
+  readonly nowMs?: () => number;
+  /** Hears once of each balancer whose proof is right but for its time, by how many ms that differs. */
+  readonly untimely?: (id: string, byMs: number) => void;
+}
+
 /** Tells a worker which requests are from load balancers that know the token. */
 export class ProxyProofs {
   readonly #token: string;
   readonly #nowMs: () => number;
+  readonly #untimely: (id: string, byMs: number) => void;
+  readonly #told = new Set<string>();
   /** Each proof comes with many requests; those that are right are worked out once. */
   readonly #known = new Map<string, KnownProof>();
 
-  constructor(token: string, nowMs: () => number = () => Date.now()) {
+  constructor({ token, nowMs = () => Date.now(), untimely = () => undefined }: ProxyProofsOptions) {
     this.#token = token;
     this.#nowMs = nowMs;
+    this.#untimely = untimely;
   }
 
   /** The id of the balancer whose proof this is; undefined for what is none, or is older or newer than 30 s. */
   idIn(text: string): string | undefined {
     const known = this.#known.get(text) ?? this.#check(text);
     if (known === undefined) return undefined;
-    return Math.abs(this.#nowMs() - known.timeMs) <= SIGNATURE_AGE_MS ? known.id : undefined;
+    const ageMs = this.#nowMs() - known.timeMs;
+    if (Math.abs(ageMs) <= SIGNATURE_AGE_MS) return known.id;
+    this.#tell(known.id, ageMs);
+    return undefined;
+  }
+
+  #tell(id: string, byMs: number): void {
+    if (this.#told.has(id) || this.#told.size >= MOST_KNOWN) return;
+    this.#told.add(id);
+    this.#untimely(id, byMs);
   }
 
   #check(text: string): KnownProof | undefined {

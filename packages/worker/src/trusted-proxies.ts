@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 
-import { PROXY_HEADER, ProxyProofs, TrustedPeers } from "@ol/common";
+import { type Logger, PROXY_HEADER, ProxyProofs, silentLogger, TrustedPeers } from "@ol/common";
 
 import { Audience } from "./audience.ts";
 import { workerError } from "./errors.ts";
@@ -11,6 +11,7 @@ export interface TrustOptions {
   readonly trustedProxies?: readonly string[];
   /** The cluster's token: whoever proves that he knows it. */
   readonly token?: string;
+  readonly logger?: Logger;
 }
 
 const badOptions = (message: string): Error => workerError("OL_WORKER_BAD_OPTIONS", message);
@@ -23,9 +24,14 @@ export class TrustedProxies {
   readonly #proofs: ProxyProofs | undefined;
 
   /** Fails with OL_WORKER_BAD_OPTIONS. */
-  constructor({ trustedProxies = [], token }: TrustOptions) {
+  constructor({ trustedProxies = [], token, logger = silentLogger }: TrustOptions) {
     this.#peers = new TrustedPeers(trustedProxies, badOptions);
-    this.#proofs = token === undefined ? undefined : new ProxyProofs(token);
+    const untimely = (balancer: string, byMs: number): void =>
+      logger.warn("a load balancer is not believed: its clock and this machine's differ, or it is a replay", {
+        balancer,
+        bySec: Math.round(byMs / 1000),
+      });
+    this.#proofs = token === undefined ? undefined : new ProxyProofs({ token, untimely });
   }
 
   /** Whether the request is from one of them. `told`: it is answered at once, with the worker's load. */

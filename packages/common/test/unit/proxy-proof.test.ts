@@ -14,18 +14,23 @@ describe("a load balancer's proof", () => {
   it("names the balancer to who knows the token, and to nobody else", () => {
     const { nowMs } = clock();
     const [one, other] = [new ProxyProof(TOKEN, nowMs), new ProxyProof(TOKEN, nowMs)];
-    const proofs = new ProxyProofs(TOKEN, nowMs);
+    const proofs = new ProxyProofs({ token: TOKEN, nowMs });
     expect(proofs.idIn(one.text())).toBe(one.id);
     expect(proofs.idIn(other.text())).toBe(other.id);
     expect(one.id).not.toBe(other.id);
-    expect(new ProxyProofs(`${TOKEN}.`, nowMs).idIn(one.text())).toBeUndefined();
+    expect(new ProxyProofs({ token: `${TOKEN}.`, nowMs }).idIn(one.text())).toBeUndefined();
     expect(one.text()).not.toContain(TOKEN);
   });
 
   it("is good for 30 s by either clock, and made anew every 10 s", () => {
     const [theirs, ours] = [clock(), clock()];
     const proof = new ProxyProof(TOKEN, theirs.nowMs);
-    const proofs = new ProxyProofs(TOKEN, ours.nowMs);
+    const untimely: [string, number][] = [];
+    const proofs = new ProxyProofs({
+      token: TOKEN,
+      nowMs: ours.nowMs,
+      untimely: (id, byMs) => untimely.push([id, byMs]),
+    });
     const first = proof.text();
     theirs.pass(9_999);
     expect(proof.text()).toBe(first);
@@ -41,6 +46,7 @@ describe("a load balancer's proof", () => {
     expect([proofs.idIn(first), proofs.idIn(second)]).toEqual([proof.id, proof.id]);
     ours.pass(1);
     expect([proofs.idIn(first), proofs.idIn(second)]).toEqual([undefined, proof.id]);
+    expect(untimely).toEqual([[proof.id, -30_001]]);
     // A clock that is set back must not keep it at one from the future.
     theirs.pass(-3_600_000);
     expect(proof.text()).not.toBe(second);
@@ -49,7 +55,7 @@ describe("a load balancer's proof", () => {
   it("cannot be made from another one, nor from what else is signed with the token", () => {
     const { nowMs } = clock();
     const proof = new ProxyProof(TOKEN, nowMs);
-    const proofs = new ProxyProofs(TOKEN, nowMs);
+    const proofs = new ProxyProofs({ token: TOKEN, nowMs });
     const [id = "", time = "", mac = ""] = proof.text().split(".");
     const signature = signRequest(TOKEN, { method: "PUT", path: "/", body: "", timeMs: AT });
     const wrong = [
