@@ -4,7 +4,7 @@
 #
 # The guest gets three disks: a root file system (made once, kept in a cache), a copy of this project as it is now
 # at /project, and a small one with Node and what it is to do. What it writes to them is forgotten; only a disk
-# named by --disk stays. It has no network.
+# named by --disk stays. It has no network unless --nic gives it a card.
 set -euo pipefail
 
 usage() {
@@ -21,7 +21,10 @@ Runs the command in /project of a guest; its output and exit code are the comman
                     delegate: the same, in a scope with Delegate=yes
   --setup=SHELL     what root does before the command, such as a sysctl
   --disk=FILE       a disk that stays, at /data; made if it is not there
-  --cut=TEXT        power cut: the guest is killed as soon as a line of output holds TEXT, which is success
+  --nic=TAP,ADDRESS/BITS
+                    a network card on this tap device of yours, with this IPv4 address; see scripts/vm/network.sh
+  --cut=TEXT        power cut: the guest is killed as soon as a line of output holds TEXT, which is success.
+                    SIGTERM is one too, whenever it comes; then the exit code is 143
   --env=NAME=VALUE  set for the command; may be repeated
   --append=WORDS    more words for the kernel's command line
   --memory=MB       default 2048
@@ -39,7 +42,7 @@ complain() {
   exit "${2:-125}"
 }
 
-suite=bookworm cgroup=v2 as=root setup= disk= cut= append= memory=2048 cpus=2 timeout=1800 console=
+suite=bookworm cgroup=v2 as=root setup= disk= nic= cut= append= memory=2048 cpus=2 timeout=1800 console=
 environment=()
 while [ $# -gt 0 ]; do
   case "$1" in
@@ -48,6 +51,7 @@ while [ $# -gt 0 ]; do
     --as=*) as=${1#*=} ;;
     --setup=*) setup=${1#*=} ;;
     --disk=*) disk=${1#*=} ;;
+    --nic=*) nic=${1#*=} ;;
     --cut=*) cut=${1#*=} ;;
     --env=*) environment+=("${1#*=}") ;;
     --append=*) append=${1#*=} ;;
@@ -65,6 +69,14 @@ done
 [ $# -gt 0 ] || { usage >&2 && exit 2; }
 [[ "$suite" =~ ^[a-z]+$ ]] || complain "--suite is a name such as bookworm" 2
 [[ "$as" =~ ^(root|user|linger|delegate)$ ]] || complain "--as is root, user, linger or delegate" 2
+network=(-nic none) tap=${nic%%,*} address=${nic#*,}
+if [ -n "$nic" ]; then
+  [[ "$nic" =~ ^[a-zA-Z0-9._-]{1,15},[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+/[0-9]+$ ]] ||
+    complain "--nic is a tap device and an address, such as tap0,10.77.0.11/24" 2
+  # Of two cards on one network no two may have the same.
+  IFS=./ read -r _ two three four _ <<<"$address"
+  network=(-nic "tap,ifname=$tap,script=no,downscript=no,model=virtio-net-pci,mac=$(printf '52:54:00:%02x:%02x:%02x' "$two" "$three" "$four")")
+fi
 case "$cgroup" in
   v2) ;;
   v1) append="systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1 $append" ;;
@@ -113,7 +125,7 @@ mkdir "$work/job"
 cp "$(node -p process.execPath)" "$work/job/node"
 cp "$project/scripts/vm/guest-job.sh" "$work/job/main"
 {
-  printf 'as=%q\nsetup=%q\n' "$as" "$setup"
+  printf 'as=%q\nsetup=%q\naddress=%q\n' "$as" "$setup" "$address"
   printf 'environment=('
   [ "${#environment[@]}" = 0 ] || printf '%q ' "${environment[@]}"
   printf ')\ncommand=('
@@ -141,7 +153,7 @@ for one in "${disks[@]}"; do drives+=(-drive "file=$one,format=raw,if=virtio"); 
 mkfifo "$work/out"
 : >"$work/code"
 setpriv --pdeathsig KILL -- qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m "$memory" -smp "$cpus" \
-  -display none -monitor none -no-reboot -nic none -kernel "$root_kernel" -initrd "$root_initrd" \
+  -display none -monitor none -no-reboot "${network[@]}" -kernel "$root_kernel" -initrd "$root_initrd" \
   -append "root=/dev/vda rw console=ttyS0 panic=-1 no_timer_check systemd.show_status=0 $append" "${drives[@]}" -serial "file:$work/console" \
   -device virtio-serial -chardev "file,id=out,path=$work/out" -device virtserialport,chardev=out,name=ol.out \
   -chardev "file,id=code,path=$work/code" -device virtserialport,chardev=code,name=ol.code \

@@ -32,7 +32,7 @@ describe("what deploy/ says", () => {
 
   it.each([
     ["OL_WORKERS_DNS", "OL_WORKER_DNS", /balancer: OL_WORKER_DNS is no variable of ol-balancer/u],
-    ["172.30.79.0/24\n      OL_TOKEN", "everybody\n      OL_TOKEN", /OL_TRUSTED_PROXIES/u],
+    ["http://worker:8080", "worker", /OL_WORKERS_DNS/u],
     [":7079:7079", ":7079:7080", /balancer: port .* is not the image's, 7079/u],
     ["- code:/data", "- codes:/data", /there is no codes/u],
     ["apps/worker/Dockerfile", "apps/workers/Dockerfile", /there is no apps\/workers\/Dockerfile/u],

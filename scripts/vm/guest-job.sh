@@ -1,11 +1,18 @@
 # What the guest of vm.sh does: runs the command, and sends its output and exit code to the host.
-# shellcheck disable=SC2154 # as, setup, environment and command come from /job/settings
+# shellcheck disable=SC2154 # as, setup, address, environment and command come from /job/settings
 set -u
 . /job/settings
 ln -sf /job/node /usr/local/bin/node
 exec >/dev/virtio-ports/ol.out 2>&1 </dev/null
 
 if [ -e /dev/disk/by-label/ol-data ]; then mount /data; fi
+
+# The one card that there is.
+join_network() {
+  local card
+  card=$(basename "$(dirname "$(find /sys/class/net/*/ -maxdepth 1 -name device | head -n 1)")")
+  ip link set "$card" up && ip address add "$address" dev "$card"
+}
 
 run() {
   local uid=1000 bus=()
@@ -26,7 +33,9 @@ run() {
     "${bus[@]}" "${environment[@]}" "${start[@]}" "${command[@]}"
 }
 
-if [ -n "$setup" ] && ! bash -c "$setup"; then
+if [ -n "$address" ] && ! join_network; then
+  code=125
+elif [ -n "$setup" ] && ! bash -c "$setup"; then
   code=125
 else
   run

@@ -39,6 +39,8 @@ const differences = (
   ];
 };
 
+const TOKEN = "a token of this test only";
+
 const chunk = (data: string): string => `${data.length.toString(16)}\r\n${data}\r\n`;
 
 describe("a worker behind a balancer", () => {
@@ -46,10 +48,10 @@ describe("a worker behind a balancer", () => {
   let balancer: BalancerProcess;
 
   beforeAll(async () => {
-    worker = await AppWorker.start({ trusted_proxies: ["127.0.0.1", "::1"] });
+    worker = await AppWorker.start({ token: TOKEN });
     await writeLambdas(worker.process.registryDir);
     for (const kind of ["wsgi", "asgi"] as const) await worker.add(`${kind}-one`, kind, "max_instances: 1\n");
-    balancer = await startBalancerProcess([`http://127.0.0.1:${worker.port}`]);
+    balancer = await startBalancerProcess([`http://127.0.0.1:${worker.port}`], { token: TOKEN });
   });
   afterAll(async () => {
     await balancer[Symbol.asyncDispose]();

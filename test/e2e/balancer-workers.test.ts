@@ -10,6 +10,7 @@ import { startBalancerProcess } from "./support/balancer-process.ts";
 import { Ledger, LEDGER_PYTHON } from "./support/ledger.ts";
 
 const CLIENTS = 8;
+const TOKEN = "a token of this test only";
 
 /** What came of one call. */
 interface Outcome {
@@ -43,7 +44,7 @@ it("workers that are killed, frozen, drained and added under load run each call 
   onTestFinished(() => rm(directory, { recursive: true }));
 
   const startWorker = async (): Promise<WorkerProcess> => {
-    const worker = await startWorkerProcess({ trusted_proxies: ["127.0.0.1"], worker_slots: 4 });
+    const worker = await startWorkerProcess({ token: TOKEN, worker_slots: 4 });
     onTestFinished(() => worker.close());
     await mkdir(join(worker.registryDir, "note"));
     const code = `${LEDGER_PYTHON}\nimport time\n\ndef f(event, context):\n    note(context)\n    time.sleep(0.02)\n    return context.invocation_id\n`;
@@ -61,6 +62,7 @@ it("workers that are killed, frozen, drained and added under load run each call 
   await list(killed, frozen, drained);
   await using balancer = await startBalancerProcess([], {
     workers_file: file,
+    token: TOKEN,
     policy: "RoundRobin",
     queue_timeout_ms: 30_000,
   });

@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { describe, expect, it, onTestFinished } from "vitest";
 
+import { ProxyProof } from "../../packages/common/src/index.ts";
 import { Gate, GATED } from "./support/gate.ts";
 import { atOnce, LoadRig, statusesOf } from "./support/load.ts";
 
@@ -63,11 +64,12 @@ describe("calls that find a queue full", () => {
 });
 
 describe("X-OL-Deadline-Ms", () => {
+  const TOKEN = "a token of this test only";
   const headers = { "X-OL-Deadline-Ms": String(DEADLINE_MS) };
 
   it("of a trusted proxy is how long a call waits, and one that waited so long is never run", async () => {
-    const { rig, first, open } = await held({ trusted_proxies: ["127.0.0.1"] }, "");
-    const late = await rig.call("gated", 0, headers);
+    const { rig, first, open } = await held({ token: TOKEN }, "");
+    const late = await rig.call("gated", 0, { ...headers, "X-OL-Proxy": new ProxyProof(TOKEN).text() });
     expect(late).toMatchObject({ status: 503, headers: { "x-ol-not-started": "1", "retry-after": "1" } });
     expect(late.ms).toBeGreaterThanOrEqual(DEADLINE_MS - 20);
     open();

@@ -33,7 +33,6 @@ it("workers that register themselves get calls, and none any more once they leav
       load_balancer: [at],
       token,
       worker_url: "127.0.0.1",
-      trusted_proxies: ["127.0.0.1"],
     });
     started.push(worker);
     await hello(worker);

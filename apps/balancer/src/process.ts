@@ -6,7 +6,15 @@ import {
   LeaseMembership,
   type Membership,
 } from "@ol/balancer";
-import { type CleanupStack, type Logger, type RunningProgram, startParts, within } from "@ol/common";
+import {
+  type CleanupStack,
+  type Logger,
+  ProxyProof,
+  type RunningProgram,
+  startParts,
+  TlsWatch,
+  within,
+} from "@ol/common";
 import { type BalancerConfig, createLogger, loadBalancerConfig, type OpenLogger, urlHost } from "@ol/config";
 
 import { VERSION } from "./version.ts";
@@ -30,10 +38,12 @@ const membershipsOf = (
 const makeDispatcher = (
   config: BalancerConfig,
   memberships: readonly Membership[],
+  proof: ProxyProof | undefined,
   logger: Logger,
 ): Dispatcher =>
   Dispatcher.create({
     memberships,
+    ...(proof !== undefined && { proof }),
     policy: config.policy,
     workers: config.workers,
     loadLow: config.loadLow,
@@ -49,7 +59,8 @@ const makeDispatcher = (
 const assemble = async (config: BalancerConfig, logger: OpenLogger, undo: CleanupStack): Promise<string> => {
   const registrar =
     config.token === undefined ? undefined : new LeaseMembership({ token: config.token, logger });
-  const dispatcher = makeDispatcher(config, membershipsOf(config, registrar, logger), logger);
+  const proof = config.token === undefined ? undefined : new ProxyProof(config.token);
+  const dispatcher = makeDispatcher(config, membershipsOf(config, registrar, logger), proof, logger);
   undo.add(() => dispatcher.close());
   // Else the first calls would be told that there is no worker.
   await within(dispatcher.joined, JOIN_MS);
@@ -61,10 +72,15 @@ const assemble = async (config: BalancerConfig, logger: OpenLogger, undo: Cleanu
     ...(config.tls !== undefined && { tls: config.tls }),
     limits: config.limits,
     trustedProxies: config.trustedProxies,
+    ...(proof !== undefined && { proof }),
     ...(registrar !== undefined && { registrar }),
     logger,
   });
   undo.add(() => server.close());
+  if (config.tls !== undefined) {
+    const watch = new TlsWatch({ files: config.tls, use: (pair) => server.useTls(pair), logger });
+    undo.add(() => watch[Symbol.asyncDispose]());
+  }
   return `${config.tls === undefined ? "http" : "https"}://${urlHost(config.url)}:${server.port}`;
 };
 

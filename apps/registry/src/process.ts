@@ -1,4 +1,4 @@
-import { type CleanupStack, type Logger, type RunningProgram, startParts } from "@ol/common";
+import { type CleanupStack, type Logger, type RunningProgram, startParts, TlsWatch } from "@ol/common";
 import { createLogger, loadRegistryConfig, type OpenLogger, type RegistryConfig, urlHost } from "@ol/config";
 import { isS3Error, ObjectStore, registryError, RegistryServer, type StoreLimits } from "@ol/registry";
 
@@ -57,6 +57,10 @@ const assemble = async (config: RegistryConfig, logger: OpenLogger, undo: Cleanu
     logger,
   });
   undo.add(() => server.close());
+  if (config.tls !== undefined) {
+    const watch = new TlsWatch({ files: config.tls, use: (pair) => server.useTls(pair), logger });
+    undo.add(() => watch[Symbol.asyncDispose]());
+  }
   return `${config.tls === undefined ? "http" : "https"}://${urlHost(config.url)}:${server.port}`;
 };
 

@@ -156,6 +156,7 @@ const assemble = async (
     port: config.workerPort,
     inheritedFds,
     trustedProxies: config.trustedProxies,
+    ...(config.token !== undefined && { token: config.token }),
     ...(source instanceof RegistryCodeSource && { registryStats: () => source.stats() }),
     ...(config.registration !== undefined && {
       membership: {
@@ -167,9 +168,12 @@ const assemble = async (
   });
   const worker = front;
   undo.add(() => worker.drain());
-  // Before it drains, so that no further calls come.
   const registration = register(config, worker.port, logger);
   undo.add(() => registration?.leave());
+  // Before it drains, so that no further calls come. Without an engine it could not run them.
+  let isLost = false;
+  void engine.lost.then(() => (isLost = true));
+  undo.add(() => (isLost ? undefined : worker.leave()));
   // What is to be ready before it is called; nobody waits for that.
   void manager.keepWarm();
   const stop = new AbortController();

@@ -1,4 +1,4 @@
-import { type Logger, silentLogger } from "@ol/common";
+import { type Logger, type ProxyProof, silentLogger } from "@ol/common";
 
 import { type Clock, machineClock } from "./clock.ts";
 import { balancerError } from "./errors.ts";
@@ -45,8 +45,10 @@ export interface DispatcherOptions {
   readonly retryIdempotent?: boolean;
   /** Whether workers are asked for their health and state. Default true. */
   readonly watch?: boolean;
-  /** How workers are asked. Default: over HTTP. */
+  /** How workers are asked. Default: over HTTP, with `proof`. */
   readonly probe?: Probe;
+  /** What workers know this balancer by. */
+  readonly proof?: ProxyProof;
   readonly clock?: Clock;
   readonly logger?: Logger;
 }
@@ -84,7 +86,7 @@ export const resolveOptions = (options: DispatcherOptions): ResolvedOptions => (
   queueTimeoutMs: atLeast("queue_timeout_ms", 1, options.queueTimeoutMs ?? 10_000),
   retryIdempotent: options.retryIdempotent ?? false,
   watch: options.watch ?? true,
-  probe: options.probe ?? httpProbe,
+  probe: options.probe ?? httpProbe(options.proof),
   clock: options.clock ?? machineClock,
   logger: options.logger ?? silentLogger,
 });

@@ -1,4 +1,4 @@
-import { HEADER } from "@ol/common";
+import { HEADER, PROXY_HEADER, type ProxyProof } from "@ol/common";
 import { request } from "undici";
 
 /** What a worker answers to GET /status. */
@@ -22,26 +22,38 @@ export interface Probe {
 const MOST_STATE_BYTES = 16 * 1024 * 1024;
 const MOST_PROOF_BYTES = 1024;
 
-/** Asks over HTTP, on connections of its own. */
-export const httpProbe: Probe = {
+/** Asks over HTTP, on connections of its own; for health and state with a proof that it is a balancer of the cluster, if there is one. */
+export const httpProbe = (proof?: ProxyProof): Probe => ({
   status: async (url, signal) => {
-    const { statusCode, headers, body } = await request(new URL("/status", url), { signal });
+    const { statusCode, headers, body } = await request(new URL("/status", url), {
+      signal,
+      headers: proofHeaders(proof),
+    });
     await body.dump();
     const load = headers[HEADER.load];
     return { status: statusCode, load: typeof load === "string" ? load : undefined };
   },
   state: async (url, since, signal) => {
     const path = since === undefined ? "/state" : `/state?since=${since}`;
-    return JSON.parse(await textOf(new URL(path, url), MOST_STATE_BYTES, signal)) as unknown;
+    const text = await textOf(new URL(path, url), MOST_STATE_BYTES, signal, proofHeaders(proof));
+    return JSON.parse(text) as unknown;
   },
   proof: async (url, id, nonce, signal) => {
     const query = new URLSearchParams({ id, nonce });
     return (await textOf(new URL(`/_ol/proof?${query.toString()}`, url), MOST_PROOF_BYTES, signal)).trim();
   },
-};
+});
 
-const textOf = async (url: URL, mostBytes: number, signal: AbortSignal): Promise<string> => {
-  const { statusCode, body } = await request(url, { signal });
+const proofHeaders = (proof: ProxyProof | undefined): Record<string, string> =>
+  proof === undefined ? {} : { [PROXY_HEADER]: proof.text() };
+
+const textOf = async (
+  url: URL,
+  mostBytes: number,
+  signal: AbortSignal,
+  headers: Record<string, string> = {},
+): Promise<string> => {
+  const { statusCode, body } = await request(url, { signal, headers });
   const pieces: Buffer[] = [];
   let bytes = 0;
   for await (const piece of body as AsyncIterable<Buffer>) {

@@ -5,6 +5,8 @@ export interface WorkerSnapshot {
   readonly id: string;
   readonly url: string;
   readonly health: WorkerHealth;
+  /** Whether it gets calls. */
+  readonly eligible: boolean;
   /** Calls it runs at once; what it is given of that while it warms up. */
   readonly slots: number;
   readonly slotsGiven: number;
@@ -83,6 +85,7 @@ export const workerSnapshot = (worker: Worker): WorkerSnapshot => ({
   id: worker.id,
   url: worker.url.href,
   health: worker.health,
+  eligible: worker.eligible,
   slots: worker.weight,
   slotsGiven: worker.slots,
   inFlight: worker.inFlight,

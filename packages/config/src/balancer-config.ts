@@ -1,5 +1,7 @@
 import { dirname, resolve } from "node:path";
 
+import type { TlsFiles } from "@ol/common";
+
 import { BALANCER_SCHEMA, snakeCase } from "./balancer-schema.ts";
 import { readClusterIdentity } from "./cluster-file.ts";
 import { type Environment, valuesFromEnvironment } from "./environment.ts";
@@ -7,7 +9,7 @@ import { readJsonObject } from "./json-file.ts";
 import { addressesOf, isLoopback } from "./listen-address.ts";
 import { merged } from "./merge.ts";
 import { placeOf } from "./place.ts";
-import { readTls, type TlsFiles } from "./tls-files.ts";
+import { readTls, type TlsPaths } from "./tls-files.ts";
 import { assertNoProblems, problemsIn } from "./validate.ts";
 
 /** A worker as the list names it. */
@@ -70,7 +72,7 @@ interface BalancerFile {
   readonly retry_idempotent?: boolean;
   readonly url?: string;
   readonly port?: number | string;
-  readonly tls?: Partial<TlsFiles>;
+  readonly tls?: TlsPaths;
   readonly workers?: readonly (string | ListedWorker)[];
   readonly workers_file?: string;
   readonly workers_dns?: string;

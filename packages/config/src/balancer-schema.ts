@@ -105,10 +105,13 @@ export const BALANCER_SCHEMA: KeySchema = section("Configuration of the load bal
     default: "localhost",
   },
   port: { ...PORT, description: "The TCP port that it listens on; 0 is any free one.", default: 7079 },
-  tls: section("Serves HTTPS instead of HTTP. Both files are read at the start.", {
-    cert: path("The certificate and those between it and the root, in PEM.", { defaultText: "none: HTTP" }),
-    key: path("Its private key, in PEM, without a passphrase.", { defaultText: "none: HTTP" }),
-  }),
+  tls: section(
+    "Serves HTTPS instead of HTTP. Both files are read at the start, and again when they change.",
+    {
+      cert: path("The certificate and those between it and the root, in PEM.", { defaultText: "none: HTTP" }),
+      key: path("Its private key, in PEM, without a passphrase.", { defaultText: "none: HTTP" }),
+    },
+  ),
   workers: {
     type: "array",
     maxItems: MOST_WORKERS,

@@ -1,13 +1,15 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 
+import type { TlsFiles } from "@ol/common";
+
 import { type Environment, valuesFromEnvironment } from "./environment.ts";
 import { readJsonObject } from "./json-file.ts";
 import { addressesOf, isLoopback } from "./listen-address.ts";
 import { merged } from "./merge.ts";
 import { placeOf } from "./place.ts";
 import { REGISTRY_SCHEMA } from "./registry-schema.ts";
-import { readTls, type TlsFiles } from "./tls-files.ts";
+import { readTls, type TlsPaths } from "./tls-files.ts";
 import { assertNoProblems, problemsIn } from "./validate.ts";
 
 /** A pair of keys, and what it may do. */
@@ -47,7 +49,7 @@ interface RegistryFile {
   readonly registry_data_dir?: string;
   readonly registry_url?: string;
   readonly registry_port?: number | string;
-  readonly registry_tls?: Partial<TlsFiles>;
+  readonly registry_tls?: TlsPaths;
   readonly registry_keys?: readonly {
     readonly access_key: string;
     readonly secret_key: string;

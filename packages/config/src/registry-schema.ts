@@ -49,10 +49,13 @@ export const REGISTRY_SCHEMA: KeySchema = section("Configuration of the registry
     description: "The TCP port that the registry listens on; 0 is any free one.",
     default: 9000,
   },
-  registry_tls: section("Serves HTTPS instead of HTTP. Both files are read at the start.", {
-    cert: path("The certificate and those between it and the root, in PEM.", { defaultText: "none: HTTP" }),
-    key: path("Its private key, in PEM, without a passphrase.", { defaultText: "none: HTTP" }),
-  }),
+  registry_tls: section(
+    "Serves HTTPS instead of HTTP. Both files are read at the start, and again when they change.",
+    {
+      cert: path("The certificate and those between it and the root, in PEM.", { defaultText: "none: HTTP" }),
+      key: path("Its private key, in PEM, without a passphrase.", { defaultText: "none: HTTP" }),
+    },
+  ),
   registry_keys: {
     type: "array",
     minItems: 1,

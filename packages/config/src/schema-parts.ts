@@ -64,8 +64,8 @@ export const TOKEN: Omit<KeySchema, "description"> = {
   expects: "at least 16 characters",
 };
 
-/** Peers whose `fields` are believed. */
-export const trustedProxies = (peers: string, fields: string): KeySchema => ({
+/** Peers whose `fields` are believed. `more` is said besides. */
+export const trustedProxies = (peers: string, fields: string, more = ""): KeySchema => ({
   type: "array",
   maxItems: 1000,
   items: {
@@ -75,7 +75,7 @@ export const trustedProxies = (peers: string, fields: string): KeySchema => ({
     description: "One address or range.",
   },
   expects: 'a list of IP addresses or ranges such as ["10.0.0.0/8"]',
-  description: `Peers, such as ${peers}, whose ${fields} are believed. Everybody else's are removed.`,
+  description: `Peers, such as ${peers}, whose ${fields} are believed. Everybody else's are removed.${more}`,
   default: [],
 });
 

@@ -319,7 +319,7 @@ export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
     },
     expects: 'a list of URLs such as ["http://10.0.0.1:7079"]',
     description:
-      "Load balancers that the worker registers itself with, every 3 seconds and signed with `token`, until it stops. Each should be one of `trusted_proxies`, so that it is told with every reply what has changed.",
+      "Load balancers that the worker registers itself with, every 3 seconds and signed with `token`, until it stops.",
     default: [],
   },
   advertise_url: {
@@ -335,6 +335,10 @@ export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
       "What load balancers and workers of a cluster know each other by. It is never sent: messages are signed with it.",
     defaultText: "the one in the cluster's cluster.json",
   },
-  trusted_proxies: trustedProxies("a load balancer", "`X-OL-*` request headers"),
+  trusted_proxies: trustedProxies(
+    "HAProxy",
+    "`X-OL-*` request headers",
+    " Load balancers that prove with each request that they know `token` are believed wherever they are.",
+  ),
   log_output: LOG_OUTPUT,
 });

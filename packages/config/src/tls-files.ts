@@ -1,15 +1,15 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 
-import { systemReason } from "@ol/common";
+import { systemReason, type TlsFiles } from "@ol/common";
 
 import { configError } from "./errors.ts";
 import { assertNoProblems } from "./validate.ts";
 
-/** A certificate and its key, in PEM. */
-export interface TlsFiles {
-  readonly cert: string;
-  readonly key: string;
+/** The paths of the two, as they are configured. */
+export interface TlsPaths {
+  readonly cert?: string;
+  readonly key?: string;
 }
 
 const readPem = async (path: string, key: string): Promise<string> => {
@@ -27,7 +27,7 @@ const readPem = async (path: string, key: string): Promise<string> => {
  * `root`. Fails with OL_CONFIG_UNREADABLE, and with OL_CONFIG_INVALID if there is only one of them.
  */
 export const readTls = async (
-  { cert, key }: Partial<TlsFiles>,
+  { cert, key }: TlsPaths,
   name: string,
   file: string,
   root: string,
@@ -37,8 +37,11 @@ export const readTls = async (
     assertNoProblems([`${name}: needs both cert and key`], file);
     return undefined;
   }
+  const [certFile, keyFile] = [resolve(root, cert), resolve(root, key)];
   return {
-    cert: await readPem(resolve(root, cert), `${name}.cert`),
-    key: await readPem(resolve(root, key), `${name}.key`),
+    certFile,
+    keyFile,
+    cert: await readPem(certFile, `${name}.cert`),
+    key: await readPem(keyFile, `${name}.key`),
   };
 };

@@ -81,6 +81,8 @@ export interface WorkerConfig extends CodeRegistryConfig {
   readonly traceFile?: string;
   readonly enableSeccomp: boolean;
   readonly scratch: "directory" | "memory";
+  /** The cluster's, if it has one: load balancers that know it are believed. */
+  readonly token?: string;
   readonly trustedProxies: readonly string[];
   /** Absent: the worker registers with nobody. */
   readonly registration?: RegistrationConfig;
@@ -170,7 +172,8 @@ const registrationOf = (
   place: Place,
   workerUrl: string,
 ): Pick<WorkerConfig, "registration"> => {
-  const { load_balancer: balancers = [], advertise_url: advertiseUrl, token = place.token } = template;
+  const { load_balancer: balancers = [], advertise_url: advertiseUrl } = template;
+  const { token } = tokenOf(template, place);
   if (balancers.length === 0) return {};
   if (token === undefined)
     throw configError(
@@ -183,6 +186,11 @@ const registrationOf = (
       `${place.file}: load_balancer: needs advertise_url, since worker_url is every address of this machine and not one that a load balancer could call`,
     );
   return { registration: { balancers, ...(advertiseUrl !== undefined && { advertiseUrl }), token } };
+};
+
+const tokenOf = ({ token }: WorkerTemplate, place: Place): { readonly token?: string } => {
+  const known = token ?? place.token;
+  return known === undefined ? {} : { token: known };
 };
 
 /** `base` of the cluster directory as long as nobody has put anything there is this machine's own. */
@@ -233,6 +241,7 @@ const fill = (template: WorkerTemplate, place: Place, basePath: string | undefin
     enableSeccomp,
     scratch: template.storage?.scratch === "memory" ? "memory" : "directory",
     trustedProxies: template.trusted_proxies ?? [],
+    ...tokenOf(template, place),
     ...registrationOf(template, place, workerUrl),
     warnings: warningsOf(workerUrl, enableSeccomp),
   };

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import type { Server as TlsServer } from "node:tls";
 
 import {
   KEEP_ALIVE_MS,
@@ -10,6 +11,7 @@ import {
   type Logger,
   messageOf,
   silentLogger,
+  type TlsPair,
 } from "@ol/common";
 
 import { registryError } from "./errors.ts";
@@ -36,7 +38,7 @@ export interface RegistryServerOptions {
   /** What clients have to sign for. Default us-east-1, which is every client's default. */
   readonly region?: string;
   /** In PEM. Without it, HTTP. */
-  readonly tls?: { readonly cert: string; readonly key: string };
+  readonly tls?: TlsPair;
   readonly limits?: Partial<ProtocolLimits>;
   /** Who sees /metrics and /stats. Default loopback. */
   readonly pagesFor?: PagesFor;
@@ -65,6 +67,7 @@ const MOST_HEADER_BYTES = 32 * 1024;
 const CHECK_MS = 2_000;
 /** How long requests may take to finish once the server closes. */
 const DRAIN_MS = 30_000;
+const MIN_TLS = "TLSv1.2";
 const LEAST_ACCESS_KEY = 3;
 const LEAST_SECRET_KEY = 8;
 
@@ -140,6 +143,12 @@ export class RegistryServer implements ExchangeHost, AsyncDisposable {
     );
   }
 
+  /** Shows this certificate on new connections from now on. Fails as node:tls does if it cannot be used; only for one that was started with `tls`. */
+  useTls(pair: TlsPair): void {
+    for (const server of this.#servers)
+      (server as unknown as TlsServer).setSecureContext({ ...pair, minVersion: MIN_TLS });
+  }
+
   stats(): RegistryStats {
     return { requests: this.#metrics.stats, store: this.store.stats(), scrub: this.#scrubbing.state };
   }
@@ -205,13 +214,13 @@ export class RegistryServer implements ExchangeHost, AsyncDisposable {
     return server;
   }
 
-  #makeTlsServer(options: object, { cert, key }: { readonly cert: string; readonly key: string }): Server {
+  #makeTlsServer(options: object, { cert, key }: TlsPair): Server {
     try {
       return createTlsServer({
         ...options,
         cert,
         key,
-        minVersion: "TLSv1.2",
+        minVersion: MIN_TLS,
         handshakeTimeout: HEADERS_TIMEOUT_MS,
       });
     } catch (error) {

@@ -1,4 +1,4 @@
-import { formatLoad, type Logger, messageOf, proofOf } from "@ol/common";
+import { formatLoad, type LoadReport, type Logger, messageOf, proofOf } from "@ol/common";
 import type { LambdaManager } from "@ol/lambda";
 import type { SandboxPool } from "@ol/sandbox";
 import express, { type Express, type NextFunction, type Request, type Response } from "express";
@@ -15,6 +15,8 @@ export interface PagesOptions {
   readonly version: string;
   readonly manager: LambdaManager;
   readonly pool: SandboxPool;
+  /** What the worker reports. */
+  readonly load: () => LoadReport;
   readonly registryStats?: () => RegistryStats;
   readonly membership?: ClusterMembership;
   readonly logger: Logger;
@@ -32,9 +34,9 @@ const readOnly = (request: Request, response: Response, next: NextFunction): voi
 
 /** `ready`, or 503 while the worker takes no new calls. */
 const statusPage =
-  ({ manager }: PagesOptions) =>
+  ({ load: report }: PagesOptions) =>
   (_: Request, response: Response): void => {
-    const load = manager.load();
+    const load = report();
     response.set(REPLY_HEADER.load, formatLoad(load));
     if (load.draining) sendText(response.set(REPLY_HEADER.retryAfter, "1"), 503, "draining");
     else sendText(response, 200, "ready");
@@ -61,11 +63,11 @@ const EPOCH = /^[0-9]{1,15}$/u;
 
 /** What a balancer wants to know; with `?since=EPOCH`, what has changed since then. */
 const statePage =
-  ({ name, manager }: PagesOptions) =>
+  ({ name, manager, load }: PagesOptions) =>
   ({ query }: Request, response: Response): void => {
     const { since } = query;
     const known = typeof since === "string" && EPOCH.test(since) ? Number(since) : undefined;
-    response.json({ v: 1, name, ...manager.reported(known) });
+    response.json({ v: 1, name, ...manager.reported(known), load: load() });
   };
 
 const NONCE = /^[0-9a-f]{16,64}$/u;

@@ -14,11 +14,11 @@ import {
   lambdaName,
   listenAll,
   type ListenFaults,
+  type LoadReport,
   type Logger,
   originForm,
   parseDeadline,
   silentLogger,
-  TrustedPeers,
   UlidMaker,
 } from "@ol/common";
 import type { LambdaManager } from "@ol/lambda";
@@ -35,6 +35,7 @@ import type { RegistryStats } from "./registry-code-source.ts";
 import { TEXT_TYPE } from "./reply-headers.ts";
 import { asksAsync, checkedHeaders } from "./request-headers.ts";
 import { isTraceparent, TraceparentMaker } from "./traceparent.ts";
+import { TrustedProxies } from "./trusted-proxies.ts";
 
 /** What a worker is made from. The manager and pool stay their maker's, who closes them after the worker. */
 export interface WorkerOptions {
@@ -52,6 +53,8 @@ export interface WorkerOptions {
   readonly inheritedFds?: readonly number[];
   /** Addresses or networks whose X-OL-* request headers are believed. */
   readonly trustedProxies?: readonly string[];
+  /** The cluster's token: load balancers that prove that they know it are believed likewise. */
+  readonly token?: string;
   /** Memory that request bodies may take together. Default 256 MiB. */
   readonly maxHeldBytes?: number;
   /** What is counted of a code source that is a registry; absent: there is none. */
@@ -83,7 +86,6 @@ const LISTEN_FAULTS: ListenFaults = {
   cannotListen: (message, cause) => workerError("OL_WORKER_CANNOT_LISTEN", message, { cause }),
 };
 
-const badOptions = (message: string): Error => workerError("OL_WORKER_BAD_OPTIONS", message);
 const badRequest = (message: string): Error => workerError("OL_WORKER_BAD_REQUEST", message);
 
 type WorkerServer = Server<typeof WorkerRequest, typeof WorkerResponse>;
@@ -98,14 +100,15 @@ export class Worker implements ExchangeHost, AsyncDisposable {
   /** The port listened on. */
   port = 0;
   readonly #pages: Express;
-  readonly #trusted: TrustedPeers;
+  readonly #proxies: TrustedProxies;
   readonly #ulids = new UlidMaker();
   readonly #traceparents = new TraceparentMaker();
   readonly #connections = new Connections("this worker is shutting down; it takes no new calls");
   /** Connections on which a page, which is no exchange, is being answered. */
   readonly #pageSockets = new Set<Socket>();
   #servers: readonly WorkerServer[] = [];
-  #state: "running" | "draining" | "closed" = "running";
+  /** leaving: says that it takes no new calls, and still does · draining: does not · closed. */
+  #state: "running" | "leaving" | "draining" | "closed" = "running";
   #draining: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -126,8 +129,8 @@ export class Worker implements ExchangeHost, AsyncDisposable {
     this.manager = options.manager;
     this.logger = options.logger ?? silentLogger;
     this.maxHeldBytes = options.maxHeldBytes ?? DEFAULT_HELD_BYTES;
-    this.#trusted = new TrustedPeers(options.trustedProxies ?? [], badOptions);
-    this.#pages = pages({ ...options, logger: this.logger });
+    this.#proxies = new TrustedProxies(options);
+    this.#pages = pages({ ...options, load: () => this.load(), logger: this.logger });
   }
 
   /**
@@ -141,8 +144,14 @@ export class Worker implements ExchangeHost, AsyncDisposable {
     });
   }
 
+  /** What it reports; one that leaves says that it drains before it does. */
+  load(): LoadReport {
+    const load = this.manager.load();
+    return this.#state === "leaving" ? { ...load, draining: true } : load;
+  }
+
   loadText(): string {
-    return formatLoad(this.manager.load());
+    return formatLoad(this.load());
   }
 
   warmText(): string {
@@ -151,7 +160,17 @@ export class Worker implements ExchangeHost, AsyncDisposable {
 
   /** True once it takes no new calls. */
   get draining(): boolean {
-    return this.#state !== "running";
+    return this.#state === "draining" || this.#state === "closed";
+  }
+
+  /**
+   * Says with every answer that it drains, and takes calls all the same until the load balancers that there are know: those that show
+   * a proof within a second or two, others that are trusted after 7 s. At once if there are none. To be followed by `drain`.
+   */
+  async leave(): Promise<void> {
+    if (this.#state !== "running") return;
+    this.#state = "leaving";
+    await this.#proxies.audience.hasHeard();
   }
 
   /**
@@ -187,7 +206,7 @@ export class Worker implements ExchangeHost, AsyncDisposable {
   }
 
   async #drain(): Promise<void> {
-    if (this.#state === "running") this.#state = "draining";
+    if (!this.draining) this.#state = "draining";
     const bound = AbortSignal.timeout(this.manager.longestMs + DRAIN_MARGIN_MS);
     await this.manager.drain(bound);
     if (this.manager.load().busy > 0) this.logger.warn("calls are cut short: they ran over their time");
@@ -237,6 +256,7 @@ export class Worker implements ExchangeHost, AsyncDisposable {
       if (name !== undefined) return this.#run(name, path, request, response, expectsContinue);
       checkedHeaders(request.rawHeaders, true);
       if (expectsContinue) response.writeContinue();
+      this.#proxies.has(request, true);
       request.url = path;
       if (this.draining) response.setHeader("Connection", "close");
       this.#pageSockets.add(request.socket);
@@ -255,7 +275,7 @@ export class Worker implements ExchangeHost, AsyncDisposable {
     expectsContinue: boolean,
   ): void {
     const { headers } = request;
-    const trusted = this.#trusted.some && this.#trusted.has(request.socket.remoteAddress);
+    const trusted = this.#proxies.has(request, false);
     const rawHeaders = checkedHeaders(request.rawHeaders, trusted);
     const traceparent = headers["traceparent"];
     const given = trusted ? headers[HEADER.invocationId] : undefined;

@@ -1,7 +1,7 @@
 import type { Context } from "../cli/command.ts";
 import { withProgress } from "../cli/progress.ts";
 import type { Cluster } from "../cluster/discover.ts";
-import { DEFAULT_BALANCER_PORT, DEFAULT_POLICY, readBalancerPlan, trustBalancer } from "./plan.ts";
+import { DEFAULT_BALANCER_PORT, DEFAULT_POLICY, readBalancerPlan } from "./plan.ts";
 import { balancerState, startBalancer, stopBalancer } from "./server.ts";
 import { writeWorkerList } from "./worker-list.ts";
 
@@ -10,8 +10,6 @@ export interface ReadyBalancer {
   readonly url: string;
   /** It ran already, as it was wanted. */
   readonly ranAlready: boolean;
-  /** Workers that run do not believe it, until they are replaced. */
-  readonly isNews: boolean;
 }
 
 /**
@@ -33,10 +31,10 @@ export const bringUpBalancer = async (
   await writeWorkerList(paths);
   if (balancerState(paths) === "running") {
     if (plan !== undefined && planned.port === plan.port && planned.policy === plan.policy)
-      return { url: plan.url, ranAlready: true, isNews: false };
+      return { url: plan.url, ranAlready: true };
     await withProgress(output, "stopping the load balancer", stopBalancer(paths, context.signal));
   }
   const starting = startBalancer(cluster, planned, context);
   const url = await withProgress(output, "starting the load balancer", starting);
-  return { url, ranAlready: false, isNews: await trustBalancer(paths) };
+  return { url, ranAlready: false };
 };

@@ -27,10 +27,9 @@ export const pingBalancer = async (
   // Whoever answers on its port then is somebody else.
   if (balancerState(paths) !== "running")
     return { url, ok: false, answer: "not running; npx ol-admin load-balancer starts it" };
-  if (url.startsWith("https:"))
-    return { url, ok: true, answer: "running [not asked, since it serves HTTPS]" };
   try {
-    const reply = await ask(url, { deadlineMs: PING_MS, signal });
+    const { certificateFile } = plan;
+    const reply = await ask(url, { deadlineMs: PING_MS, signal, certificateFile });
     const word = escapeControls(reply.body.toString("utf8").trim().slice(0, 100));
     const answer = `${word} [${reply.status} ${escapeControls(reply.statusText)}]`;
     return { url, ok: reply.status === 200, answer };

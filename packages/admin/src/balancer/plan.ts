@@ -1,6 +1,6 @@
-import { dirname, relative } from "node:path";
+import { relative, resolve } from "node:path";
 
-import { mergeTemplate, readJsonObject, snakeCase, writeJsonFile } from "@ol/config";
+import { snakeCase, writeJsonFile } from "@ol/config";
 
 import type { ClusterPaths } from "../cluster/paths.ts";
 import { readServiceFile } from "../process/service.ts";
@@ -12,6 +12,8 @@ export interface BalancerPlan {
   readonly policy: string;
   /** Where it is reached from this machine. */
   readonly url: string;
+  /** The file with its certificate, if it serves HTTPS. */
+  readonly certificateFile?: string;
   /** How long calls may take to end once it is told to stop, in ms. */
   readonly drainMs: number;
 }
@@ -22,8 +24,6 @@ const DEFAULT_DRAIN_MS = 30_000;
 const DEFAULT_ADDRESS = "localhost";
 /** It may hold a token. */
 const OWNER_ONLY = 0o600;
-/** Where a balancer on this machine calls from. */
-const LOOPBACK = ["127.0.0.1", "::1"];
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -41,11 +41,13 @@ export const readBalancerPlan = async (paths: ClusterPaths): Promise<BalancerPla
   const { port: configured, policy, url: address, tls, limits } = file;
   const port = Number(configured ?? DEFAULT_BALANCER_PORT);
   const plain = urlOf(typeof address === "string" ? address : DEFAULT_ADDRESS, port);
+  const cert = (tls as Fields | undefined)?.["cert"];
   const drainMs = (limits as Fields | undefined)?.["drain_ms"];
   return {
     port,
     policy: typeof policy === "string" ? policy : DEFAULT_POLICY,
     url: tls === undefined ? plain : plain.replace(/^http:/u, "https:"),
+    ...(typeof cert === "string" && { certificateFile: resolve(paths.root, cert) }),
     drainMs: typeof drainMs === "number" ? drainMs : DEFAULT_DRAIN_MS,
   };
 };
@@ -55,25 +57,10 @@ export type PlannedBalancer = Pick<BalancerPlan, "port" | "policy">;
 
 /** Writes config/load_balancer.json; what else is in it stays. */
 export const writeBalancerPlan = async (paths: ClusterPaths, planned: PlannedBalancer): Promise<void> => {
-  const workers_file = relative(dirname(paths.config), paths.workerList);
+  const workers_file = relative(paths.root, paths.workerList);
   await writeJsonFile(
     paths.balancerConfig,
     { workers_file, ...(await read(paths)), port: planned.port, policy: planned.policy },
     OWNER_ONLY,
   );
-};
-
-/** `trusted_proxies` of a template with a balancer on this machine among them. */
-export const withBalancerTrusted = (trusted: unknown): readonly string[] => {
-  const before = Array.isArray(trusted) ? (trusted as readonly string[]) : [];
-  return [...before, ...LOOPBACK.filter((address) => !before.includes(address))];
-};
-
-/** Has workers believe a balancer on this machine; settles with whether that is news for their template. */
-export const trustBalancer = async (paths: ClusterPaths): Promise<boolean> => {
-  const { trusted_proxies: before } = await readJsonObject(paths.template);
-  const after = withBalancerTrusted(before);
-  if (Array.isArray(before) && before.length === after.length) return false;
-  await mergeTemplate(paths.template, { trusted_proxies: after }, "load-balancer");
-  return true;
 };

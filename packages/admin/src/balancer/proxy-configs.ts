@@ -1,9 +1,16 @@
+/** A worker behind another proxy. */
+export interface PlannedWorker {
+  /** HOST:PORT. */
+  readonly address: string;
+  /** Calls that it runs at once, if that is known. */
+  readonly slots: number | undefined;
+}
+
 /** What another proxy is to do in place of our load balancer. */
 export interface ProxyPlan {
   /** Which it listens on, at 127.0.0.1. */
   readonly port: number;
-  /** HOST:PORT of each worker. */
-  readonly workers: readonly string[];
+  readonly workers: readonly PlannedWorker[];
   /** Lambda to package set. */
   readonly keys: ReadonlyMap<string, string>;
   /** An absolute path without extension, for files of its own. */
@@ -24,7 +31,7 @@ const MADE = "# Made by ol-admin lb-config; make it again when workers or packag
  */
 export const haproxyFiles = ({ port, workers, keys, place }: ProxyPlan): readonly ProxyFile[] => {
   const map = `${place}.map`;
-  const servers = workers.map((address, at) => `  server worker-${at} ${address}`);
+  const servers = workers.map(({ address }, at) => `  server worker-${at} ${address}`);
   const text = `${MADE}
 defaults
   mode http
@@ -66,10 +73,19 @@ ${servers.join("\n")}
 
 const quoted = (name: string): string => name.replaceAll(".", "\\.");
 
-/** For nginx, which has consistent hashing, and no bound on what one worker gets: its passive checks only. */
+/** As many calls for each slot as our own balancer sends a worker at most: those that run, and seven that wait. */
+const MOST_PER_SLOT = 8;
+
+/**
+ * For nginx 1.11.5 and later: consistent hashing by package set, with a bound on the calls at one worker (`max_conns`): what goes beyond it goes
+ * to the next one. Only passive checks, and no queue: with all workers at their bounds it answers 502.
+ */
 export const nginxFiles = ({ port, workers, keys, place }: ProxyPlan): readonly ProxyFile[] => {
   const lines = [...keys].map(([name, key]) => `    "~^${quoted(name)}$" "${key}";`);
-  const servers = workers.map((address) => `    server ${address} max_fails=3 fail_timeout=1s;`);
+  const servers = workers.map(({ address, slots }) => {
+    const bound = slots === undefined ? "" : ` max_conns=${slots * MOST_PER_SLOT}`;
+    return `    server ${address} max_fails=3 fail_timeout=1s${bound};`;
+  });
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
     (kind) => `  ${kind}_temp_path "${place}-tmp-${kind}";`,
   );
@@ -92,6 +108,8 @@ ${temporary.join("\n")}
 ${lines.join("\n")}
   }
   upstream workers {
+    # Shared by nginx's own processes, so that they count together.
+    zone workers 256k;
     hash $ol_key consistent;
 ${servers.join("\n")}
     keepalive 64;
@@ -108,6 +126,7 @@ ${servers.join("\n")}
       # Of clients nobody believes them.
       proxy_set_header X-OL-Invocation-Id "";
       proxy_set_header X-OL-Deadline-Ms "";
+      proxy_set_header X-OL-Proxy "";
       proxy_hide_header X-OL-Load;
       proxy_hide_header X-OL-Warm;
       proxy_connect_timeout 1s;

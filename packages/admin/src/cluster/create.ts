@@ -5,12 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { CleanupStack, isOlError, systemReason } from "@ol/common";
 import { type ClusterIdentity, newClusterId, writeJsonFile } from "@ol/config";
 
-import {
-  DEFAULT_BALANCER_PORT,
-  DEFAULT_POLICY,
-  withBalancerTrusted,
-  writeBalancerPlan,
-} from "../balancer/plan.ts";
+import { DEFAULT_BALANCER_PORT, DEFAULT_POLICY, writeBalancerPlan } from "../balancer/plan.ts";
 import { adminError, errnoOf } from "../errors.ts";
 import { shown } from "../text.ts";
 import {
@@ -82,11 +77,9 @@ const planRegistry = async (paths: ClusterPaths): Promise<Readonly<Record<string
   return plan === undefined ? {} : templateFor(plan, reader);
 };
 
-/** Settles with what the workers have to know of it. */
-const planBalancer = async (paths: ClusterPaths): Promise<Readonly<Record<string, unknown>>> => {
-  await writeBalancerPlan(paths, { port: DEFAULT_BALANCER_PORT, policy: DEFAULT_POLICY });
-  return { trusted_proxies: withBalancerTrusted([]) };
-};
+/** Workers need not know of it: they know the cluster's token. */
+const planBalancer = (paths: ClusterPaths): Promise<void> =>
+  writeBalancerPlan(paths, { port: DEFAULT_BALANCER_PORT, policy: DEFAULT_POLICY });
 
 const fill = async (root: string, name: string, cluster: NewCluster): Promise<void> => {
   const paths = clusterPaths(root);
@@ -95,8 +88,8 @@ const fill = async (root: string, name: string, cluster: NewCluster): Promise<vo
   await writeProtected(paths.template, {
     ...template,
     ...(cluster.registry === true ? await planRegistry(paths) : {}),
-    ...(cluster.balancer === true ? await planBalancer(paths) : {}),
   });
+  if (cluster.balancer === true) await planBalancer(paths);
   const identity: ClusterIdentity = {
     id: newClusterId(),
     token: randomBytes(32).toString("hex"),

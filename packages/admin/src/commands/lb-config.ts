@@ -3,9 +3,9 @@ import { join } from "node:path";
 
 import { systemReason } from "@ol/common";
 
-import { packageKeys } from "../balancer/package-keys.ts";
 import { DEFAULT_BALANCER_PORT } from "../balancer/plan.ts";
 import { haproxyFiles, nginxFiles, type ProxyFile, type ProxyPlan } from "../balancer/proxy-configs.ts";
+import { workerFacts } from "../balancer/worker-facts.ts";
 import { usageError } from "../cli/arguments.ts";
 import { CLUSTER_OPTION, type Command } from "../cli/command.ts";
 import { openCluster } from "../cluster/discover.ts";
@@ -63,8 +63,9 @@ export const lbConfigCommand: Command = {
         "OL_ADMIN_NO_WORKER",
         `no worker of this cluster runs; start some with: npx ol-admin workers ${asClusterFlag(paths.root)}`,
       );
-    const keys = await packageKeys(urls, context);
-    const files = proxy.files({ port, workers: urls.map(addressOf), keys, place });
+    const { keys, slots } = await workerFacts(urls, context);
+    const workers = urls.map((url) => ({ address: addressOf(url), slots: slots.get(url) }));
+    const files = proxy.files({ port, workers, keys, place });
     for (const file of files) await write(file);
     for (const { path } of files) context.output.result(path);
     context.output.message(

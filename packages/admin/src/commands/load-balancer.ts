@@ -31,14 +31,13 @@ const policyIn = (args: Arguments): string | undefined => {
 const start = async (args: Arguments, context: Context, cluster: Cluster): Promise<number> => {
   const { output } = context;
   const wanted = { port: args.wholeNumber("port", 1, 65_535), policy: policyIn(args) };
-  const { url, ranAlready, isNews } = await bringUpBalancer(cluster, wanted, context);
+  const { url, ranAlready } = await bringUpBalancer(cluster, wanted, context);
   output.result(`load balancer ready at ${url}`);
   if (ranAlready) output.message("it ran already");
   const running = listWorkers(cluster.paths).filter(({ state }) => state === "running");
   const flag = clusterFlag(args, cluster.paths);
   if (running.length === 0)
     output.message(`there is no worker yet; start some with: npx ol-admin workers ${flag}`);
-  else if (isNews) output.message(`running workers believe it after: npx ol-admin workers --restart ${flag}`);
   return 0;
 };
 

@@ -1,6 +1,9 @@
 import { type IncomingMessage, request } from "node:http";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import type { TLSSocket } from "node:tls";
+
+import { connectPinned } from "./pinned-connection.ts";
 
 /** A worker's whole reply. */
 export interface Reply {
@@ -12,6 +15,8 @@ export interface Reply {
 export interface Ask {
   readonly method?: "GET" | "POST";
   readonly body?: Buffer | Readable;
+  /** For https: the file with the certificate that the server has. */
+  readonly certificateFile?: string | undefined;
   readonly deadlineMs: number;
   readonly signal: AbortSignal;
 }
@@ -34,7 +39,10 @@ export const ask = async (url: string, options: Ask): Promise<Reply> => {
   const deadline = AbortSignal.timeout(options.deadlineMs);
   const signal = AbortSignal.any([options.signal, deadline]);
   try {
-    return await exchange(url, options, signal);
+    const { certificateFile } = options;
+    const pinned =
+      certificateFile === undefined ? undefined : await connectPinned(new URL(url), certificateFile, signal);
+    return await exchange(url, options, signal, pinned);
   } catch (error) {
     if (deadline.aborted && !options.signal.aborted)
       throw new Error(`no answer within ${options.deadlineMs / 1000} s`, { cause: error });
@@ -42,9 +50,19 @@ export const ask = async (url: string, options: Ask): Promise<Reply> => {
   }
 };
 
-const exchange = (url: string, options: Ask, signal: AbortSignal): Promise<Reply> =>
+const exchange = (
+  url: string,
+  options: Ask,
+  signal: AbortSignal,
+  pinned: TLSSocket | undefined,
+): Promise<Reply> =>
   new Promise((resolve, reject) => {
-    const outgoing = request(url, { method: options.method ?? "GET", agent: false, signal });
+    const outgoing = request(pinned === undefined ? url : url.replace(/^https:/u, "http:"), {
+      method: options.method ?? "GET",
+      // An agent, even this one, would make connections of its own.
+      ...(pinned === undefined ? { agent: false } : { createConnection: () => pinned }),
+      signal,
+    });
     outgoing.once("error", reject);
     outgoing.once("response", (message) => {
       collect(message)

@@ -9,10 +9,10 @@ import { errnoOf } from "../errors.ts";
 import { type StopOutcome, stopProcess } from "../process/stop.ts";
 import type { Worker } from "./list.ts";
 
-/** On top of the longest call: replies are written, sandboxes ended. */
-const MARGIN_MS = 10_000;
+/** On top of the longest call: before it, load balancers are told for up to 7 s; after it replies are written, sandboxes ended. */
+const MARGIN_MS = 20_000;
 /** For a worker whose configuration cannot be read any more. */
-const FALLBACK_MS = 40_000;
+const FALLBACK_MS = 50_000;
 
 /** How long a lambda's own ol.yaml lets a call run; 0 if it does not say, or says it wrongly: it does not run then. */
 const ownRuntimeSec = (directory: string): number => {

@@ -1,4 +1,4 @@
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 
 import { describe, expect, onTestFinished, test } from "vitest";
 
-import { type Outcome, admin, freePorts, temporaryDirectory } from "../support/harness.ts";
+import { type Outcome, admin, freePorts, temporaryDirectory, writeCertificate } from "../support/harness.ts";
 
 // The built programs, as users start them; workers are stand-ins that answer with what they are sent.
 const bin = (name: string): readonly string[] => [
@@ -76,7 +76,8 @@ describe("a cluster's load balancer", () => {
       workers_file: "config/workers.json",
     });
     expect(statSync(join(cluster, "config/load_balancer.json")).mode & 0o777).toBe(0o600);
-    expect(json(join(cluster, "config/template.json"))["trusted_proxies"]).toEqual(["127.0.0.1", "::1"]);
+    // Workers know it by the cluster's token; an address would be anybody's on this machine.
+    expect(json(join(cluster, "config/template.json"))).not.toHaveProperty("trusted_proxies");
   });
 
   test("is what invoke calls, and what status shows first", async () => {
@@ -109,6 +110,37 @@ describe("a cluster's load balancer", () => {
       workers: [{ ok: true }],
     });
     expect(await act("invoke", "echo", "-d", "1")).toMatchObject({ code: 0 });
+  });
+
+  test("that serves HTTPS is asked by status, if it is the one with the cluster's certificate", async () => {
+    const { act, cluster, port } = await ground();
+    const at = (name: string): string => join(cluster, name);
+    writeCertificate(at("cert.pem"), at("key.pem"));
+    const tls = { cert: "cert.pem", key: "key.pem" };
+    writeFileSync(at("config/load_balancer.json"), JSON.stringify({ tls }));
+    const url = `https://localhost:${port}`;
+    expect(await act("load-balancer", `--port=${port}`)).toMatchObject({
+      code: 0,
+      stdout: `load balancer ready at ${url}\n`,
+    });
+    const shown = async (): Promise<unknown> =>
+      (JSON.parse((await act("status", "--json")).stdout) as { load_balancer: unknown }).load_balancer;
+    const ping = { url: `${url}/status`, ok: true, answer: "ready [200 OK]" };
+    expect(await shown()).toMatchObject(ping);
+    // Without its key the balancer cannot serve with it, and goes on with the one that it has.
+    writeCertificate(at("cert.pem"), at("other-key.pem"));
+    expect(await shown()).toMatchObject({
+      ...ping,
+      ok: false,
+      answer: expect.stringMatching(
+        /^no answer \[it shows another certificate than the one in .*cert\.pem\]$/u,
+      ),
+    });
+    rmSync(at("cert.pem"));
+    expect(await shown()).toMatchObject({
+      ok: false,
+      answer: expect.stringMatching(/cert\.pem cannot be read/u),
+    });
   });
 
   test("that cannot start leaves everything as it was, and says why", async () => {

@@ -11,7 +11,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { identityOf } from "../../src/process/identity.ts";
 import { readPidFile } from "../../src/process/pid-file.ts";
 import { freePort } from "../../src/process/port.ts";
-import { type Outcome, admin, temporaryDirectory } from "../support/harness.ts";
+import { type Outcome, admin, temporaryDirectory, writeCertificate } from "../support/harness.ts";
 
 // The built programs: they are started as processes, as users start them.
 const bin = (name: string): readonly string[] => [
@@ -92,10 +92,7 @@ describe("a cluster's own registry", () => {
   test("speaks TLS with a certificate that the cluster's template trusts", async () => {
     const { act, cluster, port } = await ground("--registry");
     const at = (name: string): string => join(cluster, name);
-    const names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
-    const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-    const files = ["-keyout", at("key.pem"), "-out", at("cert.pem")];
-    execFileSync("openssl", ["req", "-x509", "-days", "1", ...key, ...files, ...names], { stdio: "ignore" });
+    writeCertificate(at("cert.pem"), at("key.pem"));
     const config = at("config/registry.json");
     writeFileSync(
       config,

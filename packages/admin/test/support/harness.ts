@@ -22,6 +22,14 @@ export const temporaryDirectory = (): string => {
   return path;
 };
 
+/** Writes a certificate for localhost that is its own root, and its key, under these names. */
+export const writeCertificate = (cert: string, key: string): void => {
+  const names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
+  const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+  const files = ["-keyout", key, "-out", cert];
+  execFileSync("openssl", ["req", "-x509", "-days", "1", ...curve, ...files, ...names], { stdio: "ignore" });
+};
+
 /** How one command line went. */
 export interface Outcome {
   readonly code: number;

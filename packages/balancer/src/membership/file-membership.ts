@@ -1,23 +1,17 @@
-import { type FSWatcher, watch } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { dirname } from "node:path";
 
-import { type Logger, messageOf, silentLogger, systemReason } from "@ol/common";
+import { FileWatch, type Logger, messageOf, silentLogger, systemReason } from "@ol/common";
 
-import { type Clock, machineClock } from "../clock.ts";
 import type { WorkerAddress } from "../options.ts";
 import { readAddresses } from "./address.ts";
 import type { Membership } from "./membership.ts";
 
 /** What is written in several steps is read once. */
 const SETTLE_MS = 50;
-/** A directory that cannot be watched is tried again after this time. */
-const RETRY_MS = 5_000;
 
 export interface FileMembershipOptions {
   /** A JSON list of workers: URLs, or objects {id, url, slots}. */
   readonly file: string;
-  readonly clock?: Clock;
   readonly logger?: Logger;
 }
 
@@ -28,65 +22,36 @@ export interface FileMembershipOptions {
 export class FileMembership implements Membership {
   readonly name = "file";
   readonly #file: string;
-  readonly #clock: Clock;
   readonly #logger: Logger;
   #tell: (workers: readonly WorkerAddress[]) => void = () => undefined;
-  #watcher: FSWatcher | undefined;
-  #cancel: (() => void) | undefined;
+  #watch: FileWatch | undefined;
   #text: string | undefined;
   #problem: string | undefined;
   #reading: Promise<void> = Promise.resolve();
   #closed = false;
 
-  constructor({ file, clock = machineClock, logger = silentLogger }: FileMembershipOptions) {
+  constructor({ file, logger = silentLogger }: FileMembershipOptions) {
     this.#file = file;
-    this.#clock = clock;
     this.#logger = logger;
   }
 
   start(tell: (workers: readonly WorkerAddress[]) => void): Promise<void> {
     this.#tell = tell;
-    this.#watch();
+    this.#watch = new FileWatch({
+      files: [this.#file],
+      settleMs: SETTLE_MS,
+      changed: () => {
+        this.#reading = this.#reading.then(() => this.#read());
+      },
+      failed: (reason) => this.#complain(`its directory cannot be watched: ${reason}`),
+    });
     return this.#reading;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#cancel?.();
-    this.#watcher?.close();
+    this.#watch?.[Symbol.dispose]();
     await this.#reading;
-  }
-
-  /** Of the directory: the file may be replaced by another, or by a link to another (as Kubernetes does). */
-  #watch(): void {
-    if (this.#closed) return;
-    try {
-      this.#watcher = watch(dirname(this.#file), () => this.#readSoon(SETTLE_MS));
-      this.#watcher.on("error", (error) => this.#unwatchable(error));
-    } catch (error) {
-      this.#unwatchable(error);
-      return;
-    }
-    // After the watch has begun: what changes in between is read now, or heard of.
-    this.#readNow();
-  }
-
-  #unwatchable(error: unknown): void {
-    this.#watcher?.close();
-    this.#watcher = undefined;
-    this.#complain(`its directory cannot be watched: ${systemReason(error)}`);
-    this.#cancel?.();
-    this.#cancel = this.#clock.after(RETRY_MS, () => this.#watch());
-  }
-
-  #readSoon(ms: number): void {
-    if (this.#closed) return;
-    this.#cancel?.();
-    this.#cancel = this.#clock.after(ms, () => this.#readNow());
-  }
-
-  #readNow(): void {
-    this.#reading = this.#reading.then(() => this.#read());
   }
 
   async #read(): Promise<void> {

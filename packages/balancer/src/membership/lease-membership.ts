@@ -69,7 +69,7 @@ export class LeaseMembership implements Membership {
         `token: it has less than ${LEAST_TOKEN} characters, and could be guessed`,
       );
     this.#token = token;
-    this.#probe = probe ?? httpProbe;
+    this.#probe = probe ?? httpProbe();
     this.#clock = clock ?? machineClock;
     this.#epochMs = epochMs ?? (() => Date.now());
     this.#logger = logger ?? silentLogger;

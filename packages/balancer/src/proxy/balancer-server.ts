@@ -2,6 +2,7 @@ import { createServer, type Server, type ServerOptions } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { Server as NetServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import type { Server as TlsServer } from "node:tls";
 
 import {
   clientErrorReply,
@@ -17,7 +18,9 @@ import {
   type Logger,
   originForm,
   parseDeadline,
+  type ProxyProof,
   silentLogger,
+  type TlsPair,
   TrustedPeers,
   UlidMaker,
 } from "@ol/common";
@@ -49,10 +52,12 @@ export interface BalancerServerOptions {
   /** 0 is any free port. */
   readonly port: number;
   /** PEM texts; without them plain HTTP is served. */
-  readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer };
+  readonly tls?: TlsPair;
   readonly limits?: Partial<ProxyLimits>;
   /** Addresses or networks whose X-OL-* and X-Forwarded-* request fields are believed. */
   readonly trustedProxies?: readonly string[];
+  /** What workers know this balancer by; without it only by its address. */
+  readonly proof?: ProxyProof;
   /** Takes registrations of workers, at /_ol/workers/ID. */
   readonly registrar?: Registrar;
   readonly logger?: Logger;
@@ -86,6 +91,7 @@ export class BalancerServer implements ProxyHost, AsyncDisposable {
   readonly pools: WorkerPools;
   readonly counters: ProxyCounters = new ProxyCounters();
   readonly open: Set<ProxyExchange> = new Set();
+  readonly proof: ProxyProof | undefined;
   keptBytes = 0;
   nowMs: number = performance.now();
   /** The port listened on. */
@@ -130,6 +136,7 @@ export class BalancerServer implements ProxyHost, AsyncDisposable {
   private constructor(options: BalancerServerOptions) {
     this.#options = options;
     this.dispatcher = options.dispatcher;
+    this.proof = options.proof;
     this.logger = options.logger ?? silentLogger;
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#trusted = new TrustedPeers(options.trustedProxies ?? [], badOption);
@@ -144,6 +151,11 @@ export class BalancerServer implements ProxyHost, AsyncDisposable {
     const [address = ""] = this.#options.addresses;
     const scheme = this.#options.tls === undefined ? "http" : "https";
     return `${scheme}://${address.includes(":") ? `[${address}]` : address}:${this.port}`;
+  }
+
+  /** Shows this certificate on new connections from now on. Fails as node:tls does if it cannot be used; only for one that was started with `tls`. */
+  useTls(pair: TlsPair): void {
+    for (const server of this.#servers) (server as unknown as TlsServer).setSecureContext({ ...pair });
   }
 
   get maxKeptBytes(): number {

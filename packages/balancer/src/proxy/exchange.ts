@@ -86,12 +86,13 @@ export class ProxyExchange implements AttemptOwner, CallSink {
     const lease = this.#lease;
     if (lease === undefined) return;
     this.#state = "sent";
-    const { pools, nowMs } = this.#host;
+    const { pools, nowMs, proof } = this.#host;
     const attempt = new Attempt(this, lease, nowMs);
     this.#attempt = attempt;
     this.#lastMs = nowMs;
     const { worker, firstByteMs } = lease;
     const headers = [...this.#call.fields, "X-OL-Deadline-Ms", String(Math.ceil(firstByteMs))];
+    if (proof !== undefined) headers.push("X-OL-Proxy", proof.text());
     pools.of(worker).dispatch(
       {
         path: this.#call.target,

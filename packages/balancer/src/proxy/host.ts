@@ -1,4 +1,4 @@
-import type { Logger } from "@ol/common";
+import type { Logger, ProxyProof } from "@ol/common";
 
 import type { Dispatcher } from "../dispatcher.ts";
 import type { ProxyCounters } from "./counters.ts";
@@ -17,6 +17,8 @@ export interface ProxyHost extends KeptBudget {
   readonly counters: ProxyCounters;
   readonly logger: Logger;
   readonly open: Set<ProxyExchange>;
+  /** What workers know this balancer by. */
+  readonly proof: ProxyProof | undefined;
   readonly draining: boolean;
   /** In ms; only grows. As exact as the last look at the exchanges. */
   readonly nowMs: number;

@@ -12,7 +12,7 @@ import { WarmSet } from "./warm-set.ts";
 const UNKNOWN_SLOTS = 8;
 const UNKNOWN_WAIT_MS = 10_000;
 
-/** up · ejected: calls could not be brought to it · down: checks fail · draining: says that it takes no new calls. */
+/** up · ejected: calls could not be brought to it · down: checks fail · draining: says that it takes no new calls, and gets none while another is up. */
 export type WorkerHealth = "up" | "ejected" | "down" | "draining";
 
 /** How the calls that were sent to a worker ended. */
@@ -124,6 +124,11 @@ export class Worker implements WorkerView {
     if (this.draining) return "draining";
     if (!this.check.up) return "down";
     return this.ejection.isOut(this.#setting.nowMs()) ? "ejected" : "up";
+  }
+
+  /** Its checks do not fail, and calls could be brought to it. */
+  get reachable(): boolean {
+    return this.check.up && !this.ejection.isOut(this.#setting.nowMs());
   }
 
   /** Whether it has not reported the very same just before, as it does while nothing changes. */

@@ -62,7 +62,7 @@ describe("the ramp", () => {
 
 /** How many get calls, and whether that is by the panic rule. */
 const chosen = (...states: WorkerHealth[]): readonly [number, boolean] => {
-  const { workers, panic } = choosable(states.map((health) => ({ health })));
+  const { workers, panic } = choosable(states.map((health) => ({ health, reachable: true })));
   return [workers.length, panic];
 };
 
@@ -77,7 +77,11 @@ describe("the panic rule", () => {
   it("does not count workers that drain", () => {
     expect(chosen("up", "draining", "draining", "draining")).toEqual([1, false]);
     expect(chosen("up", "down", "down", "draining")).toEqual([3, true]);
-    expect(chosen("draining")).toEqual([0, false]);
+  });
+
+  it("sends calls to workers that drain only if there is no other, and if they can be reached", () => {
+    expect(chosen("draining", "down", "ejected")).toEqual([1, false]);
+    expect(choosable([{ health: "draining", reachable: false }]).workers).toEqual([]);
   });
 });
 
@@ -116,6 +120,22 @@ describe("a worker in the dispatcher", () => {
     for (const sent of balancer.sendMany(4, "f")) expect(sent.lease?.worker.id).toBe("w1");
     await balancer.pass(1_100);
     expect(balancer.worker("w0").health).toBe("up");
+  });
+
+  it("gets calls while it drains if it is the only one, until it cannot be reached", async () => {
+    const balancer = new TestBalancer(1, { watch: true });
+    balancer.probe.of("http://w0:80").load = { draining: true };
+    await balancer.pass(1_100);
+    expect(balancer.worker("w0")).toMatchObject({ health: "draining", eligible: true });
+    const { lease } = balancer.send("f");
+    expect(lease?.worker.id).toBe("w0");
+    lease?.answered({ load: loadText({ draining: true }) });
+    lease?.release();
+    balancer.probe.of("http://w0:80").status = () => {
+      throw new Error("it is gone");
+    };
+    await balancer.pass(7_000);
+    expect(balancer.send("f").error?.code).toBe("OL_BALANCER_NO_WORKER");
   });
 
   it("gets no calls while its checks fail, and is there again 2 successes later, with a quarter of its slots", async () => {

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -32,6 +33,9 @@ interface WorkerStats {
   readonly zygotes?: { readonly uses: { readonly partial: number; readonly miss: number } };
 }
 
+/** By which the workers know the balancer. */
+const TOKEN = randomBytes(16).toString("hex");
+
 const importsOf = async (worker: BenchWorker): Promise<number> => {
   const { zygotes } = (await worker.stats()) as WorkerStats;
   return (zygotes?.uses.partial ?? 0) + (zygotes?.uses.miss ?? 0);
@@ -47,7 +51,7 @@ const startOne = async (parts: ClusterParts, at: number): Promise<BenchWorker> =
     name,
     python,
     memoryMb,
-    settings: { worker_slots: slots, trusted_proxies: ["127.0.0.1"], ...settings },
+    settings: { worker_slots: slots, token: TOKEN, ...settings },
   });
 };
 
@@ -72,7 +76,7 @@ export const startCluster = async (parts: ClusterParts): Promise<Cluster> => {
   try {
     const workers = await startWorkers(parts, cleanup);
     const members = workers.map(({ port }) => ({ url: `http://127.0.0.1:${port}`, slots }));
-    const balancer = await startBalancer(members, { policy });
+    const balancer = await startBalancer(members, { policy, token: TOKEN });
     cleanup.add(async () => balancer[Symbol.asyncDispose]());
     return {
       port: balancer.port,

@@ -133,6 +133,11 @@ describe("a registry's configuration", () => {
       message: expect.stringMatching(/^registry_tls\.key: .*key\.pem cannot be read: there is none/u),
     });
     await writeFile(join(directory, "key.pem"), "the key");
-    expect((await load(directory, values)).tls).toEqual({ cert: "the certificate", key: "the key" });
+    expect((await load(directory, values)).tls).toEqual({
+      cert: "the certificate",
+      key: "the key",
+      certFile: join(directory, "cert.pem"),
+      keyFile: join(directory, "key.pem"),
+    });
   });
 });

@@ -2,7 +2,8 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text as readBody } from "node:stream/consumers";
 
-import { isProofOf, isSignatureOf, parseLoad, parseWarm, silentLogger } from "@ol/common";
+import { isProofOf, isSignatureOf, parseLoad, parseWarm, ProxyProof, silentLogger } from "@ol/common";
+import type { FakeCode } from "@ol/sandbox/testing";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 
 import { Registration } from "../../src/index.ts";
@@ -68,6 +69,86 @@ describe("what a worker reports", () => {
     expect(parseLoad(headers["x-ol-load"] ?? "")?.slots).toBe(8);
     expect(headers).not.toHaveProperty("x-ol-warm");
     expect(headers).not.toHaveProperty("x-ol-not-started");
+  });
+});
+
+describe("a load balancer that proves that it knows the token", () => {
+  const seen: FakeCode = { call: (_, { fields, invocationId }) => ({ fields, invocationId }) };
+  const id = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+  const call = async (
+    proofs: Readonly<Record<string, string>>,
+  ): Promise<readonly [boolean, boolean, string]> => {
+    const { send } = await fakeWorker({ code: { seen }, worker: { token: TOKEN } });
+    const { status, headers, body } = await send("/run/seen", "{}", { "X-OL-Invocation-Id": id, ...proofs });
+    expect(status).toBe(200);
+    return [headers["x-ol-invocation-id"] === id, "x-ol-warm" in headers, body.toString()];
+  };
+
+  it("is believed wherever it is, and no lambda sees the proof", async () => {
+    const text = new ProxyProof(TOKEN).text();
+    const [believed, told, body] = await call({ "X-OL-Proxy": text });
+    expect([believed, told]).toEqual([true, true]);
+    expect(body).toContain(id);
+    expect(body.toLowerCase()).not.toContain("x-ol-proxy");
+    expect(body).not.toContain(text.slice(-64));
+  });
+
+  it.each([
+    ["without one", {}],
+    ["with another token", { "X-OL-Proxy": new ProxyProof(`${TOKEN}.`).text() }],
+    [
+      "with one from an hour ago",
+      { "X-OL-Proxy": new ProxyProof(TOKEN, () => Date.now() - 3_600_000).text() },
+    ],
+    ["with the token itself", { "X-OL-Proxy": TOKEN }],
+    ["with one under another spelling", { X_OL_Proxy: new ProxyProof(TOKEN).text() }],
+  ])("is not believed %s", async (_, proofs) => {
+    const [believed, told, body] = await call(proofs);
+    expect([believed, told]).toEqual([false, false]);
+    expect(body).not.toContain(id);
+  });
+
+  it("is not believed by a worker without a token", async () => {
+    const rig = await fakeWorker({ code: { seen } });
+    const { headers } = await rig.send("/run/seen", "{}", { "X-OL-Proxy": new ProxyProof(TOKEN).text() });
+    expect(headers).not.toHaveProperty("x-ol-warm");
+  });
+});
+
+const draining = (text: string | undefined): boolean | undefined => parseLoad(text ?? "")?.draining;
+
+describe("a worker that leaves", () => {
+  it("says so with every answer and serves on until its load balancer has asked, and then refuses", async () => {
+    const rig = await fakeWorker({ code, worker: { token: TOKEN } });
+    const proof = { "X-OL-Proxy": new ProxyProof(TOKEN).text() };
+    const state = async (): Promise<unknown> => {
+      const response = await fetch(`http://127.0.0.1:${rig.worker.port}/state`, { headers: proof });
+      return ((await response.json()) as { load: { draining: boolean } }).load.draining;
+    };
+    expect(draining((await rig.send("/run/echo", "{}", proof)).headers["x-ol-load"])).toBe(false);
+    let left = false;
+    const leaving = rig.worker.leave().then(() => (left = true));
+    const served = await rig.send("/run/echo", "{}", proof);
+    expect([served.status, draining(served.headers["x-ol-load"])]).toEqual([200, true]);
+    expect(served.headers).not.toHaveProperty("connection", "close");
+    const status = await rig.status();
+    expect([status.status, draining(status.headers["x-ol-load"])]).toEqual([503, true]);
+    expect(left).toBe(false);
+    expect(await state()).toBe(true);
+    await leaving;
+    const drained = rig.worker.drain();
+    const refused = await rig.send("/run/echo", "{}", proof);
+    expect([refused.status, refused.headers["x-ol-not-started"]]).toEqual([503, "1"]);
+    await drained;
+  });
+
+  it("need not wait if no load balancer looks after it", async () => {
+    const rig = await fakeWorker({ code, worker: { token: TOKEN } });
+    await rig.send("/run/echo", "{}", { "X-OL-Proxy": new ProxyProof(`${TOKEN}.`).text() });
+    const beganMs = performance.now();
+    await rig.worker.leave();
+    expect(performance.now() - beganMs).toBeLessThan(200);
+    await rig.worker.leave();
   });
 });
 

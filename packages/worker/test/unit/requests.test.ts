@@ -17,6 +17,12 @@ describe("a request's header", () => {
     expect(checkedHeaders(raw, true)).toBe(raw);
   });
 
+  it("never passes a load balancer's proof on, in any spelling", () => {
+    const raw = ["host", "a", "X-OL-Proxy", "1", "X-OL-Load", "1", "x-ol-PROXY", "2", "X-OL-Proxy-2", "3"];
+    expect(checkedHeaders(raw, true)).toEqual(["host", "a", "X-OL-Load", "1", "X-OL-Proxy-2", "3"]);
+    expect(checkedHeaders(raw, false)).toEqual(["host", "a"]);
+  });
+
   it("with two Hosts is refused", () => {
     expect(() => checkedHeaders(["Host", "a", "HOST", "a"], true)).toThrow(/more than one Host/u);
   });

@@ -18,20 +18,39 @@ export const keysIn = (state: unknown): readonly (readonly [name: string, key: s
   });
 };
 
-/** The package set of each lambda that has one, as far as workers at these URLs have seen its code. One that does not answer is said. */
-export const packageKeys = async (
+/** How many calls it runs at once, if it says so. */
+const slotsIn = (state: unknown): number | undefined => {
+  const { load } = (state ?? {}) as { readonly load?: unknown };
+  const { slots } = (load ?? {}) as { readonly slots?: unknown };
+  return Number.isSafeInteger(slots) && (slots as number) > 0 ? (slots as number) : undefined;
+};
+
+/** What workers say that another proxy in front of them has to know. */
+export interface WorkerFacts {
+  /** The package set of each lambda that has one, as far as the workers have seen its code. */
+  readonly keys: ReadonlyMap<string, string>;
+  /** By the worker's URL, calls that it runs at once. */
+  readonly slots: ReadonlyMap<string, number>;
+}
+
+/** Asks the workers at these URLs. One that does not answer is said. */
+export const workerFacts = async (
   urls: readonly string[],
   { output, signal }: Pick<Context, "output" | "signal">,
-): Promise<ReadonlyMap<string, string>> => {
+): Promise<WorkerFacts> => {
   const keys = new Map<string, string>();
+  const slots = new Map<string, number>();
   for (const url of urls) {
     try {
       const { body } = await ask(`${url}/state`, { deadlineMs: ASK_MS, signal });
-      for (const [name, key] of keysIn(JSON.parse(body.toString("utf8")))) keys.set(name, key);
+      const state: unknown = JSON.parse(body.toString("utf8"));
+      for (const [name, key] of keysIn(state)) keys.set(name, key);
+      const count = slotsIn(state);
+      if (count !== undefined) slots.set(url, count);
     } catch (error) {
       signal.throwIfAborted();
       output.message(`${url} does not say what it knows of lambdas: ${escapeControls(messageOf(error))}`);
     }
   }
-  return new Map([...keys].sort(([a], [b]) => (a < b ? -1 : 1)));
+  return { keys: new Map([...keys].sort(([a], [b]) => (a < b ? -1 : 1))), slots };
 };
