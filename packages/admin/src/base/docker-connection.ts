@@ -70,9 +70,9 @@ const badHost = (value: string): Error =>
  */
 export const optionsOf = (host: string, environment: Environment): DockerOptions => {
   if (/^unix:\/\/\/./u.test(host)) return { ...NOTHING, socketPath: host.slice("unix://".length) };
-  if (!/^(?:tcp|https?):\/\//u.test(host) || !URL.canParse(host)) throw badHost(host);
-  const { hostname, port, protocol } = new URL(host.replace(/^tcp:/u, "http:"));
-  if (hostname === "") throw badHost(host);
+  const url = host.replace(/^tcp:/u, "http:");
+  if (!/^https?:\/\//u.test(url) || !URL.canParse(url)) throw badHost(host);
+  const { hostname, port, protocol } = new URL(url);
   const verify = environment["DOCKER_TLS_VERIFY"] ?? "";
   const tls = verify !== "" || protocol === "https:";
   const directory = environment["DOCKER_CERT_PATH"] ?? "";
@@ -86,7 +86,6 @@ export const optionsOf = (host: string, environment: Environment): DockerOptions
 };
 
 const connect = async (options: DockerOptions, signal: AbortSignal): Promise<Docker> => {
-  // The casts of dockerode's types aside, an undefined field is one that is not there.
   const docker = new Docker(options);
   await docker.listContainers({
     limit: 1,
@@ -116,6 +115,7 @@ export const dockerFrom = async (
       return { docker: await connect(optionsOf(place, environment), signal), place };
     } catch (error) {
       if (isOlError(error)) throw error;
+      if (signal.aborted) throw baseFailure("the search for a Docker daemon was interrupted", error);
       reasons.push(`${place}: ${reasonOf(error)}`);
     }
   }

@@ -26,19 +26,13 @@ const LABEL = "openlambda.base-export";
 // Node's names of processors, and those of images.
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386" };
 
-interface DockerError {
-  readonly statusCode?: number;
-  readonly json?: unknown;
-}
+/** Of the daemon's reply, if the error is one. */
+const statusOf = (error: unknown): number | undefined =>
+  (error as { readonly statusCode?: number }).statusCode;
 
-const statusOf = (error: unknown): number | undefined => (error as DockerError).statusCode;
-
-/** The daemon's own words, if it said any. */
-const reasonOf = (error: unknown): string => {
-  const { json } = error as DockerError;
-  const said = (json as { message?: unknown } | null | undefined)?.message;
-  return escapeControls(typeof said === "string" ? said : systemReason(error)).trim();
-};
+/** The daemon's own words, if it said any, without what dockerode writes in front of them. */
+const reasonOf = (error: unknown): string =>
+  escapeControls(systemReason(error).replace(/^\(HTTP code \d+\) [a-z ]+ - /u, "")).trim();
 
 /** As readline does, which does not say when what it reads breaks off. */
 const linesOf = async function* (stream: Readable): AsyncGenerator<string> {

@@ -39,6 +39,15 @@ const MOST_LACKING = 50;
 
 const text = (value: unknown): string => (typeof value === "string" ? value.slice(0, MOST_CHARACTERS) : "");
 
+/** What a traceback comes to. */
+const lastLine = (said: string): string => text(said.trim().split("\n").at(-1));
+
+const unfit = (said: string): HostCheck => ({
+  name: "sandbox",
+  ok: false,
+  detail: `one was made, but the look at the base failed in it: ${lastLine(said)}`,
+});
+
 const parsed = (body: Buffer): unknown => {
   try {
     return JSON.parse(body.toString());
@@ -87,10 +96,7 @@ const tryBase = async (options: Inspected): Promise<BaseReport> => {
     const { failure, body } = await trial.call(Buffer.from("null"));
     const base = baseCheck(trial.engine, options);
     const facts = failure === undefined ? factsIn(body) : undefined;
-    if (facts === undefined) {
-      const detail = `one was made, but its code failed: ${body.toString().slice(0, MOST_CHARACTERS)}`;
-      return { checks: [base, { name: "sandbox", ok: false, detail }] };
-    }
+    if (facts === undefined) return { checks: [base, unfit(body.toString())] };
     return {
       checks: [base, ...describe(facts), seccompCheck(facts)],
       optional: lackingChecks(facts),
@@ -99,7 +105,9 @@ const tryBase = async (options: Inspected): Promise<BaseReport> => {
     };
   } catch (error) {
     if (!isOlError(error)) throw error;
-    return { checks: [failedTrial(error)] };
+    return {
+      checks: [isOlError(error, "OL_SANDBOX_IMPORT_FAILED") ? unfit(error.message) : failedTrial(error)],
+    };
   }
 };
 
