@@ -63,6 +63,8 @@ if [ "$(id -u)" = 0 ]; then
   # For machines of their own in network namespaces.
   need ip iproute2
   need nft nftables
+  # Bases are made of images.
+  need dockerd docker.io
 fi
 # The examples' tests: a store for pychat, and somebody to look at its page.
 need redis-server redis-server
@@ -94,8 +96,9 @@ if [ "${#missing[@]}" -gt 0 ]; then
   fi
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-upgrade --no-install-recommends "${missing[@]}" ||
     finish_early "apt-get install failed"
-  for service in redis-server nginx haproxy; do
-    case " ${missing[*]} " in *" $service "*)
+  for package in redis-server nginx haproxy docker.io; do
+    case " ${missing[*]} " in *" $package "*)
+      service="${package%.io}"
       "${as_root[@]}" update-rc.d "$service" disable || finish_early "the service $service cannot be disabled"
       ;;
     esac

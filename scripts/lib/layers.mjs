@@ -37,4 +37,6 @@ export const RESERVED_LIBRARIES = {
   yargs: ["ol-admin", "ol-worker", "ol-registry", "ol-balancer", "ol-bench"],
   express: ["@ol/worker", "@ol/balancer", "ol-worker", "ol-balancer"],
   minio: ["@ol/registry-client"],
+  dockerode: ["@ol/sandbox", "ol-admin"],
+  "tar-stream": ["@ol/bundle", "ol-admin"],
 };

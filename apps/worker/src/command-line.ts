@@ -10,7 +10,11 @@ export type PackageWork =
 export type Request =
   | { readonly kind: "run"; readonly config: string }
   | { readonly kind: "sweep"; readonly config: string; readonly json: boolean }
-  | { readonly kind: "doctor"; readonly config: string | undefined; readonly json: boolean }
+  | {
+      readonly kind: "doctor" | "base";
+      readonly config: string | undefined;
+      readonly json: boolean;
+    }
   | {
       readonly kind: "packages";
       readonly config: string;
@@ -27,13 +31,14 @@ export const USAGE = `ol-worker runs lambdas in sandboxes and answers over HTTP.
 ol-worker --config FILE            run a worker in the foreground; ctrl-C stops it, a second one at once
 ol-worker sweep --config FILE      remove what a dead worker of this configuration left behind
 ol-worker doctor [--config FILE]   say what this machine lacks
+ol-worker base [--config FILE]     say whether sandboxes run on the base, and what is in it
 ol-worker packages list --config FILE           list the installed packages
 ol-worker packages install --config FILE LINE...   install what these requirements come to
 ol-worker packages gc --config FILE             remove packages that no lambda names and nobody used
 
 --older-than DAYS   packages gc: what was used within this time stays (30)
 --dry-run    packages gc: only say what would be removed
---json       the result as JSON (sweep, doctor, packages)
+--json       the result as JSON (sweep, doctor, base, packages)
 --version    --help
 
 Each key of the configuration can also be set by the environment: worker_port is OL_WORKER_PORT.
@@ -69,7 +74,7 @@ export const readCommandLine = (tokens: readonly string[]): Request => {
     if (values["older-than"] !== undefined || values["dry-run"])
       return wrong("--older-than and --dry-run belong to packages gc");
   }
-  if (command === "doctor") return { kind: "doctor", config, json };
+  if (command === "doctor" || command === "base") return { kind: command, config, json };
   if (command !== undefined && command !== "sweep" && command !== "packages")
     return wrong(`there is no command ${JSON.stringify(command)}`);
   if (config === undefined || config === "") return wrong("--config FILE is missing");
@@ -78,7 +83,7 @@ export const readCommandLine = (tokens: readonly string[]): Request => {
     const work = readPackageWork(rest, values["older-than"], values["dry-run"]);
     return typeof work === "string" ? wrong(work) : { kind: "packages", config, json, work };
   }
-  return json ? wrong("--json belongs to sweep, doctor and packages") : { kind: "run", config };
+  return json ? wrong("--json belongs to sweep, doctor, base and packages") : { kind: "run", config };
 };
 
 const DEFAULT_DAYS = "30";

@@ -3,7 +3,7 @@ import { promisify } from "node:util";
 
 import { isOlError } from "@ol/common";
 import { loadWorkerConfig, type WorkerConfig, type WorkerIdentity, workerIdentity } from "@ol/config";
-import { type HostCheck, type HostReport, inspectHost, sweepSock } from "@ol/sandbox";
+import { type HostCheck, type HostReport, inspectBase, inspectHost, sweepSock } from "@ol/sandbox";
 
 import { checkRegistry } from "./code-parts.ts";
 import { checkPackages } from "./package-check.ts";
@@ -88,4 +88,16 @@ export const doctor = async (
   };
   const exitCode = report.checks.every((check) => check.ok) ? 0 : 1;
   return { text: json ? printed(report) : asText(report), exitCode };
+};
+
+/** Says whether sandboxes run on the base, this machine's own without a configuration; the exit code is 1 if they do not. */
+export const checkBase = async (
+  file: string | undefined,
+  json: boolean,
+  environment: Environment,
+): Promise<Outcome> => {
+  const baseDir = file === undefined ? undefined : (await loadWorkerConfig(file, environment)).basePath;
+  const report = await inspectBase(baseDir === undefined ? {} : { baseDir });
+  const exitCode = report.checks.every((check) => check.ok) ? 0 : 1;
+  return { text: json ? printed({ base: baseDir ?? null, ...report }) : asText(report), exitCode };
 };

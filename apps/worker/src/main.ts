@@ -1,7 +1,7 @@
 import { runProgram } from "@ol/common";
 
 import { readCommandLine, type Request, USAGE } from "./command-line.ts";
-import { doctor, type Outcome, sweep } from "./host-commands.ts";
+import { checkBase, doctor, type Outcome, sweep } from "./host-commands.ts";
 import { HANDOVER_VARIABLE, HandOver, LISTEN_VARIABLE } from "./hand-over.ts";
 import { packageWork } from "./package-commands.ts";
 import { runWorker, type Supervisor } from "./run.ts";
@@ -21,6 +21,8 @@ const execute = async (request: Request, supervisor: Supervisor): Promise<number
       return show(await sweep(request.config, request.json, process.env));
     case "doctor":
       return show(await doctor(request.config, request.json, process.env));
+    case "base":
+      return show(await checkBase(request.config, request.json, process.env));
     case "packages":
       return show(await packageWork(request.config, request.work, request.json, process.env));
     case "help":

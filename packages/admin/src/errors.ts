@@ -8,11 +8,6 @@ export const ADMIN_ERRORS = {
     about:
       "The command line is wrong: an unknown command or option, or a value of the wrong kind. Exit code 2.",
   },
-  OL_ADMIN_LATER: {
-    causedBy: "user",
-    status: 501,
-    about: "The command or option belongs to a later version. Exit code 2.",
-  },
   OL_ADMIN_NO_CLUSTER: {
     causedBy: "user",
     status: 404,
@@ -28,7 +23,7 @@ export const ADMIN_ERRORS = {
     causedBy: "user",
     status: 400,
     about:
-      "The base that `new` was told cannot be used or made; the message says why: there is no such directory or nothing in it, mmdebstrap is missing or failed.",
+      "The base that `new` was told cannot be used or made; the message says why: there is no such directory or nothing in it, mmdebstrap is missing or failed, no Docker daemon answers, the image is not there or for another machine, the archive is damaged or hostile, the disk is full.",
   },
   OL_ADMIN_BUSY: {
     causedBy: "user",
@@ -108,7 +103,7 @@ export const ADMIN_ERRORS = {
   OL_ADMIN_HOST_WORK: {
     causedBy: "system",
     status: 500,
-    about: "`ol-worker doctor`, `sweep` or `packages` failed; the message is its own.",
+    about: "`ol-worker doctor`, `base`, `sweep` or `packages` failed; the message is its own.",
   },
   OL_ADMIN_PACKAGES: {
     causedBy: "user",

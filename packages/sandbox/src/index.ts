@@ -32,6 +32,7 @@ export { isNotStarted, wasBehind } from "./not-started.ts";
 export * from "./pool.ts";
 export type * from "./pool-types.ts";
 export { type Reply, Sandbox, type SandboxState } from "./sandbox.ts";
+export { type BaseFacts, type BaseReport, inspectBase } from "./sock/base-report.ts";
 export { SockEngine } from "./sock/engine.ts";
 export { type HostCheck, type HostReport, type SweepReport, inspectHost, sweepSock } from "./sock/host.ts";
 export type { Defence, SockEngineOptions } from "./sock/options.ts";

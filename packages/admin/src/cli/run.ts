@@ -14,7 +14,7 @@ export interface CommandTable {
 
 const EXIT = { done: 0, failed: 1, usage: 2 } as const;
 
-const USAGE_CODES = ["OL_ADMIN_USAGE", "OL_ADMIN_LATER", "OL_ADMIN_NO_CLUSTER", "OL_BUNDLE_BAD_NAME"];
+const USAGE_CODES = ["OL_ADMIN_USAGE", "OL_ADMIN_NO_CLUSTER", "OL_BUNDLE_BAD_NAME"];
 
 const HELP = new Set(["--help", "-help", "-h"]);
 const VERSION = new Set(["--version", "-version", "version"]);

@@ -1,5 +1,6 @@
 import type { Command } from "../cli/command.ts";
 import { appCommand } from "./app.ts";
+import { baseCommand } from "./base.ts";
 import { configCommand } from "./config.ts";
 import { doctorCommand } from "./doctor.ts";
 import { downCommand } from "./down.ts";
@@ -48,6 +49,7 @@ export const COMMANDS: readonly Command[] = [
   removeCommand,
   packagesCommand,
   doctorCommand,
+  baseCommand,
   gcCommand,
   zygotesCommand,
 ];

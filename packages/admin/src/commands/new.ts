@@ -1,39 +1,12 @@
 import { resolve } from "node:path";
 
-import { type Arguments, usageError } from "../cli/arguments.ts";
-import type { Command, Context } from "../cli/command.ts";
-import { assertBaseDirectory, bootstrapBase } from "../cluster/base.ts";
+import { baseChoice } from "../base/choice.ts";
+import { usageError } from "../cli/arguments.ts";
+import type { Command } from "../cli/command.ts";
 import { type NewCluster, createCluster } from "../cluster/create.ts";
-import { adminError } from "../errors.ts";
-import { asClusterFlag, shown } from "../text.ts";
+import { asClusterFlag } from "../text.ts";
 
 const MOST_WORKERS = 1000;
-
-const BOOTSTRAP = "debootstrap:";
-// As distributions name their releases.
-const SUITE = /^[a-z0-9][a-z0-9._-]{0,63}$/iu;
-
-const asBase = async (
-  args: Arguments,
-  context: Context,
-): Promise<Pick<NewCluster, "baseDirectory" | "fillBase">> => {
-  const base = args.text("base") ?? "host";
-  if (base === "host") return {};
-  if (base.startsWith("docker:"))
-    throw adminError(
-      "OL_ADMIN_LATER",
-      `--base=${shown(base)} comes with the docker engine, in a later version; a directory filled by "docker export" is one`,
-    );
-  if (base.startsWith(BOOTSTRAP)) {
-    const suite = base.slice(BOOTSTRAP.length);
-    if (!SUITE.test(suite))
-      throw usageError(`--base=debootstrap:SUITE needs the name of a release, not ${shown(suite)}`);
-    return { fillBase: (directory) => bootstrapBase(suite, directory, context) };
-  }
-  const baseDirectory = resolve(context.cwd, base);
-  await assertBaseDirectory(baseDirectory);
-  return { baseDirectory };
-};
 
 /** What to type next. */
 const nextSteps = (
@@ -59,7 +32,7 @@ export const newCommand: Command = {
       kind: "text",
       value: "BASE",
       about:
-        "what sandboxes see as their root file system: host (this machine's /usr, the default), the directory of one, or debootstrap:SUITE, made by mmdebstrap or debootstrap",
+        "what sandboxes see as their root file system: host (this machine's /usr, the default), docker:IMAGE, debootstrap:SUITE, or the directory or .tar(.gz) of one",
     },
     "num-workers": { kind: "text", value: "N", about: "how many workers ol-admin up starts; default 1" },
     registry: {
@@ -77,8 +50,13 @@ export const newCommand: Command = {
     const workers = args.wholeNumber("num-workers", 1, MOST_WORKERS) ?? 1;
     const directory = resolve(context.cwd, named);
     const [registry, balancer] = [args.flag("registry"), args.flag("load-balancer")];
-    await createCluster({ directory, workers, registry, balancer, ...(await asBase(args, context)) });
+    const base = await baseChoice(args.text("base") ?? "host", context);
+    await createCluster({ directory, workers, registry, balancer, ...base });
     context.output.result(directory);
+    if (Object.keys(base).length > 0)
+      context.output.message(
+        `see whether sandboxes run on its base with: npx ol-admin base check ${asClusterFlag(named)}`,
+      );
     context.output.message(
       `cluster made; ${nextSteps(asClusterFlag(named), { workers, registry, balancer })}`,
     );

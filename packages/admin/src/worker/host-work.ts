@@ -21,7 +21,7 @@ const lastLine = (text: string): string =>
 
 type HostContext = Pick<Context, "workerCommand" | "environment" | "signal">;
 
-type Verb = "doctor" | "sweep" | "packages";
+type Verb = "doctor" | "base" | "sweep" | "packages";
 
 /** Runs `ol-worker VERB --json ...`, which alone knows the host, and returns what it prints. `more`: further arguments. */
 export const hostWork = async (
@@ -31,7 +31,7 @@ export const hostWork = async (
   more: readonly string[] = [],
 ): Promise<unknown> => {
   const { environment, signal } = context;
-  // doctor tells what a worker would have, and packages are installed with its limits: both run as one is started.
+  // doctor and base tell what a worker would have, and packages are installed with its limits: they run as one is started.
   const scope =
     verb === "sweep" ? { words: [], environment } : await findScope(`ol-${verb}`, environment, signal);
   return runHostWork(context, scope, verb, configFile, more);
@@ -66,7 +66,7 @@ const runHostWork = (
         fail(words === "" ? (errnoOf(error) ?? error?.message ?? "it printed no JSON") : words, error);
         return;
       }
-      // doctor, and packages, exit 1 when something is wrong, and print what.
+      // All but sweep exit 1 when something is wrong, and print what.
       if (error !== null && verb === "sweep")
         fail(lastLine(stderr) === "" ? error.message : lastLine(stderr), error);
       else resolve(value);

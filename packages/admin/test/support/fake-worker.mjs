@@ -44,6 +44,12 @@ if (verb === "sweep") {
     JSON.stringify({ checks, optional, enforcement: { memory: "cgroup-v1", notes: ["a note"] } }),
   );
   process.exitCode = behaviour === "no-python" ? 1 : 0;
+} else if (verb === "base") {
+  const checks = [{ name: "base", ok: behaviour !== "bad-base", detail: "/base\u001b[31m" }];
+  if (process.argv.includes("--config")) checks.push({ name: "configuration", ok: true, detail: file });
+  const optional = [{ name: "sqlite3", ok: false, detail: "ModuleNotFoundError" }];
+  process.stdout.write(JSON.stringify({ base: "/base", checks, optional }));
+  process.exitCode = behaviour === "bad-base" ? 1 : 0;
 } else if (behaviour === "says-error") {
   say("error port 1 is not allowed\u001b[31m");
   process.exit(1);

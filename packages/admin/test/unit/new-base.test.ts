@@ -1,4 +1,13 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 
 import { describe, expect, test } from "vitest";
@@ -26,9 +35,28 @@ describe("new --base", () => {
     expect(templateIn(cwd)).toMatchObject({ sock_base_path: join(cwd, "root") });
   });
 
+  test.each(["root.tar", "root.tar.gz"])(
+    "with the archive %s unpacks it, and says how to check it",
+    async (name) => {
+      const cwd = temporaryDirectory();
+      mkdirSync(join(cwd, "root/usr"), { recursive: true });
+      writeFileSync(join(cwd, "root/usr/file"), "of the archive");
+      execFileSync("tar", ["-caf", join(cwd, name), "-C", join(cwd, "root"), "."]);
+      const outcome = await admin(["new", "--cluster=c", `--base=${name}`], { cwd });
+      expect(outcome.code).toBe(0);
+      expect(outcome.stderr).toContain("npx ol-admin base check --cluster=c\n");
+      expect(readFileSync(join(cwd, "c/base/usr/file"), "utf8")).toBe("of the archive");
+      expect(templateIn(cwd)).not.toHaveProperty("sock_base_path");
+    },
+  );
+
   test.each([
     ["nowhere", /^--base="[^"]*\/nowhere": there is none \(ENOENT\); it must be host, /u],
-    ["file", /^--base="[^"]*\/file": [^\n]*ENOTDIR/u],
+    ["file", /^"[^"]*\/file" cannot be unpacked: it ends too early$/mu],
+    [
+      "file/below",
+      /^--base="[^"]*\/below": something in its path is no directory \(ENOTDIR\); it must be host, /u,
+    ],
     ["empty", /^--base="[^"]*\/empty" has nothing in it; /u],
   ])("with %s says what is wrong in one line, and makes nothing", async (base, message) => {
     const cwd = temporaryDirectory();
@@ -59,17 +87,21 @@ const bootstrap = (cwd: string, programs: Programs, path?: string): Promise<Outc
 const MMDEBSTRAP = `
 for archive; do suite=$last; last=$archive; done
 tree=$(mktemp -d) && mkdir -p "$tree/usr/share" "$tree/dev" && echo "$suite" > "$tree/usr/share/suite" &&
-touch "$tree/dev/null" && tar -c -f "$archive" -C "$tree" . && rm -r "$tree"`;
+touch "$tree/dev/null" "$tree/usr/su" && chmod 6777 "$tree/usr/su" && tar -c -f "$archive" -C "$tree" . && rm -r "$tree"`;
 const DEBOOTSTRAP = `
 for directory; do suite=$last; last=$directory; done
-/bin/mkdir -p "$directory/usr/share" && echo "$suite" > "$directory/usr/share/suite"`;
+/bin/mkdir -p "$directory/usr/share" && echo "$suite" > "$directory/usr/share/suite" &&
+echo > "$directory/usr/su" && /bin/chmod 6777 "$directory/usr/su"`;
 // The real one takes root's rights, and debootstrap has them only there.
 const UNSHARE = 'test "$1 $2" = "--mount --" && shift 2 && exec "$@"';
+const CHMOD = 'exec /bin/chmod "$@"';
 const isRoot = process.getuid?.() === 0;
 
 const MAKERS: readonly (readonly [string, Programs, string | undefined])[] = [
   ["mmdebstrap", { mmdebstrap: MMDEBSTRAP, newuidmap: "exit 1" }, undefined],
-  ...(isRoot ? [["debootstrap", { debootstrap: DEBOOTSTRAP, unshare: UNSHARE }, "/nowhere"] as const] : []),
+  ...(isRoot
+    ? [["debootstrap", { debootstrap: DEBOOTSTRAP, unshare: UNSHARE, chmod: CHMOD }, "/nowhere"] as const]
+    : []),
 ];
 
 const LACKING: readonly (readonly [string, Programs, RegExp])[] = [
@@ -92,6 +124,7 @@ describe("new --base=debootstrap:SUITE", () => {
     expect(outcome).toMatchObject({ code: 0, stdout: `${join(cwd, "c")}\n` });
     expect(readFileSync(join(cwd, "c/base/usr/share/suite"), "utf8")).toBe("trixie\n");
     expect(existsSync(join(cwd, "c/base/dev/null"))).toBe(false);
+    expect(statSync(join(cwd, "c/base/usr/su")).mode & 0o7777).toBe(0o755);
     expect(templateIn(cwd)).not.toHaveProperty("sock_base_path");
     expect(readdirSync(join(cwd, "c"))).not.toContain("base.tar");
   });

@@ -1,14 +1,14 @@
-import { access, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { arch, platform, release, tmpdir } from "node:os";
-import path from "node:path";
+import { access } from "node:fs/promises";
+import { arch, platform, release } from "node:os";
 
-import { isOlError, messageOf } from "@ol/common";
+import { isOlError, messageOf, type OlError } from "@ol/common";
 
 import type { Enforcement, SandboxSpec } from "../engine.ts";
-import { SandboxPool } from "../pool.ts";
+import type { SandboxPool } from "../pool.ts";
 import { SockEngine } from "./engine.ts";
 import type { SockEngineOptions } from "./options.ts";
 import { findPython } from "./python.ts";
+import { type Inspected, Trial } from "./trial.ts";
 
 /** One thing that was looked at. */
 export interface HostCheck {
@@ -36,19 +36,19 @@ export interface SweepReport {
 // mount_setattr, which makes detached mounts read-only.
 const OLDEST_KERNEL = [5, 12] as const;
 
-type Inspected = Pick<SockEngineOptions, "python" | "baseDir">;
+/** What has to be so before any sandbox can be made: Linux, a kernel and a Python that are new enough. */
+export const checkHost = async (python: string | undefined): Promise<readonly HostCheck[]> => [
+  checkMachine(),
+  checkKernel(),
+  await checkPython(python),
+];
 
 /** Looks at this machine, and then makes one sandbox in a temporary directory, since only that proves anything. */
 export const inspectHost = async (options: Inspected = {}): Promise<HostReport> => {
-  const checks: HostCheck[] = [checkMachine(), checkKernel(), await checkPython(options.python)];
+  const checks = await checkHost(options.python);
   if (checks.some((check) => !check.ok)) return { checks };
-  const directory = await mkdtemp(path.join(tmpdir(), "ol-doctor-"));
-  try {
-    const { tried, optional = [], enforcement } = await trySandbox(directory, options);
-    return { checks: [...checks, ...tried], optional, ...(enforcement && { enforcement }) };
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
+  const { tried, optional = [], enforcement } = await trySandbox(options);
+  return { checks: [...checks, ...tried], optional, ...(enforcement && { enforcement }) };
 };
 
 const checkMachine = (): HostCheck => {
@@ -76,59 +76,47 @@ const checkPython = async (command: string | undefined): Promise<HostCheck> => {
 };
 
 const TRIAL_CODE = "def f(event):\n    return event\n";
-const TRIAL_LIMITS = { memoryMb: 50, swappiness: 0, procs: 10, cpuPercent: 100, logMb: 1, scratchMb: 10 };
-const TRIAL_TIMEOUT_MS = 10_000;
 
-interface Trial {
+interface Tried {
   /** The base and the sandbox, or the one of them that failed. */
   readonly tried: readonly HostCheck[];
   readonly optional?: readonly HostCheck[];
   readonly enforcement?: Enforcement;
 }
 
-const trySandbox = async (directory: string, { python, baseDir }: Inspected): Promise<Trial> => {
-  const name = "sandbox";
+const trySandbox = async (options: Inspected): Promise<Tried> => {
   try {
-    const codeDir = path.join(directory, "code");
-    await mkdir(path.join(codeDir, "trial"), { recursive: true });
-    await writeFile(path.join(codeDir, "trial", "f.py"), TRIAL_CODE);
-    const clusterId = Math.random().toString(36).slice(2, 10).padEnd(8, "0");
-    await using engine = await SockEngine.create({
-      clusterId,
-      workerName: "doctor",
-      workDir: path.join(directory, "work"),
-      codeDir,
-      prepared: 0,
-      networks: [],
-      ...(python !== undefined && { python }),
-      ...(baseDir !== undefined && { baseDir }),
-    });
-    await using pool = SandboxPool.create({ engine, memoryMb: 2 * TRIAL_LIMITS.memoryMb });
-    const spec = {
-      name: "trial",
-      code: "trial",
-      network: "none",
-      environment: {},
-      limits: TRIAL_LIMITS,
-    } as const;
-    const sandbox = await pool.acquire(spec);
+    await using trial = await Trial.create(TRIAL_CODE, options);
+    const { engine, pool, spec } = trial;
     const body = Buffer.from('"works"');
-    const reply = await sandbox.call({ invocationId: "doctor", body, timeoutMs: TRIAL_TIMEOUT_MS });
+    const reply = await trial.call(body);
     const ok = reply.failure === undefined && reply.body.equals(body);
     const detail = ok ? "one was made, and answered" : `one was made, but answered ${reply.body.toString()}`;
     const optional = [await tryOutbound(pool, spec)];
-    const base = {
-      name: "base",
-      ok: true,
-      detail: `${baseDir ?? "this machine's own /usr"}, Python ${engine.python}`,
+    return {
+      tried: [baseCheck(engine, options), { name: "sandbox", ok, detail }],
+      optional,
+      enforcement: engine.enforcement,
     };
-    return { tried: [base, { name, ok, detail }], optional, enforcement: engine.enforcement };
   } catch (error) {
     if (!isOlError(error)) throw error;
-    const failed = isOlError(error, "OL_SANDBOX_BAD_BASE") ? "base" : name;
-    return { tried: [{ name: failed, ok: false, detail: error.message }] };
+    return { tried: [failedTrial(error)] };
   }
 };
+
+/** Of a base on which an engine has started. */
+export const baseCheck = (engine: SockEngine, { baseDir }: Inspected): HostCheck => ({
+  name: "base",
+  ok: true,
+  detail: `${baseDir ?? "this machine's own /usr"}, Python ${engine.python}`,
+});
+
+/** What a trial failed of: its base, or all else. */
+export const failedTrial = (error: OlError): HostCheck => ({
+  name: isOlError(error, "OL_SANDBOX_BAD_BASE") ? "base" : "sandbox",
+  ok: false,
+  detail: error.message,
+});
 
 const tryOutbound = async (pool: SandboxPool, spec: SandboxSpec): Promise<HostCheck> => {
   const name = "network outbound";

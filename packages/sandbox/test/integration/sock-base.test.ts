@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { chmod, copyFile, mkdir, mkdtemp, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -5,7 +6,7 @@ import path from "node:path";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { inspectHost } from "../../src/index.ts";
+import { inspectBase, inspectHost } from "../../src/index.ts";
 import { SockEngine } from "../../src/sock/engine.ts";
 import { findPython } from "../../src/sock/python.ts";
 import {
@@ -165,6 +166,54 @@ describe("a base", () => {
     expect(checks.at(-1)).toMatchObject({ name: "sandbox", ok: true });
     const own = (await inspectHost()).checks.find(({ name }) => name === "base");
     expect(own).toEqual({ name: "base", ok: true, detail: `this machine's own /usr, Python ${version}` });
+  });
+});
+
+/** A copy whose files are the same ones. */
+const copyOf = (name: string): string => {
+  const copy = path.join(directory, name);
+  execFileSync("cp", ["-al", base, copy]);
+  return copy;
+};
+
+describe("the look at a base", () => {
+  it("tells its Python, its system and what lambdas have to do without", async () => {
+    const { checks, facts } = await inspectBase({ baseDir: base });
+    expect(checks.filter(({ ok }) => !ok)).toEqual([]);
+    expect(facts).toMatchObject({
+      python: (await findPython()).version,
+      implementation: "CPython",
+      machine: "x86_64",
+      system: "",
+      seccomp: true,
+      lacking: { "time zones": expect.stringContaining("tzdata") as string },
+    });
+    const better = copyOf("better");
+    await mkdir(path.join(better, "usr/share/zoneinfo/Europe"), { recursive: true });
+    await writeFile(path.join(better, "usr/share/zoneinfo/Europe/Paris"), "");
+    await mkdir(path.join(better, "usr/lib"), { recursive: true });
+    await writeFile(path.join(better, "usr/lib/os-release"), 'NAME=x\nPRETTY_NAME="A system 1"\n');
+    const second = await inspectBase({ baseDir: better });
+    expect(second.facts).toMatchObject({ system: "A system 1" });
+    expect(second.facts?.lacking).not.toHaveProperty("time zones");
+  });
+
+  it("finds that its Python starts, and cannot run what everybody's can", async () => {
+    const broken = copyOf("broken");
+    execFileSync("find", [broken, "-name", "glob*", "-path", "*lib/python3*", "-delete"]);
+    const { checks, facts } = await inspectBase({ baseDir: broken });
+    expect(facts).toBeUndefined();
+    expect(checks.at(-1)).toMatchObject({ name: "sandbox", ok: false });
+    expect(checks.at(-1)?.detail).toBe(
+      "one was made, but the look at the base failed in it: ModuleNotFoundError: No module named 'glob'",
+    );
+  });
+
+  it("says why sandboxes cannot run on it at all", async () => {
+    const report = await inspectBase({ baseDir: path.join(directory, "nothing") });
+    expect(report).toEqual({
+      checks: [{ name: "base", ok: false, detail: expect.stringMatching(/cannot be opened/u) as string }],
+    });
   });
 });
 

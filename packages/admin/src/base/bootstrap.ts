@@ -1,15 +1,16 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { readdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import { CleanupStack, isOlError, systemReason } from "@ol/common";
 
 import type { Context } from "../cli/command.ts";
 import { withProgress } from "../cli/progress.ts";
-import { adminError } from "../errors.ts";
-import { escapeControls, shown } from "../text.ts";
+import { escapeControls } from "../text.ts";
+import { unpackArchive } from "./archive.ts";
+import { baseFailure } from "./failure.ts";
 
 type BuildContext = Pick<Context, "environment" | "output" | "signal">;
 
@@ -22,29 +23,10 @@ const GRACE_MS = 10_000;
 /** Of what a program prints, this much is kept of the end, where it says what went wrong. */
 const KEPT_CHARACTERS = 65_536;
 
-const failure = (message: string, cause?: unknown): Error => adminError("OL_ADMIN_BASE", message, { cause });
-
-/** Fails with OL_ADMIN_BASE if `directory` cannot be a base at all; whether it works is seen where one is used. */
-export const assertBaseDirectory = async (directory: string): Promise<void> => {
-  let names: string[];
-  try {
-    names = await readdir(directory);
-  } catch (error) {
-    throw failure(
-      `--base=${shown(directory)}: ${systemReason(error)}; it must be host, debootstrap:SUITE or a directory with a root file system`,
-      error,
-    );
-  }
-  if (names.length === 0)
-    throw failure(
-      `--base=${shown(directory)} has nothing in it; fill it with a root file system that has Python 3.9 or newer`,
-    );
-};
-
 /** Runs a program to its end and returns once it is gone; it is ended at the deadline, and when `signal` is aborted. */
 const run = async (program: string, args: readonly string[], context: BuildContext): Promise<void> => {
   const ended = AbortSignal.any([context.signal, AbortSignal.timeout(DEADLINE_MS)]);
-  if (ended.aborted) throw failure(`${program} was not started`);
+  if (ended.aborted) throw baseFailure(`${program} was not started`);
   const child = spawn(program, args, { env: { ...context.environment }, stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   for (const stream of [child.stdout, child.stderr])
@@ -59,11 +41,12 @@ const run = async (program: string, args: readonly string[], context: BuildConte
   ended.addEventListener("abort", stop, { once: true });
   try {
     const [code, signal] = (await once(child, "close")) as [number | null, string | null];
-    if (ended.aborted) throw failure(`${program} was ended before it was done`);
-    if (code !== 0) throw failure(`${program} failed: ${telling(said) || (signal ?? `exit code ${code}`)}`);
+    if (ended.aborted) throw baseFailure(`${program} was ended before it was done`);
+    if (code !== 0)
+      throw baseFailure(`${program} failed: ${telling(said) || (signal ?? `exit code ${code}`)}`);
   } catch (error) {
     if (isOlError(error)) throw error;
-    throw failure(`${program} cannot be started: ${systemReason(error)}`, error);
+    throw baseFailure(`${program} cannot be started: ${systemReason(error)}`, error);
   } finally {
     clearTimeout(killer);
     ended.removeEventListener("abort", stop);
@@ -85,7 +68,7 @@ const isInstalled = (program: string, { environment }: BuildContext): boolean =>
 const byMmdebstrap = async (suite: string, directory: string, context: BuildContext): Promise<void> => {
   const asRoot = process.getuid?.() === 0;
   if (!asRoot && !isInstalled("newuidmap", context))
-    throw failure(
+    throw baseFailure(
       "mmdebstrap needs newuidmap to run as an ordinary user; install it (Debian: apt-get install uidmap), or run ol-admin as root",
     );
   const archive = `${directory}.tar`;
@@ -94,14 +77,18 @@ const byMmdebstrap = async (suite: string, directory: string, context: BuildCont
   const mode = asRoot ? "root" : "unshare";
   const options = ["--variant=minbase", `--include=${PACKAGES}`, `--mode=${mode}`, "--format=tar"];
   await run("mmdebstrap", [...options, "--", suite, archive], context);
-  // An ordinary user cannot make devices, and sandboxes have their own.
-  await run("tar", ["-x", "-f", archive, "-C", directory, "--numeric-owner", "--exclude=./dev/*"], context);
+  await unpackArchive(archive, directory, {
+    name: `what mmdebstrap made of ${suite}`,
+    signal: context.signal,
+  });
 };
 
 /** In a mount namespace: what it mounts there, and leaves when it fails, ends with it. */
-const byDebootstrap = (suite: string, directory: string, context: BuildContext): Promise<void> => {
+const byDebootstrap = async (suite: string, directory: string, context: BuildContext): Promise<void> => {
   const command = ["debootstrap", "--variant=minbase", `--include=${PACKAGES}`, suite, directory];
-  return run("unshare", ["--mount", "--", ...command], context);
+  await run("unshare", ["--mount", "--", ...command], context);
+  // As what is unpacked: in a base no program gives rights of its owner's, and nobody else may change it.
+  await run("chmod", ["-R", "u-s,g-s,g-w,o-w", "--", directory], context);
 };
 
 /** Fills `directory`, which is there and empty. Fails with OL_ADMIN_BASE; what is there then is for the caller to remove. */
@@ -116,7 +103,7 @@ export const bootstrapBase = async (
       ? byDebootstrap
       : undefined;
   if (make === undefined)
-    throw failure(
+    throw baseFailure(
       `--base=debootstrap:${suite} needs mmdebstrap, or as root debootstrap, and neither is installed (Debian: apt-get install mmdebstrap uidmap)`,
     );
   await withProgress(context.output, `making the base from ${suite}`, make(suite, directory, context));
