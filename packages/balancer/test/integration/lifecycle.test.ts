@@ -143,7 +143,7 @@ describe("a balancer's listening", () => {
         "-subj",
         "/CN=a",
       ]);
-      const tls = { cert: await readFile(cert), key: await readFile(key) };
+      const tls = { cert: await readFile(cert, "utf8"), key: await readFile(key, "utf8") };
       await using worker = await ScriptedWorker.start();
       await using balancer = await startBalancer([worker], { tls });
       expect(balancer.server.url).toMatch(/^https:/u);

@@ -5,7 +5,7 @@ export type Autoscaling = "default" | "eager" | "wild";
 
 const eager = (): Autoscaler => ({
   desired: ({ live }) => live + 1,
-  surplus: makeAutoscaler().surplus,
+  surplus: (snapshot) => makeAutoscaler().surplus(snapshot),
 });
 
 const wild = (): Autoscaler => {
