@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Two guests as two machines (scripts/vm/machines/main.mjs): registry and load balancer here, workers there, under load of calls that
-# count; each machine dies once and comes back, and one is cut off for a while. Needs root, and what scripts/vm.sh needs.
+# count; one machine dies and comes back, and the other is cut off for a while. Needs root, and what scripts/vm.sh needs.
 set -euo pipefail
 [ "$(id -u)" = 0 ] || { echo "machines: only root can make the network in which guests are machines" >&2 && exit 1; }
 [ -c /dev/net/tun ] || { echo "machines: there is no /dev/net/tun for the guests' network cards (modprobe tun)" >&2 && exit 1; }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 /** Longer than anything may take: who is not answered by then never is. */
 const CALL_MS = 180_000;
-const BREATH_MS = 100;
+const BREATH_MS = 500;
 
 /** What came of one call; status 0: no whole reply. */
 export const call = (target, name, number) =>
