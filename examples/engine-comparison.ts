@@ -1,5 +1,6 @@
 // Compares engines: what it takes to make a sandbox, until its first reply, for a call to one that is there, and to end it.
 // Usage: node examples/dist/engine-comparison.js [ROUNDS]
+import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,12 +11,23 @@ import { CONFORMANCE_HANDLERS_DIR } from "@ol/sandbox/testing";
 import { ProcessEngine } from "./process-engine.ts";
 
 const codeDir = CONFORMANCE_HANDLERS_DIR;
+const rounds = Number(process.argv[2] ?? 50);
+if (!Number.isInteger(rounds) || rounds < 1) {
+  console.error("usage: engine-comparison.js [ROUNDS], a whole number from 1 on");
+  process.exit(2);
+}
 const workDir = await mkdtemp(join(tmpdir(), "engines-"));
 
 /** Those to compare; one that this machine has not is left out, with the reason. */
 const ENGINES: Readonly<Record<string, () => Promise<SandboxEngine>>> = {
   sock: () =>
-    SockEngine.create({ clusterId: "comparison", workerName: "w", workDir, codeDir, networks: ["none"] }),
+    SockEngine.create({
+      clusterId: randomBytes(4).toString("hex"),
+      workerName: "w",
+      workDir,
+      codeDir,
+      networks: ["none"],
+    }),
   process: async () => new ProcessEngine({ codeDir }),
 };
 
@@ -83,8 +95,6 @@ const measure = async (name: string, engine: SandboxEngine, rounds: number): Pro
   };
 };
 
-const rounds = Number(process.argv[2] ?? 50);
-if (!Number.isInteger(rounds) || rounds < 1) throw new Error("ROUNDS must be a whole number from 1 on");
 const rows: Row[] = [];
 try {
   for (const [name, make] of Object.entries(ENGINES)) {

@@ -1,5 +1,6 @@
 // Records what happens in a process, as JSON lines on standard output: every sandbox, zygote, eviction, queue, call and
 // scaling decision. The recorder is the loop over the channels; what follows is something for it to record.
+import { randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -71,7 +72,7 @@ try {
     await writeFile(join(directory, "code", name, "f.py"), `import time\n\ndef f(event):\n    ${body}\n`);
   }
   await using engine = await SockEngine.create({
-    clusterId: "recorder",
+    clusterId: randomBytes(4).toString("hex"),
     workerName: "w",
     workDir: join(directory, "work"),
     codeDir: join(directory, "code"),

@@ -12,6 +12,11 @@ import {
 } from "@ol/lambda";
 import { loadZygoteData, nameOf, pinOf, simulate, type Workload, type ZygoteData } from "ol-bench";
 
+const refuse = (why: string): never => {
+  console.error(why);
+  process.exit(2);
+};
+
 const STARTS = 2_000;
 const EVERY_MS = 2_000;
 
@@ -23,7 +28,7 @@ const packageSet = (text: string, data: ZygoteData): PackageSet => {
   const visit = (name: string): void => {
     const pin = pinned.get(name);
     if (pin === undefined)
-      throw new Error(`${name} was never measured; there are ${[...pinned.keys()].join(", ")}`);
+      return refuse(`${name} was never measured; there are ${[...pinned.keys()].join(", ")}`);
     if (pins.has(pin)) return;
     pins.add(pin);
     const needed = (data.costs.get(name)?.requires ?? []).filter((other) => pinned.has(other));
@@ -64,7 +69,7 @@ const halfOrNothing: ZygoteChooser = (set, candidates) =>
 
 const [budget = "200", ...lambdas] = process.argv.slice(2);
 const budgetMb = Number(budget);
-if (!(budgetMb > 0)) throw new Error("BUDGET_MB must be a number above 0");
+if (!(budgetMb > 0)) refuse("BUDGET_MB must be a number above 0");
 const data = await loadZygoteData();
 const asked = lambdas.length > 0 ? lambdas : ["pandas", "pandas requests", "flask", "numpy", "scikit-learn"];
 const workload = workloadOf(
