@@ -46,8 +46,7 @@ const readiness = async (child: ChildProcess, log: () => string): Promise<string
   return text.trim();
 };
 
-/** What it has told of its memory so far. */
-const toldIn = (log: string): readonly string[] => log.match(/^memory \d+$/gmu) ?? [];
+const memoryToldIn = (log: string): readonly string[] => log.match(/^memory \d+$/gmu) ?? [];
 
 /** Starts one on a free port, in front of the workers at these URLs. `config` goes over that. */
 export const startBalancerProcess = async (
@@ -64,7 +63,7 @@ export const startBalancerProcess = async (
   });
   const parts: string[] = [];
   const log = (): string => parts.join("");
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => parts.push(String(data)));
+  for (const stream of [child.stdout, child.stderr]) stream?.on("data", (data) => parts.push(String(data)));
   const exited = once(child, "exit").then(([code]) => code as number | null);
   const close = async (): Promise<void> => {
     if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
@@ -88,10 +87,10 @@ export const startBalancerProcess = async (
       return Number(/^VmRSS:\s+(\d+) kB$/mu.exec(status)?.[1]) * 1024;
     },
     heldBytes: async () => {
-      const before = toldIn(log()).length;
+      const before = memoryToldIn(log()).length;
       child.kill("SIGUSR2");
-      while (toldIn(log()).length === before) await sleep(5);
-      return Number(toldIn(log()).at(-1)?.slice("memory ".length));
+      while (memoryToldIn(log()).length === before) await sleep(5);
+      return Number(memoryToldIn(log()).at(-1)?.slice("memory ".length));
     },
     descriptors: async () => (await readdir(`/proc/${pid}/fd`)).length,
     [Symbol.asyncDispose]: close,

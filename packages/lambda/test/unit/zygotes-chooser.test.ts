@@ -6,14 +6,15 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import {
   type Build,
   chooseMostSparing,
+  type Decision,
   GrowingTree,
   type InstalledSet,
   NoZygotes,
   parseZygoteTree,
+  type Start,
   StaticTree,
   type ZygoteCandidate,
   ZygoteKeeper as RealKeeper,
-  type ZygotePolicy,
 } from "../../src/index.ts";
 import { packageSet, pin, ZygoteKeeper } from "../zygote-keeper.ts";
 
@@ -69,9 +70,7 @@ class Reckless extends NoZygotes {
     return "z1";
   }
 
-  override started({
-    set: { pins },
-  }: Parameters<ZygotePolicy["started"]>[0]): ReturnType<ZygotePolicy["started"]> {
+  override started({ set: { pins } }: Start): Decision {
     if (this.#build !== undefined) return { evict: [] };
     this.#build = {
       node: "z1",
@@ -84,7 +83,7 @@ class Reckless extends NoZygotes {
     return { evict: [], build: this.#build };
   }
 
-  override built(): ReturnType<ZygotePolicy["built"]> {
+  override built(): Decision {
     return { evict: [] };
   }
 }
