@@ -52,6 +52,10 @@ export const problemsOf = (page, declarations) => {
         problems.push(`${what} does not say what happens at it`);
     }
   }
+  // Who writes one has to know each of its members.
+  for (const name of page.implement ?? [])
+    for (const member of declarations.get(name, page.package).members)
+      if (member.doc === "") problems.push(`${name}.${member.name} has no doc comment`);
   for (const name of [
     page.class,
     page.events,

@@ -98,4 +98,15 @@ describe("a page of the library", () => {
     expect(text).toContain("| `waitMs` | `number` | ms | 5 | How long. | it ends |");
     expect(text).toContain('| `mode` | `"a" \\| "b"` |  | needed | How. |  |');
   });
+
+  it("is refused if a member of what users implement says nothing", () => {
+    const declarations = declared({
+      Thing: [
+        { name: "told", doc: "It was told." },
+        { name: "silent", doc: "" },
+      ],
+    });
+    const implemented = { file: "thing", title: "Thing", package: "@ol/sandbox", implement: ["Thing"] };
+    expect(problemsOf(implemented, declarations)).toEqual(["Thing.silent has no doc comment"]);
+  });
 });

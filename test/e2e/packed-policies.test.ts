@@ -18,15 +18,28 @@ const INSTALL_MS = 300_000;
 
 let folder: string;
 
-/** The first code block of a language in a README; "" is one without. */
-const blockOf = async (name: string, language: string): Promise<string> => {
+/** The code blocks of a language in a README, at least one; "" is those without. */
+const blocksOf = async (name: string, language: string): Promise<readonly string[]> => {
   const text = await readFile(join(ROOT, "packages", name, "README.md"), "utf8");
   // Closing fences look like blocks without a language: so all are read in turn.
   const blocks = [...text.matchAll(/^```(\w*)\n([^]*?)^```$/gmu)];
-  const found = blocks.find(([, its]) => its === language)?.[2];
-  if (found === undefined)
+  const found = blocks.filter(([, its]) => its === language).map(([, , code = ""]) => code);
+  if (found.length === 0)
     throw new Error(`the README of ${name} has no block of ${language || "plain text"}`);
   return found;
+};
+
+/** Writes the TypeScript of the READMEs into files: the first of each has its package's name. Returns their names. */
+const writeReadmes = async (): Promise<readonly string[]> => {
+  const files: string[] = [];
+  for (const name of READMES) {
+    for (const [at, code] of (await blocksOf(name, "ts")).entries()) {
+      const file = at === 0 ? `${name}.ts` : `${name}-${at}.ts`;
+      await writeFile(join(folder, file), code);
+      files.push(file);
+    }
+  }
+  return files;
 };
 
 const run = async (
@@ -69,6 +82,7 @@ const COMPILER = {
 const install = async (): Promise<void> => {
   const own = Object.fromEntries(await Promise.all(PACKAGES.map((name) => pack(name))));
   const types = { "@types/node": await versionOf("@types/node") };
+  const examples = await writeReadmes();
   const manifest = { private: true, type: "module", dependencies: { ...own, ...types }, overrides: own };
   await writeFile(join(folder, "package.json"), JSON.stringify(manifest));
   const options = {
@@ -80,11 +94,10 @@ const install = async (): Promise<void> => {
   const compilerOptions = { ...options, ...COMPILER, outDir: "out" };
   await writeFile(
     join(folder, "tsconfig.json"),
-    JSON.stringify({ compilerOptions, files: [...POLICIES, ...READMES].map((name) => `${name}.ts`) }),
+    JSON.stringify({ compilerOptions, files: [...POLICIES.map((name) => `${name}.ts`), ...examples] }),
   );
   for (const name of POLICIES)
     await copyFile(join(ROOT, "examples", `${name}.ts`), join(folder, `${name}.ts`));
-  for (const name of READMES) await writeFile(join(folder, `${name}.ts`), await blockOf(name, "ts"));
   const quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
   await run("npm", ["install", "--prefer-offline", ...quiet], folder, INSTALL_MS);
 };
@@ -137,6 +150,6 @@ describe("a policy of one's own, outside of the repository, from the packed pack
 
 describe("the example in a library's README", () => {
   it.each(READMES)("compiles strictly, runs, and prints what the README says: %s", async (name) => {
-    expect(await run(process.execPath, [`out/${name}.js`], folder)).toBe(await blockOf(name, ""));
+    expect(await run(process.execPath, [`out/${name}.js`], folder)).toBe((await blocksOf(name, ""))[0]);
   });
 });

@@ -1,10 +1,24 @@
-import type { Decision, NodeId, PolicySnapshot, Saved, Start, ZygotePolicy } from "./policy.ts";
+import type {
+  BuildFailure,
+  BuildReport,
+  Decision,
+  NodeId,
+  PackageSet,
+  PinId,
+  PolicySnapshot,
+  Saved,
+  Start,
+  ZygotePolicy,
+} from "./policy.ts";
 
 const NOTHING: Decision = { evict: [] };
 
-/** The policy `off`: every sandbox is forked from the root, and imports what it needs itself. */
+/**
+ * The policy `off`: every sandbox is forked from the root, and imports what it needs itself. A policy of one's own may extend it
+ * and say only what it does otherwise.
+ */
 export class NoZygotes implements ZygotePolicy {
-  choose(): NodeId | undefined {
+  choose(_set: PackageSet): NodeId | undefined {
     return undefined;
   }
 
@@ -12,35 +26,35 @@ export class NoZygotes implements ZygotePolicy {
     return NOTHING;
   }
 
-  next(): Decision {
+  next(_nowMs: number): Decision {
     return NOTHING;
   }
 
-  built(node: NodeId): Decision {
+  built(node: NodeId, _report: BuildReport, _nowMs: number): Decision {
     return { evict: [node] };
   }
 
-  buildFailed(): Decision {
+  buildFailed(_node: NodeId, _failure: BuildFailure, _nowMs: number): Decision {
     return NOTHING;
   }
 
-  gone(): Decision {
+  gone(_node: NodeId, _nowMs: number): Decision {
     return NOTHING;
   }
 
-  excluded(): Decision {
+  excluded(_pin: PinId, _reason: string, _nowMs: number): Decision {
     return NOTHING;
   }
 
-  save(): Saved {
+  save(_nowMs: number): Saved {
     return {};
   }
 
-  restore(): string | undefined {
+  restore(_saved: unknown, _nowMs: number): string | undefined {
     return undefined;
   }
 
-  snapshot(): PolicySnapshot {
+  snapshot(_nowMs: number): PolicySnapshot {
     return { nodes: [], budgetMb: 0, usedMb: 0, excluded: new Map() };
   }
 }

@@ -131,6 +131,7 @@ export interface ZygotePolicy {
   next(nowMs: number): Decision;
   /** The build is over, and the zygote can be forked from. */
   built(node: NodeId, report: BuildReport, nowMs: number): Decision;
+  /** The build is over, and there is no such zygote. */
   buildFailed(node: NodeId, failure: BuildFailure, nowMs: number): Decision;
   /** A zygote that nobody wished away has ended: it died, or its memory was needed. */
   gone(node: NodeId, nowMs: number): Decision;
@@ -143,5 +144,6 @@ export interface ZygotePolicy {
    * it was: what was saved is only a file.
    */
   restore(saved: unknown, nowMs: number): string | undefined;
+  /** The tree as people see it; changes nothing. */
   snapshot(nowMs: number): PolicySnapshot;
 }

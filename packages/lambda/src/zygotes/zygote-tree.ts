@@ -2,6 +2,7 @@ import { type Logger, messageOf, type NetworkClass } from "@ol/common";
 import { type EngineZygote, type SandboxPool, unfitOf } from "@ol/sandbox";
 
 import type { InstalledSet } from "../packages/package-source.ts";
+import { GuardedPolicy } from "./guarded-policy.ts";
 import type {
   Build,
   Decision,
@@ -63,7 +64,7 @@ export class ZygoteTree {
   constructor(options: ZygoteTreeOptions) {
     this.#options = options;
     this.network = options.network;
-    this.#policy = options.policy;
+    this.#policy = new GuardedPolicy(options.policy, options.logger);
   }
 
   /** The zygote to fork a sandbox with these packages from, and the node that it is; undefined is the root. */
@@ -74,23 +75,21 @@ export class ZygoteTree {
     return node === undefined || zygote === undefined ? undefined : { node, zygote: zygote.id };
   }
 
-  /** What the policy says, which may be anybody's: it must not mix lambdas, and its mistakes cost time only. */
+  /** What the policy says, which may be anybody's: it must not mix lambdas. */
   #choose(set: PackageSet): NodeId | undefined {
-    const { logger } = this.#options;
-    try {
-      const node = this.#policy.choose(set);
-      const mask = node === undefined ? undefined : this.#masks.get(node);
-      if (mask === undefined) return undefined;
-      const pins = new Set(set.pins);
-      for (const pin of mask)
-        if (!pins.has(pin)) throw new Error(`${node} has ${pin}, which is not declared`);
-      return node;
-    } catch (error) {
-      logger.error("the zygote policy failed; the sandbox is forked from the root", {
-        error: messageOf(error),
+    const node = this.#policy.choose(set);
+    const mask = node === undefined ? undefined : this.#masks.get(node);
+    if (node === undefined || mask === undefined) return undefined;
+    const pins = new Set(set.pins);
+    for (const pin of mask) {
+      if (pins.has(pin)) continue;
+      this.#options.logger.error("the zygote policy chose a zygote with a package that is not declared", {
+        zygote: node,
+        package: pin,
       });
       return undefined;
     }
+    return node;
   }
 
   /** Whether the zygote has all of these packages. */

@@ -3,10 +3,7 @@ import { type Autoscaler, makeAutoscaler } from "../../src/index.ts";
 /** `eager`: one more than there are, also before there is a call. `wild`: whatever a policy might say by mistake. */
 export type Autoscaling = "default" | "eager" | "wild";
 
-const eager = (): Autoscaler => ({
-  desired: ({ live }) => live + 1,
-  surplus: (snapshot) => makeAutoscaler().surplus(snapshot),
-});
+const eager = (): Autoscaler => ({ ...makeAutoscaler(), desired: ({ live }) => live + 1 });
 
 const wild = (): Autoscaler => {
   let asked = 0;
@@ -15,12 +12,12 @@ const wild = (): Autoscaler => {
       asked += 1;
       const answers = [1, Number.NaN, max + 5, live - 3, Number.POSITIVE_INFINITY, 0.5, -1];
       if (asked % 11 === 0) throw new Error("the autoscaler is out of order");
-      return answers[asked % answers.length] as number;
+      return answers[asked % answers.length] ?? 0;
     },
     surplus: ({ idleMs }) => {
       asked += 1;
       const answers = [0, idleMs.length + 5, Number.NaN, -2, 1.5];
-      return answers[asked % answers.length] as number;
+      return answers[asked % answers.length] ?? 0;
     },
   };
 };

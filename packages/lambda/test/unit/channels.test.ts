@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished } from "vitest";
 
-import { LAMBDA_CHANNELS, type LambdaChannels, onLambdaChannel } from "../../src/index.ts";
+import { LAMBDA_CHANNELS, type LambdaChannels, onLambdaChannel, type QueueRefused } from "../../src/index.ts";
 import { makeRig, resultOf } from "../harness.ts";
 
 type Heard = { [Name in keyof LambdaChannels]: [Name, LambdaChannels[Name]] }[keyof LambdaChannels];
@@ -51,12 +51,11 @@ describe("the channels of a manager", () => {
     expect(resultOf(await rig.call("slow").outcome)).toBe("OL_LAMBDA_QUEUE_FULL");
     expect(resultOf(await late.outcome)).toBe("OL_LAMBDA_QUEUE_TIMEOUT");
     await Promise.all([first.outcome, waiting.outcome]);
-    expect(
-      heard.map(([name, message]) => {
-        const { invocationId, code } = message as { invocationId?: string; code?: string };
-        return [name, invocationId, code];
-      }),
-    ).toEqual([
+    const told = heard.map(([name, message]) => {
+      const { invocationId, code } = message as Partial<QueueRefused>;
+      return [name, invocationId, code];
+    });
+    expect(told).toEqual([
       ["ol:queue:refuse", "call-1", "OL_LAMBDA_UNKNOWN"],
       ["ol:queue:drop", "call-4", undefined],
       ["ol:queue:refuse", "call-6", "OL_LAMBDA_QUEUE_FULL"],

@@ -6,14 +6,15 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import {
   type Build,
   chooseMostSparing,
+  type Decision,
   GrowingTree,
   type InstalledSet,
   NoZygotes,
   parseZygoteTree,
+  type Start,
   StaticTree,
   type ZygoteCandidate,
   ZygoteKeeper as RealKeeper,
-  type ZygotePolicy,
 } from "../../src/index.ts";
 import { packageSet, pin, ZygoteKeeper } from "../zygote-keeper.ts";
 
@@ -69,9 +70,7 @@ class Reckless extends NoZygotes {
     return "z1";
   }
 
-  override started({
-    set: { pins },
-  }: Parameters<ZygotePolicy["started"]>[0]): ReturnType<ZygotePolicy["started"]> {
+  override started({ set: { pins } }: Start): Decision {
     if (this.#build !== undefined) return { evict: [] };
     this.#build = {
       node: "z1",
@@ -84,7 +83,7 @@ class Reckless extends NoZygotes {
     return { evict: [], build: this.#build };
   }
 
-  override built(): ReturnType<ZygotePolicy["built"]> {
+  override built(): Decision {
     return { evict: [] };
   }
 }
@@ -117,7 +116,7 @@ describe("a policy that would fork from a zygote with an undeclared package", ()
       debug: () => undefined,
       info: () => undefined,
       warn: () => undefined,
-      error: (_message, fields) => void errors.push(fields?.["error"]),
+      error: (_message, fields) => void errors.push(fields?.["package"]),
     };
     const engine = new FakeEngine();
     const pool = SandboxPool.create({ engine, memoryMb: 1000 });
@@ -136,6 +135,73 @@ describe("a policy that would fork from a zygote with an undeclared package", ()
     expect(errors).toEqual([]);
     const undeclared = await keeper.acquire(SPEC, installed("numpy"), {});
     expect(undeclared.meta.zygote).toBeUndefined();
-    expect(errors).toEqual(["z1 has pandas==1+0123456789ab, which is not declared"]);
+    expect(errors).toEqual(["pandas==1+0123456789ab"]);
+  });
+});
+
+/** Builds a zygote as Reckless does, and then fails wherever it is asked, or says what is no answer. */
+class OutOfOrder extends Reckless {
+  readonly #how: "throws" | "says nothing";
+
+  constructor(how: "throws" | "says nothing") {
+    super();
+    this.#how = how;
+  }
+
+  override choose(): string {
+    return this.#fail();
+  }
+
+  override built(): Decision {
+    return this.#fail();
+  }
+
+  override gone(): Decision {
+    return this.#fail();
+  }
+
+  override save(): never {
+    return this.#fail();
+  }
+
+  override snapshot(): never {
+    return this.#fail();
+  }
+
+  #fail(): never {
+    if (this.#how === "throws") throw new Error("out of order");
+    return undefined as never;
+  }
+}
+
+describe.each(["throws", "says nothing"] as const)("a policy that %s", (how) => {
+  it("costs sandboxes their zygotes, and nothing else", async () => {
+    const messages: string[] = [];
+    const logger: Logger = {
+      debug: () => undefined,
+      info: () => undefined,
+      warn: () => undefined,
+      error: (message) => void messages.push(message),
+    };
+    const engine = new FakeEngine();
+    const pool = SandboxPool.create({ engine, memoryMb: 1000 });
+    const keeper = await RealKeeper.create({ pool, makePolicy: () => new OutOfOrder(how), logger });
+    onTestFinished(async () => {
+      await pool.close();
+      await engine.close();
+    });
+    const set = installed("numpy");
+    const made: string[] = [];
+    pool.on("zygote", ({ id }) => void made.push(id));
+    const first = await keeper.acquire(SPEC, set, {});
+    await first.ready;
+    // What it built, it did not want to hear of.
+    await expect.poll(() => made.length).toBe(1);
+    await expect.poll(() => pool.stats().zygotes).toBe(0);
+    const second = await keeper.acquire(SPEC, set, {});
+    await second.ready;
+    expect(second.meta.zygote).toBeUndefined();
+    expect(messages).toContain("the zygote policy failed; nothing is decided");
+    await keeper.close();
   });
 });

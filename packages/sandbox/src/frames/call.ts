@@ -67,6 +67,7 @@ export type CallFailure = "bad-input" | "exception" | "bad-output";
 export interface ReplySink {
   /** `head` is there if an app replied. */
   whole(failure: CallFailure | undefined, body: Buffer, head?: ReplyHead): void;
+  /** The reply begins; its body follows in chunks. */
   start(failure: CallFailure | undefined, head?: ReplyHead): void;
   /** Returns false when the receiver is full; call `resume` of the call's handle to get more. */
   chunk(data: Buffer): boolean;
@@ -75,6 +76,7 @@ export interface ReplySink {
    * many bytes, is still to come; `end` follows, whatever happens to the sandbox.
    */
   arrived?(unreadBytes: number): void;
+  /** The last chunk was delivered. */
   end(): void;
   /** Of a call whose body follows: there is room for more of it, or its reply is over and no more is wanted. */
   drain?(): void;
