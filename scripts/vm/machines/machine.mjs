@@ -38,6 +38,8 @@ export class Machine {
     const command = ["scripts/vm/machine.sh", JSON.stringify(configuration)];
     const child = spawn("scripts/vm.sh", [...options, "--", ...command], {
       stdio: ["ignore", "pipe", "pipe"],
+      // A session of its own, to which the kernel gives a share of the processors like any other's.
+      detached: true,
     });
     this.#child = child;
     await new Promise((resolve, reject) => {
