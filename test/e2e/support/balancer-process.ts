@@ -61,6 +61,7 @@ export const startBalancerProcess = async (
   });
   const parts: string[] = [];
   const log = (): string => parts.join("");
+  const told = (): readonly string[] => log().match(/^memory \d+$/gmu) ?? [];
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => parts.push(String(data)));
   const exited = once(child, "exit").then(([code]) => code as number | null);
   const close = async (): Promise<void> => {
@@ -85,7 +86,6 @@ export const startBalancerProcess = async (
       return Number(/^VmRSS:\s+(\d+) kB$/mu.exec(status)?.[1]) * 1024;
     },
     heldBytes: async () => {
-      const told = (): readonly string[] => log().match(/^memory \d+$/gmu) ?? [];
       const before = told().length;
       child.kill("SIGUSR2");
       while (told().length === before) await sleep(5);

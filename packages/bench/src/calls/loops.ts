@@ -10,6 +10,9 @@ export interface Due<T> {
 /** A client that was refused comes again after this time. */
 export const REFUSED_MS = 100;
 
+/** A timer that is set for longer, some 24 days, goes off at once. */
+const MOST_SLEEP_MS = 2 ** 31 - 1;
+
 /**
  * Does each when it is due, whether or not the others are done. What `act` measures counts from `dueMs`: if something could not be begun
  * then, that is part of what it waited, so that a server that stalls is seen by all that it kept waiting and not only by those that
@@ -21,8 +24,8 @@ export const openLoop = async <T>(
 ): Promise<void> => {
   const doing = new Set<Promise<unknown>>();
   for (const { item, dueMs } of dues) {
-    const earlyMs = dueMs - performance.now();
-    if (earlyMs > 0) await sleep(earlyMs);
+    for (let earlyMs = dueMs - performance.now(); earlyMs > 0; earlyMs = dueMs - performance.now())
+      await sleep(Math.min(earlyMs, MOST_SLEEP_MS));
     const done = act(item, dueMs).finally(() => doing.delete(done));
     doing.add(done);
   }

@@ -5,7 +5,7 @@ import { CleanupStack } from "@ol/common";
 import { describeLoad, describeMachine } from "../machine.ts";
 import { findPeers } from "../peers/find.ts";
 import { makeCleanPython, realPython } from "../python.ts";
-import { type Aim, atMost, type Results, type Row } from "../results.ts";
+import { type Aim, atMost, type Results, type Row, type Skipped } from "../results.ts";
 import { single } from "../sandboxes/series.ts";
 import { pairedRatios, summarize } from "../statistics.ts";
 import type { Progress } from "../command.ts";
@@ -25,7 +25,8 @@ export interface PeerComparisonOptions extends SandboxChoice {
 
 /** The kernel takes the others' namespaces and groups apart after they have ended; nobody should be measured meanwhile. */
 const SETTLE_MS = 50;
-const BASELINE = "python3";
+/** What all others are compared with. */
+const BASELINES = ["python3", "sock"];
 const MIB_PER_GIB = 1_024;
 const MOST_OF_DOCKER = 1 / 50;
 const LEAST_DENSITY = 5;
@@ -40,22 +41,32 @@ class Times {
   async measure(contender: Contender, calls: number): Promise<void> {
     const askedMs = performance.now();
     const one = await contender.start();
-    const loadedMs = performance.now();
-    await one.call();
-    this.created.push(loadedMs - askedMs);
-    this.cold.push(performance.now() - askedMs);
-    const times: number[] = [];
-    for (let call = 0; call < calls; call += 1) {
-      const calledMs = performance.now();
+    try {
+      const loadedMs = performance.now();
       await one.call();
-      times.push(performance.now() - calledMs);
+      this.created.push(loadedMs - askedMs);
+      this.cold.push(performance.now() - askedMs);
+      this.warm.push(await warmMs(one, calls));
+    } catch (error) {
+      await one.end();
+      throw error;
     }
-    this.warm.push(summarize(times).median);
     const endingMs = performance.now();
     await one.end();
     this.ended.push(performance.now() - endingMs);
   }
 }
+
+/** The median of so many calls. */
+const warmMs = async (one: Living, calls: number): Promise<number> => {
+  const times: number[] = [];
+  for (let call = 0; call < calls; call += 1) {
+    const calledMs = performance.now();
+    await one.call();
+    times.push(performance.now() - calledMs);
+  }
+  return summarize(times).median;
+};
 
 const KINDS = [
   { kind: "created", what: "creation, until its code is loaded" },
@@ -85,7 +96,11 @@ const measurePssMb = async (contender: Contender, count: number): Promise<number
 const startAll = async (
   options: PeerComparisonOptions,
   cleanup: CleanupStack,
-): Promise<Pick<Results, "skipped" | "machine"> & { readonly contenders: readonly Contender[] }> => {
+): Promise<{
+  readonly contenders: readonly Contender[];
+  readonly machine: Results["machine"];
+  readonly skipped: Skipped[];
+}> => {
   const { engines, peers, network, living } = options;
   const python = await realPython();
   const clean = await makeCleanPython(python);
@@ -110,12 +125,14 @@ const rowsOf = (contenders: readonly Contender[], times: ReadonlyMap<string, Tim
   KINDS.flatMap(({ kind, what }) =>
     contenders.map(({ name }): Row => {
       const values = times.get(name)?.[kind] ?? [];
-      const base = times.get(BASELINE)?.[kind];
+      const ratios = BASELINES.filter((base) => base !== name && times.has(base)).map(
+        (base) => [base, pairedRatios(values, times.get(base)?.[kind] ?? [])] as const,
+      );
       return {
         name: `${what}: ${name}`,
         unit: "ms",
         values: summarize(values),
-        ratios: base === undefined || name === BASELINE ? {} : { [BASELINE]: pairedRatios(values, base) },
+        ratios: Object.fromEntries(ratios),
         labels: { contender: name, what: kind },
       };
     }),
@@ -139,7 +156,7 @@ export const runCompare = async (options: PeerComparisonOptions): Promise<Result
   const notes = describeLoad();
   const cleanup = new CleanupStack();
   try {
-    const { contenders, ...shown } = await startAll(options, cleanup);
+    const { contenders, machine, skipped } = await startAll(options, cleanup);
     for (const contender of contenders) await contender.warmUp();
     const times = new Map(contenders.map(({ name }) => [name, new Times()]));
     progress(`${rounds} rounds of ${contenders.length}`);
@@ -153,13 +170,25 @@ export const runCompare = async (options: PeerComparisonOptions): Promise<Result
     const pss = new Map<string, number>();
     for (const contender of contenders.filter(({ hasWaiting }) => !hasWaiting)) {
       progress(`memory: ${contender.name}`);
-      pss.set(contender.name, await measurePssMb(contender, living));
+      try {
+        pss.set(contender.name, await measurePssMb(contender, living));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EACCES") throw error;
+        const reason = "its processes are another user's, whose memory only root may look at";
+        skipped.push({ name: `memory of ${contender.name}`, reason });
+      }
     }
     const memory = [...pss].flatMap(([name, mb]) => [
       single(`one more that is idle: ${name}`, "MiB", mb, { contender: name, what: "pss" }),
       single(`of these in a GiB: ${name}`, "1/GiB", MIB_PER_GIB / mb, { contender: name, what: "density" }),
     ]);
-    return { ...shown, rows: [...rowsOf(contenders, times), ...memory], aims: aimsOf(times, pss), notes };
+    return {
+      machine,
+      skipped,
+      rows: [...rowsOf(contenders, times), ...memory],
+      aims: aimsOf(times, pss),
+      notes,
+    };
   } finally {
     await cleanup.run();
   }

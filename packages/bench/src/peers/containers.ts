@@ -27,7 +27,7 @@ const makeImage = async (
     await mkdir(root);
     for (const [name, target] of links) await symlink(target, join(root, name));
     const archive = join(directory, "image.tar");
-    await runTool("tar", ["-cf", archive, "-C", root, "."]);
+    await runTool("tar", ["-cf", archive, "--owner=0", "--group=0", "-C", root, "."]);
     await runTool(tool, ["import", archive, image]);
   } finally {
     await rm(directory, { recursive: true, force: true });
@@ -40,14 +40,17 @@ const keeperOf = async (tool: ContainerTool, name: string): Promise<readonly num
   return [parentOf(await readFile(`/proc/${pid}/stat`, "utf8"))];
 };
 
+/** A tool may say much. */
+const MOST_REASON_CHARS = 300;
+
 /** Why it fails here; undefined if it does not. A daemon that does not run is as good as none. */
-const failureOf = async (command: string, args: readonly string[]): Promise<string | undefined> => {
+const failureOf = async (act: () => Promise<unknown>): Promise<string | undefined> => {
   try {
-    await runTool(command, args);
+    await act();
     return undefined;
   } catch (error) {
     const last = messageOf(error).trim().split("\n").at(-1) ?? "";
-    return `it does not work here: ${last}`;
+    return `it does not work here: ${last.slice(0, MOST_REASON_CHARS)}`;
   }
 };
 
@@ -60,11 +63,12 @@ export const findContainers = async (
   const version = await versionOf(tool);
   if (version === undefined)
     return `it is not installed (Debian: apt-get install ${tool === "docker" ? "docker.io" : tool})`;
-  const reason = await failureOf(tool, ["info"]);
-  if (reason !== undefined) return reason;
   const image = `ol-bench-${process.pid}:empty`;
   const { directories, links } = hostRoots();
-  await makeImage(tool, image, links);
+  const reason =
+    (await failureOf(() => runTool(tool, ["ps", "--quiet"]))) ??
+    (await failureOf(() => makeImage(tool, image, links)));
+  if (reason !== undefined) return reason;
   cleanup.add(async () => void (await runTool(tool, ["rmi", "--force", image])));
   // The interpreter of an environment is a link to another one, whose files are elsewhere.
   const prefixes = [python, await realPython()].map((path) => dirname(dirname(path)));
@@ -100,5 +104,5 @@ export const findContainers = async (
     },
   };
   const trial = await peer.command(["-c", "pass"]);
-  return (await failureOf(trial.command, trial.args)) ?? peer;
+  return (await failureOf(() => runTool(trial.command, trial.args))) ?? peer;
 };

@@ -11,6 +11,7 @@ import {
   SyntheticTrace,
   type Trace,
   type TraceFormat,
+  urlTarget,
 } from "../../src/index.ts";
 
 const fileWith = async (content: string | Buffer): Promise<string> => {
@@ -170,6 +171,23 @@ describe("a trace", () => {
     await expect(read(AZURE_2021, "azure2021", DURATIONS)).rejects.toThrow(
       "only for a trace of the form azure2019",
     );
+  });
+});
+
+describe("a URL that is played to", () => {
+  it("has the trace's names below its path, or below /run, whatever is in them", () => {
+    const names = ["hello", "a/b?c%"];
+    const plain = urlTarget("http://127.0.0.1:8080", names, "{}");
+    expect([plain.host, plain.port, plain.path(0), plain.path(1)]).toEqual([
+      "127.0.0.1",
+      8_080,
+      "/run/hello",
+      "/run/a%2Fb%3Fc%25",
+    ]);
+    const deep = urlTarget("http://[::1]/front/runLambda/", names, "{}");
+    expect([deep.host, deep.port, deep.path(0)]).toEqual(["::1", 80, "/front/runLambda/hello"]);
+    for (const wrong of ["https://127.0.0.1", "127.0.0.1:8080", ""])
+      expect(() => urlTarget(wrong, names, "{}")).toThrow("--url must begin with http://");
   });
 });
 
