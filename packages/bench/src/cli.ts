@@ -1,124 +1,119 @@
-import { parseArgs } from "node:util";
-
 import { isOlError, messageOf } from "@ol/common";
 
-import { benchError } from "./errors.ts";
-import { DEFAULT_PROXIES, runProxies } from "./balancer/run.ts";
-import { runClusterCommand } from "./cluster/cli.ts";
 import { DEFAULT_REPORT, runReport } from "./balancer/report.ts";
-import { runMixedCommand } from "./mixed/cli.ts";
-import { DEFAULT_OPTIONS, QUICK_OPTIONS, runBenchmark } from "./run.ts";
+import { DEFAULT_PROXIES, runProxies } from "./balancer/run.ts";
+import { CLUSTER } from "./cluster/cli.ts";
+import { type NamedCommand, namedCommand, type Progress } from "./command.ts";
+import { benchError } from "./errors.ts";
+import { COMPARE } from "./compare/cli.ts";
 import { DEFAULT_INSTALL, runInstall } from "./install/run.ts";
+import { MIXED } from "./mixed/cli.ts";
 import { DEFAULT_PACKAGES, runPackages } from "./packages/run.ts";
-import { runRegistryCommand } from "./registry/cli.ts";
-import { runSimulate } from "./simulate/cli.ts";
+import { PLAY } from "./play/cli.ts";
+import { REGISTRY } from "./registry/cli.ts";
 import type { Results } from "./results.ts";
-import { formatTable } from "./table.ts";
-import { runZygotes } from "./zygotes/cli.ts";
+import { DEFAULT_OPTIONS, QUICK_OPTIONS, runBenchmark } from "./run.ts";
+import { CHURN } from "./sandboxes/churn.ts";
+import { CREATE } from "./sandboxes/create.ts";
+import { DENSITY } from "./sandboxes/density.ts";
+import { WARM } from "./sandboxes/warm.ts";
+import { ZYGOTE } from "./sandboxes/zygote.ts";
+import { SIMULATE } from "./simulate/cli.ts";
+import { formatTable, plotTable } from "./table.ts";
+import { ZYGOTES } from "./zygotes/cli.ts";
 
-const usage = `ol-bench: measures sandboxes and worker against frozen baselines, in one run
+/** Without a name on the command line. */
+const RUN = "run";
 
-usage: ol-bench [--quick] [--json]
-       ol-bench zygotes [--help]   compares policies for the zygote tree, in virtual time
-       ol-bench simulate [--help]  compares the balancer's policies over a cluster, in virtual time
-       ol-bench cluster [--help]   plays lambdas with packages to real workers behind a balancer, with each policy
-       ol-bench mixed [--help]     plays lambdas with packages to real workers with and without zygotes
-       ol-bench packages [--json]  starts of a lambda with pandas, imported and from a zygote
-       ol-bench registry [--help]  our registry beside other S3 servers
-       ol-bench install [--json]   installing numpy and pandas, by a worker and by hand
-       ol-bench balancer [--json]  CPU time of a proxied request: the balancer, nginx, HAProxy
-       ol-bench report [--json]    CPU time of a call in a worker that reports its load, and in one that does not
+const QUICK = { quick: { type: "boolean", default: false } } as const;
 
-  --quick   few and short rounds: shows that it works, not how fast it is
-  --json    prints the JSON only; otherwise a table comes first
-  --help    this text
+const BENCHMARK = namedCommand(RUN, {
+  about:
+    "measures sandboxes and worker against frozen baselines, in one run; the one that is meant without a name",
+  options: QUICK,
+  help: "  --quick            few and short rounds: shows that it works, not how fast it is",
+  run: ({ quick }, progress) => runBenchmark({ ...(quick ? QUICK_OPTIONS : DEFAULT_OPTIONS), progress }),
+  format: formatTable,
+  plot: plotTable,
+});
+
+/** A command that takes nothing. */
+const tabled = (
+  name: string,
+  about: string,
+  measure: (progress: Progress) => Promise<Results>,
+): NamedCommand =>
+  namedCommand(name, {
+    about,
+    options: {},
+    help: "",
+    run: (_values, progress) => measure(progress),
+    format: formatTable,
+    plot: plotTable,
+  });
+
+const COMMANDS: readonly NamedCommand[] = [
+  BENCHMARK,
+  CREATE,
+  ZYGOTE,
+  WARM,
+  CHURN,
+  DENSITY,
+  COMPARE,
+  PLAY,
+  ZYGOTES,
+  SIMULATE,
+  CLUSTER,
+  MIXED,
+  tabled("packages", "starts of a lambda with pandas, imported and from a zygote", (progress) =>
+    runPackages({ ...DEFAULT_PACKAGES, progress }),
+  ),
+  REGISTRY,
+  tabled("install", "installing numpy and pandas, by a worker and by hand", (progress) =>
+    runInstall({ ...DEFAULT_INSTALL, progress }),
+  ),
+  tabled("balancer", "CPU time of a proxied request: the balancer, nginx, HAProxy", (progress) =>
+    runProxies({ ...DEFAULT_PROXIES, progress }),
+  ),
+  tabled(
+    "report",
+    "CPU time of a call in a worker that reports its load, and in one that does not",
+    (progress) => runReport({ ...DEFAULT_REPORT, progress }),
+  ),
+];
+
+const usage = `ol-bench: measures OpenLambda, and what people would use instead, on this machine
+
+usage: ol-bench COMMAND [options]     ol-bench COMMAND --help lists them
+
+${COMMANDS.map(({ name, about }) => `  ${name.padEnd(10)} ${about}`).join("\n")}
 
 The table and the JSON go to standard output, progress to standard error. Exit code 0 when everything could be
-measured, whether or not the aims were reached; 1 when not; 2 for a wrong command line.
+measured, whether or not the aims were reached; 1 when not; 2 for a wrong command line. docs/bench.md explains the figures.
 `;
 
-interface Flags {
-  readonly quick: boolean;
-  readonly json: boolean;
-  readonly help: boolean;
-}
-
-const parseFlags = (args: readonly string[]): Flags => {
-  const flag = { type: "boolean", default: false } as const;
-  try {
-    const { values } = parseArgs({ args: [...args], options: { quick: flag, json: flag, help: flag } });
-    return values;
-  } catch (error) {
-    throw benchError("OL_BENCH_USAGE", messageOf(error), { cause: error });
-  }
-};
-
-const progress = (what: string): void => {
-  process.stderr.write(`ol-bench: ${what}\n`);
-};
-
-/** A command with no option but --json. */
-const tabled = async (args: readonly string[], run: () => Promise<Results>): Promise<void> => {
-  const { quick, json, help } = parseFlags(args);
-  if (quick) throw benchError("OL_BENCH_USAGE", "--quick is not for this command");
-  if (help) {
-    process.stdout.write(usage);
-    return;
-  }
-  const results = await run();
-  if (!json) process.stdout.write(`${formatTable(results)}\n\n`);
-  process.stdout.write(`${JSON.stringify(results)}\n`);
-};
-
-const COMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
-  zygotes: runZygotes,
-  simulate: runSimulate,
-  cluster: runClusterCommand,
-  mixed: runMixedCommand,
-  registry: runRegistryCommand,
-  packages: (args) => tabled(args, () => runPackages({ ...DEFAULT_PACKAGES, progress })),
-  balancer: (args) => tabled(args, () => runProxies({ ...DEFAULT_PROXIES, progress })),
-  report: (args) => tabled(args, () => runReport({ ...DEFAULT_REPORT, progress })),
-  install: (args) => tabled(args, () => runInstall({ ...DEFAULT_INSTALL, progress })),
+const named = (name: string): NamedCommand => {
+  const command = COMMANDS.find((one) => one.name === name);
+  if (command === undefined) throw benchError("OL_BENCH_USAGE", `there is no command ${name}`);
+  return command;
 };
 
 /** Runs the command line; resolves to the exit code. */
 export const main = async (args: readonly string[]): Promise<number> => {
-  const [command = "", ...rest] = args;
-  const run = COMMANDS[command];
-  return run === undefined ? benchmark(args) : runCommand(command, () => run(rest));
-};
-
-const runCommand = async (command: string, run: () => Promise<void>): Promise<number> => {
-  try {
-    await run();
-    return 0;
-  } catch (error) {
-    const wrong = isOlError(error) && error.code === "OL_BENCH_USAGE";
-    process.stderr.write(`ol-bench: ${messageOf(error)}${wrong ? `; see ol-bench ${command} --help` : ""}\n`);
-    return wrong ? 2 : 1;
-  }
-};
-
-const benchmark = async (args: readonly string[]): Promise<number> => {
-  let flags: Flags;
-  try {
-    flags = parseFlags(args);
-  } catch (error) {
-    process.stderr.write(`ol-bench: ${messageOf(error)}; see ol-bench --help\n`);
-    return 2;
-  }
-  if (flags.help) {
+  const [first = ""] = args;
+  if (["--help", "-h", "help"].includes(first)) {
     process.stdout.write(usage);
     return 0;
   }
+  const unnamed = first === "" || first.startsWith("-");
   try {
-    const results = await runBenchmark({ ...(flags.quick ? QUICK_OPTIONS : DEFAULT_OPTIONS), progress });
-    if (!flags.json) process.stdout.write(`${formatTable(results)}\n\n`);
-    process.stdout.write(`${JSON.stringify(results)}\n`);
+    await named(unnamed ? RUN : first).run(unnamed ? args : args.slice(1));
     return 0;
   } catch (error) {
-    process.stderr.write(`ol-bench: ${messageOf(error)}\n`);
-    return 1;
+    const wrong = isOlError(error) && error.code === "OL_BENCH_USAGE";
+    const known = COMMANDS.some(({ name }) => name === first);
+    const help = wrong ? `; see ol-bench ${known ? `${first} ` : ""}--help` : "";
+    process.stderr.write(`ol-bench: ${messageOf(error)}${help}\n`);
+    return wrong ? 2 : 1;
   }
 };

@@ -29,17 +29,32 @@ const childrenByParent = async (): Promise<Map<number, number[]>> => {
   return children;
 };
 
-/**
- * Proportional memory of every process below `pid` (without itself), in MiB: pages that several of them share
- * are counted once in all.
- */
-export const descendantsPssMb = async (pid: number): Promise<number> => {
-  const children = await childrenByParent();
+/** Every process below `pid`, without itself. */
+const below = (pid: number, children: ReadonlyMap<number, readonly number[]>): number[] => {
+  const found: number[] = [];
   const waiting = [...(children.get(pid) ?? [])];
-  let totalKb = 0;
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    found.push(next);
     waiting.push(...(children.get(next) ?? []));
-    totalKb += pssOf((await readProc(`/proc/${next}/smaps_rollup`)) ?? "");
   }
+  return found;
+};
+
+/** Every process below `pid`, without itself. */
+export const descendantsOf = async (pid: number): Promise<readonly number[]> =>
+  below(pid, await childrenByParent());
+
+/**
+ * Proportional memory of these processes and all below them, and of all below `own` but not of itself, in MiB: pages that
+ * several of them share are counted once in all.
+ */
+export const treesPssMb = async (roots: readonly number[], own: number): Promise<number> => {
+  const children = await childrenByParent();
+  const pids = new Set([
+    ...below(own, children),
+    ...roots.flatMap((root) => [root, ...below(root, children)]),
+  ]);
+  let totalKb = 0;
+  for (const pid of pids) totalKb += pssOf((await readProc(`/proc/${pid}/smaps_rollup`)) ?? "");
   return totalKb / 1024;
 };

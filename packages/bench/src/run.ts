@@ -4,10 +4,11 @@ import { type BareHttp, startBareHttp } from "./bare-http.ts";
 import { verifyBaselines } from "./baselines.ts";
 import { measureChurn } from "./churn.ts";
 import { startForkFloor } from "./fork-floor.ts";
-import { type Others, findOthers } from "./others.ts";
+import { findPeers, type Peers } from "./peers/find.ts";
 import { describeLoad, describeMachine } from "./machine.ts";
+import type { Peer } from "./peers/peer.ts";
 import { type BenchPool, startPool } from "./pool.ts";
-import { makeCleanPython, realPython } from "./python.ts";
+import { makeCleanPython, measureCommand, realPython } from "./python.ts";
 import { type Aim, type Results, type Row, atMost } from "./results.ts";
 import { type StartLimit, httpName, measureStarts } from "./starts.ts";
 import { summarize } from "./statistics.ts";
@@ -54,7 +55,7 @@ interface Parts {
   readonly site: BenchSite;
   readonly worker: BenchWorker;
   readonly bare: BareHttp;
-  readonly others: Others;
+  readonly peers: Peers;
 }
 
 const freshHost = "sandbox, forked when asked for, network host";
@@ -80,7 +81,12 @@ const measureProcesses = async (parts: Parts, options: RunOptions): Promise<{ ro
   options.progress(`starts, ${options.warmupRounds} + ${options.rounds} rounds`);
   const floor = await startForkFloor(parts.python);
   try {
-    const all = { ...parts, floor, others: parts.others.measures, limits };
+    const peers = new Map(
+      parts.peers.found.map(
+        (peer) => [`${peer.name}, python3 -c pass`, () => measurePeerStart(peer)] as const,
+      ),
+    );
+    const all = { ...parts, floor, others: peers, limits };
     const starts = await measureStarts(all, options.rounds, options.warmupRounds);
     options.progress("many starts at once");
     const churn = await measureChurn(floor, parts.pools, {
@@ -129,8 +135,14 @@ const measure = async (parts: Parts, options: RunOptions): Promise<Results> => {
     machine: describeMachine(parts.python),
     rows: [...processes.rows, ...memory.rows, ...load.rows],
     aims: [...processes.aims, ...memory.aims, ...load.aims],
-    notes: [...parts.others.notes, ...load.notes],
+    skipped: parts.peers.skipped,
+    notes: load.notes,
   };
+};
+
+const measurePeerStart = async (peer: Peer): Promise<number> => {
+  const { command, args } = await peer.command(["-c", "pass"]);
+  return measureCommand(command, args);
 };
 
 /** The whole benchmark. Everything it starts is gone when it returns or throws. */
@@ -152,9 +164,9 @@ export const runBenchmark = async (options: RunOptions): Promise<Results> => {
     cleanup.add(async () => worker[Symbol.asyncDispose]());
     const bare = await startBareHttp();
     cleanup.add(async () => bare[Symbol.asyncDispose]());
-    const others = await findOthers(clean.path);
-    cleanup.add(async () => others[Symbol.asyncDispose]());
-    const parts = { python, cleanPython: clean.path, pools, site, worker, bare, others };
+    const peers = await findPeers(["bubblewrap", "runc"], clean.path);
+    cleanup.add(async () => peers[Symbol.asyncDispose]());
+    const parts = { python, cleanPython: clean.path, pools, site, worker, bare, peers };
     const results = await measure(parts, options);
     return { ...results, notes: [...busy, ...results.notes] };
   } finally {

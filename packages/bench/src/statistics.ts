@@ -1,10 +1,13 @@
 /** Middle and spread of one series of measurements. */
 export interface Summary {
   readonly count: number;
+  readonly mean: number;
   readonly p10: number;
   readonly median: number;
   readonly p90: number;
   readonly p99: number;
+  readonly p999: number;
+  readonly max: number;
 }
 
 /** The value below which `share` of the sorted values lie, interpolated; NaN for no values. */
@@ -20,10 +23,13 @@ export const summarize = (values: readonly number[]): Summary => {
   const sorted = [...values].sort((a, b) => a - b);
   return {
     count: sorted.length,
+    mean: sorted.reduce((sum, value) => sum + value, 0) / sorted.length,
     p10: quantile(sorted, 0.1),
     median: quantile(sorted, 0.5),
     p90: quantile(sorted, 0.9),
     p99: quantile(sorted, 0.99),
+    p999: quantile(sorted, 0.999),
+    max: sorted.at(-1) ?? Number.NaN,
   };
 };
 

@@ -1,4 +1,5 @@
-import type { Aim, Results, Row } from "./results.ts";
+import { type Panel, plotBars } from "./plot/bars.ts";
+import type { Aim, Results, Row, Skipped } from "./results.ts";
 
 const digits = (value: number): string => {
   if (!Number.isFinite(value)) return "-";
@@ -28,16 +29,26 @@ export const align = (lines: readonly (readonly string[])[]): string[] => {
   );
 };
 
-/** Which aims were reached, and what limits the meaning of the figures: a line each. */
-export const formatAims = (aims: readonly Aim[], notes: readonly string[]): string[] => [
+/** Which aims were reached, what was left out, and what limits the meaning of the figures: a line each. */
+export const formatAims = (
+  aims: readonly Aim[],
+  notes: readonly string[],
+  skipped: readonly Skipped[] = [],
+): string[] => [
   ...aims.map((aim) => `aim: ${aim.name}: ${aim.ratio.toFixed(2)} ${aim.reached ? "reached" : "MISSED"}`),
+  ...skipped.map(({ name, reason }) => `skipped: ${name}: ${reason}`),
   ...notes.map((note) => `note: ${note}`),
 ];
 
+const describeMachine = (machine: Results["machine"]): string =>
+  Object.entries(machine)
+    .map(([key, value]) => `${key} ${value}`)
+    .join(", ");
+
 /** The results as people read them. */
-export const formatTable = (results: Results): string => {
-  const head = ["", "unit", "n", "p10", "median", "p90", "p99", "median ratio"];
-  const body = results.rows.map((row) => [
+export const formatTable = ({ machine, rows, aims, skipped, notes }: Results): string => {
+  const head = ["", "unit", "n", "p10", "median", "p90", "p99", "max", "median ratio"];
+  const body = rows.map((row) => [
     row.name,
     row.unit,
     String(row.values.count),
@@ -45,10 +56,31 @@ export const formatTable = (results: Results): string => {
     digits(row.values.median),
     digits(row.values.p90),
     digits(row.values.p99),
+    digits(row.values.max),
     ratioText(row),
   ]);
-  const machine = Object.entries(results.machine)
-    .map(([key, value]) => `${key} ${value}`)
-    .join(", ");
-  return [machine, "", ...align([head, ...body]), "", ...formatAims(results.aims, results.notes)].join("\n");
+  return [
+    describeMachine(machine),
+    "",
+    ...align([head, ...body]),
+    "",
+    ...formatAims(aims, notes, skipped),
+  ].join("\n");
+};
+
+/** The medians as an SVG, a panel for each unit; the 99th percentile is a dashed outline. */
+export const plotTable = ({ machine, rows }: Results): string => {
+  const units = [...new Set(rows.map(({ unit }) => unit))];
+  const panels = units.map((unit): Panel => ({
+    title: "median",
+    unit,
+    bars: rows
+      .filter((row) => row.unit === unit)
+      .map(({ name, values }) => ({
+        label: name,
+        value: values.median,
+        expected: values.count > 1 ? values.p99 : undefined,
+      })),
+  }));
+  return plotBars(`${describeMachine(machine)}; dashed: 99th percentile`, panels);
 };

@@ -37,3 +37,4 @@ export { SockEngine } from "./sock/engine.ts";
 export { type HostCheck, type HostReport, type SweepReport, inspectHost, sweepSock } from "./sock/host.ts";
 export type { Defence, SockEngineOptions } from "./sock/options.ts";
 export { findPython, type Python } from "./sock/python.ts";
+export { parseSteps, type StepEnd, type StepReport } from "./steps.ts";

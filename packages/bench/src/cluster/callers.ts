@@ -1,9 +1,11 @@
-import { Agent, type IncomingMessage, request } from "node:http";
+import { Agent } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { httpCall, type Outcome } from "../calls/http-call.ts";
+import { closedLoop, type Due, openLoop, REFUSED_MS } from "../calls/loops.ts";
 import type { CallSource } from "./call-source.ts";
 import { replyOf } from "./lambdas.ts";
-import type { Outcome, Window } from "./outcome.ts";
+import type { Window } from "./outcome.ts";
 
 /** Where calls go, and which. */
 export interface CallTarget {
@@ -27,35 +29,10 @@ export interface CallRun {
   readonly window: Window;
 }
 
-/** Longer than a balancer or a worker lets anybody wait. */
-const CALL_MS = 60_000;
-/** A client that was refused comes again after this time. */
-const REFUSED_MS = 100;
-/** What a call's Server-Timing has only if it waited for a new sandbox. */
-const COLD = /(?:^|, )(?:fork|import);/u;
-
-const isCold = ({ headers }: IncomingMessage): boolean => COLD.test(String(headers["server-timing"] ?? ""));
-
-const call = (agent: Agent, port: number, name: string, dueMs: number): Promise<Outcome> =>
-  new Promise((resolve) => {
-    const none = (): void => resolve({ dueMs, endMs: performance.now(), status: 0, cold: false });
-    const headers = { "content-type": "application/json", "content-length": 2 };
-    const options = { agent, host: "127.0.0.1", port, method: "POST", path: `/run/${name}`, headers };
-    const sent = request({ ...options, timeout: CALL_MS }, (reply) => {
-      let text = "";
-      reply.setEncoding("utf8").on("data", (piece: string) => (text += piece));
-      reply.once("error", none);
-      reply.once("end", () => {
-        const { statusCode: said = 0 } = reply;
-        // Another lambda's reply is none.
-        const status = said === 200 && text !== JSON.stringify(replyOf(name)) ? 0 : said;
-        resolve({ dueMs, endMs: performance.now(), status, cold: isCold(reply) });
-      });
-    });
-    sent.once("timeout", () => sent.destroy(new Error(`no reply within ${CALL_MS} ms`)));
-    sent.once("error", none);
-    sent.end("{}");
-  });
+const call = (agent: Agent, port: number, name: string, dueMs: number): Promise<Outcome> => {
+  const isRight = (text: string): boolean => text === JSON.stringify(replyOf(name));
+  return httpCall({ agent, host: "127.0.0.1", port, path: `/run/${name}`, body: "{}", isRight }, dueMs);
+};
 
 /** Tells both moments of the measured time, and what it was. */
 const watch = async ({ warmupMs, measureMs, began, ended }: CallTimes): Promise<Window> => {
@@ -85,42 +62,39 @@ const run = async (
   }
 };
 
-/** So many clients, each of which calls again when it is answered. */
-export const callClosed = (
-  { port, names, source }: CallTarget,
-  clients: number,
-  times: CallTimes,
-): Promise<CallRun> =>
-  run(times, async (agent, isOver, outcomes) => {
-    const client = async (): Promise<void> => {
-      while (!isOver()) {
-        const outcome = await call(agent, port, names[source.next().lambda] as string, performance.now());
-        outcomes.push(outcome);
-        if (outcome.status !== 200) await sleep(REFUSED_MS);
-      }
-    };
-    await Promise.all(Array.from({ length: clients }, client));
-  });
+/** The names of the lambdas that are called, one after the other, until it is over. */
+function* namesUntil({ names, source }: CallTarget, isOver: () => boolean): Generator<string> {
+  while (!isOver()) yield names[source.next().lambda] as string;
+}
 
-/**
- * So many calls a second, whether or not others are answered. A call's time counts from when it was due: if it could not be sent then, that
- * is part of what it waited.
- */
-export const callOpen = (
-  { port, names, source }: CallTarget,
+/** The same, each with the moment when it is due. */
+function* duesUntil(
+  { names, source }: CallTarget,
   perSec: number,
-  times: CallTimes,
-): Promise<CallRun> =>
-  run(times, async (agent, isOver, outcomes) => {
-    const calls: Promise<unknown>[] = [];
-    let dueMs = performance.now();
-    while (!isOver()) {
-      const { lambda, gap } = source.next();
-      dueMs += (gap * 1_000) / perSec;
-      const earlyMs = dueMs - performance.now();
-      if (earlyMs > 0) await sleep(earlyMs);
-      const sent = call(agent, port, names[lambda] as string, dueMs);
-      calls.push(sent.then((outcome) => outcomes.push(outcome)));
-    }
-    await Promise.all(calls);
-  });
+  isOver: () => boolean,
+): Generator<Due<string>> {
+  let dueMs = performance.now();
+  while (!isOver()) {
+    const { lambda, gap } = source.next();
+    dueMs += (gap * 1_000) / perSec;
+    yield { dueMs, item: names[lambda] as string };
+  }
+}
+
+/** So many clients, each of which calls again when it is answered. */
+export const callClosed = (target: CallTarget, clients: number, times: CallTimes): Promise<CallRun> =>
+  run(times, (agent, isOver, outcomes) =>
+    closedLoop(clients, namesUntil(target, isOver), async (name) => {
+      const outcome = await call(agent, target.port, name, performance.now());
+      outcomes.push(outcome);
+      if (outcome.status !== 200) await sleep(REFUSED_MS);
+    }),
+  );
+
+/** So many calls a second, whether or not others are answered. */
+export const callOpen = (target: CallTarget, perSec: number, times: CallTimes): Promise<CallRun> =>
+  run(times, (agent, isOver, outcomes) =>
+    openLoop(duesUntil(target, perSec, isOver), async (name, dueMs) => {
+      outcomes.push(await call(agent, target.port, name, dueMs));
+    }),
+  );

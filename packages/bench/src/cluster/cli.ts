@@ -1,11 +1,9 @@
-import { readFile, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { parseArgs } from "node:util";
 
-import { messageOf } from "@ol/common";
-
+import { type NamedCommand, namedCommand, type Progress } from "../command.ts";
 import { benchError } from "../errors.ts";
 import { generateMixed, loadImportLines } from "../mixed/workload.ts";
+import { numberOf, type OptionValues } from "../options.ts";
 import { loadZygoteData } from "../zygotes/data.ts";
 import { formatCluster, plotCluster } from "./format.ts";
 import { type ClusterRunOptions, runCluster, type Scenario } from "./run.ts";
@@ -13,11 +11,7 @@ import { readRecordedCalls, type RecordedCalls } from "./trace.ts";
 
 const POLICIES = ["RoundRobin", "LeastConnections", "Hash", "LARD", "Cost"];
 
-const usage = `ol-bench cluster: plays lambdas with packages to real workers behind a real balancer, with each policy in turn
-
-usage: ol-bench cluster [options]
-
-  --workers=N        default 4
+const help = `  --workers=N        default 4
   --slots=N          calls that a worker runs at once; default 4
   --lambdas=N        each with a package set of its own; default 60
   --skew=X           the n-th lambda is called n^-X as often as the first; default 1
@@ -30,12 +24,7 @@ usage: ol-bench cluster [options]
   --seconds=N        measured; default 30
   --sweep            also where locality helps less: all lambdas called equally often, memory for all, and both
   --trace=FILE       calls that a worker recorded (its key trace), in their order and at their times
-  --directory=DIR    where packages are kept for the next run; default: nowhere
-  --svg=FILE         a plot of it
-  --json             prints the JSON only; otherwise a table comes first
-
-Installs packages from the index into a directory of its own first. docs/benchmarks.md explains the figures.
-`;
+  --directory=DIR    where packages are kept for the next run; default: nowhere`;
 
 const STRING = { type: "string" } as const;
 
@@ -54,9 +43,6 @@ const OPTIONS = {
   sweep: { type: "boolean", default: false },
   trace: STRING,
   directory: STRING,
-  svg: STRING,
-  json: { type: "boolean", default: false },
-  help: { type: "boolean", default: false },
 } as const;
 
 const LAMBDAS = 60;
@@ -67,29 +53,11 @@ const SANDBOX_MB = 256;
 /** So that also the popular ones, of which a worker has several sandboxes, never have to give way. */
 const MEMORY_FOR_ALL = 2;
 
-const parse = (args: readonly string[]) => {
-  try {
-    return parseArgs({ args: [...args], options: OPTIONS }).values;
-  } catch (error) {
-    throw benchError("OL_BENCH_USAGE", messageOf(error), { cause: error });
-  }
-};
-
-type Flags = ReturnType<typeof parse>;
-
-const numberOf = (name: string, text: string, least: number, most: number, whole: boolean): number => {
-  const value = Number(text);
-  if (text.trim() !== "" && value >= least && value <= most && (!whole || Number.isInteger(value)))
-    return value;
-  throw benchError(
-    "OL_BENCH_USAGE",
-    `--${name} must be a ${whole ? "whole " : ""}number from ${least} to ${most}, not ${JSON.stringify(text)}`,
-  );
-};
+type Flags = OptionValues<typeof OPTIONS>;
 
 const scenariosOf = ({ skew: skewText, memory, sweep, trace }: Flags): Scenario[] => {
-  const skew = numberOf("skew", skewText, 0, 10, false);
-  const memoryShare = numberOf("memory", memory, 0.01, 100, false);
+  const skew = numberOf("skew", skewText, { least: 0, most: 10, fraction: true });
+  const memoryShare = numberOf("memory", memory, { least: 0.01, most: 100, fraction: true });
   const popularity = trace === undefined ? `popularity n^-${skew}` : "calls as recorded";
   const asked = { label: `${popularity}, memory for ${memoryShare} of the lambdas`, skew, memoryShare };
   if (!sweep) return [asked];
@@ -111,40 +79,35 @@ const policiesOf = ({ policy }: Flags): readonly string[] => {
   return policy.length === 0 ? POLICIES : [...new Set(policy)];
 };
 
-const recordedIn = async (file: string | undefined): Promise<RecordedCalls | undefined> => {
-  if (file === undefined) return undefined;
-  let text: string;
-  try {
-    text = await readFile(file, "utf8");
-  } catch (error) {
-    throw benchError("OL_BENCH_USAGE", `--trace: ${messageOf(error)}`, { cause: error });
-  }
-  return readRecordedCalls(text);
-};
+const recordedIn = async (file: string | undefined): Promise<RecordedCalls | undefined> =>
+  file === undefined ? undefined : readRecordedCalls(file);
 
 const lambdasOf = ({ lambdas, trace }: Flags, recorded: RecordedCalls | undefined): number => {
   if (trace !== undefined && lambdas !== undefined)
     throw benchError("OL_BENCH_USAGE", "--lambdas: how many there are, the trace says");
   const wanted = lambdas ?? String(recorded?.lambdas ?? LAMBDAS);
-  return numberOf(trace === undefined ? "lambdas" : "trace: lambdas", wanted, 1, MOST_LAMBDAS, true);
+  return numberOf(trace === undefined ? "lambdas" : "trace: lambdas", wanted, {
+    least: 1,
+    most: MOST_LAMBDAS,
+  });
 };
 
-const optionsOf = async (flags: Flags): Promise<ClusterRunOptions> => {
+const optionsOf = async (flags: Flags, progress: Progress): Promise<ClusterRunOptions> => {
   const whole = (name: "workers" | "slots" | "seeds" | "warmup" | "seconds", most: number, least = 1) =>
-    numberOf(name, flags[name], least, most, true);
+    numberOf(name, flags[name], { least, most });
   const options = {
     seeds: Array.from({ length: whole("seeds", 100) }, (_, at) => at + 1),
     policies: policiesOf(flags),
     workers: whole("workers", 64),
     slots: whole("slots", 64),
-    clientsPerSlot: numberOf("clients", flags.clients, 0.1, 100, false),
-    runMs: numberOf("run-ms", flags["run-ms"], 0, 10_000, false),
+    clientsPerSlot: numberOf("clients", flags.clients, { least: 0.1, most: 100, fraction: true }),
+    runMs: numberOf("run-ms", flags["run-ms"], { least: 0, most: 10_000, fraction: true }),
     sandboxMb: SANDBOX_MB,
     scenarios: scenariosOf(flags),
     warmupMs: whole("warmup", 3_600, 0) * 1_000,
     measureMs: whole("seconds", 3_600) * 1_000,
     directory: flags.directory === undefined ? undefined : resolve(flags.directory),
-    progress: (what: string) => void process.stderr.write(`ol-bench: ${what}\n`),
+    progress,
   };
   const recorded = await recordedIn(flags.trace);
   const lambdas = lambdasOf(flags, recorded);
@@ -159,15 +122,13 @@ const optionsOf = async (flags: Flags): Promise<ClusterRunOptions> => {
   };
 };
 
-/** Runs `ol-bench cluster`; throws OL_BENCH_USAGE for a wrong command line. */
-export const runClusterCommand = async (args: readonly string[]): Promise<void> => {
-  const flags = parse(args);
-  if (flags.help) {
-    process.stdout.write(usage);
-    return;
-  }
-  const results = await runCluster(await optionsOf(flags));
-  if (flags.svg !== undefined) await writeFile(flags.svg, plotCluster(results));
-  if (!flags.json) process.stdout.write(`${formatCluster(results)}\n\n`);
-  process.stdout.write(`${JSON.stringify(results)}\n`);
-};
+/** `ol-bench cluster`. */
+export const CLUSTER: NamedCommand = namedCommand("cluster", {
+  about: "plays lambdas with packages to real workers behind a real balancer, with each policy in turn",
+  options: OPTIONS,
+  help,
+  more: "Installs packages from the index into a directory of its own first. docs/benchmarks.md explains the figures.",
+  run: async (flags, progress) => runCluster(await optionsOf(flags, progress)),
+  format: formatCluster,
+  plot: plotCluster,
+});

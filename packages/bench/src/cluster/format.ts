@@ -1,6 +1,6 @@
 import { align, formatAims } from "../table.ts";
 import { meanFigures, type Figures } from "./outcome.ts";
-import { type Panel, plotBars } from "./plot.ts";
+import { type Panel, plotBars } from "../plot/bars.ts";
 import type { ClusterResults, PolicyResult, ScenarioResult } from "./run.ts";
 
 interface Means {

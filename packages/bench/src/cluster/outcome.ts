@@ -1,15 +1,5 @@
+import type { Outcome } from "../calls/http-call.ts";
 import { quantile } from "../statistics.ts";
-
-/** What came of one call. */
-export interface Outcome {
-  /** When it should have been sent, on the clock of `performance.now()`; and when its reply had ended. */
-  readonly dueMs: number;
-  readonly endMs: number;
-  /** 0: there was no whole reply. */
-  readonly status: number;
-  /** It waited for a new sandbox. */
-  readonly cold: boolean;
-}
 
 /** The time that is measured: what comes before warms up, what comes after only ends. */
 export interface Window {

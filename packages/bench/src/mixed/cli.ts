@@ -1,71 +1,21 @@
 import { resolve } from "node:path";
-import { parseArgs } from "node:util";
 
-import { messageOf } from "@ol/common";
-
-import { benchError } from "../errors.ts";
+import { type NamedCommand, namedCommand } from "../command.ts";
+import { numberOf } from "../options.ts";
 import { align, formatAims } from "../table.ts";
 import { DEFAULT_MIXED_RUN, type MixedResults, runMixed } from "./run.ts";
 
-const usage = `ol-bench mixed: plays lambdas with packages to real workers with and without zygotes
+const OPTIONS = {
+  seed: { type: "string", default: "1" },
+  calls: { type: "string", default: String(DEFAULT_MIXED_RUN.calls) },
+  "per-sec": { type: "string", default: String(DEFAULT_MIXED_RUN.perSec) },
+  directory: { type: "string" },
+} as const;
 
-usage: ol-bench mixed [--seed=N] [--calls=N] [--per-sec=N] [--directory=DIR] [--json]
-
-  --seed=N      of the workload; default 1
-  --calls=N     to each worker, once to learn from and once more to be measured; default ${DEFAULT_MIXED_RUN.calls}
-  --per-sec=N   calls a second to each worker; default ${DEFAULT_MIXED_RUN.perSec}
-  --directory=DIR
-                where packages are kept for the next run; default: nowhere
-  --json        prints the JSON only; otherwise a table comes first
-
-Installs packages from the index into a directory of its own first. docs/benchmarks.md explains the figures.
-`;
-
-interface Flags {
-  readonly seed: number;
-  readonly calls: number;
-  readonly perSec: number;
-  readonly directory: string | undefined;
-  readonly json: boolean;
-  readonly help: boolean;
-}
-
-const wholeNumber = (name: string, text: string): number => {
-  if (!/^[1-9]\d{0,5}$/u.test(text))
-    throw benchError("OL_BENCH_USAGE", `--${name} must be a whole number from 1 on, not ${text}`);
-  return Number(text);
-};
-
-const withDefault = (value: number): { type: "string"; default: string } => ({
-  type: "string",
-  default: String(value),
-});
-
-const parseFlags = (args: readonly string[]): Flags => {
-  const { calls, perSec } = DEFAULT_MIXED_RUN;
-  try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: {
-        seed: withDefault(1),
-        calls: withDefault(calls),
-        "per-sec": withDefault(perSec),
-        directory: { type: "string" },
-        json: { type: "boolean", default: false },
-        help: { type: "boolean", default: false },
-      },
-    });
-    return {
-      ...values,
-      seed: wholeNumber("seed", values.seed),
-      calls: wholeNumber("calls", values.calls),
-      perSec: wholeNumber("per-sec", values["per-sec"]),
-      directory: values.directory === undefined ? undefined : resolve(values.directory),
-    };
-  } catch (error) {
-    throw benchError("OL_BENCH_USAGE", messageOf(error), { cause: error });
-  }
-};
+const help = `  --seed=N           of the workload; default 1
+  --calls=N          to each worker, once to learn from and once more to be measured; default ${DEFAULT_MIXED_RUN.calls}
+  --per-sec=N        calls a second to each worker; default ${DEFAULT_MIXED_RUN.perSec}
+  --directory=DIR    where packages are kept for the next run; default: nowhere`;
 
 /** The results as people read them. */
 export const formatMixed = (results: MixedResults): string => {
@@ -107,18 +57,23 @@ export const formatMixed = (results: MixedResults): string => {
   ].join("\n");
 };
 
-/** Runs `ol-bench mixed`; throws OL_BENCH_USAGE for a wrong command line. */
-export const runMixedCommand = async (args: readonly string[]): Promise<void> => {
-  const { json, help, ...flags } = parseFlags(args);
-  if (help) {
-    process.stdout.write(usage);
-    return;
-  }
-  const results = await runMixed({
-    ...DEFAULT_MIXED_RUN,
-    ...flags,
-    progress: (what) => process.stderr.write(`ol-bench: ${what}\n`),
-  });
-  if (!json) process.stdout.write(`${formatMixed(results)}\n\n`);
-  process.stdout.write(`${JSON.stringify(results)}\n`);
-};
+const seedOf = ({ seed }: { readonly seed: string }): number => numberOf("seed", seed, { least: 1 });
+
+/** `ol-bench mixed`. */
+export const MIXED: NamedCommand = namedCommand("mixed", {
+  about: "plays lambdas with packages to real workers with and without zygotes",
+  options: OPTIONS,
+  help,
+  more: "Installs packages from the index into a directory of its own first. docs/benchmarks.md explains the figures.",
+  run: (flags, progress) =>
+    runMixed({
+      ...DEFAULT_MIXED_RUN,
+      seed: seedOf(flags),
+      calls: numberOf("calls", flags.calls, { least: 1 }),
+      perSec: numberOf("per-sec", flags["per-sec"], { least: 1 }),
+      directory: flags.directory === undefined ? undefined : resolve(flags.directory),
+      progress,
+    }),
+  format: formatMixed,
+  seedOf,
+});

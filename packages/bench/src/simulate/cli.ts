@@ -1,17 +1,11 @@
-import { parseArgs } from "node:util";
-
-import { messageOf } from "@ol/common";
-
+import { type NamedCommand, namedCommand } from "../command.ts";
 import { benchError } from "../errors.ts";
+import { numberOf } from "../options.ts";
 import { align } from "../table.ts";
 import { comparePolicies, type SimulateResult } from "./compare.ts";
 import { trialsFor } from "./trials.ts";
 
-export const simulateUsage = `ol-bench simulate: compares the balancer's policies over a cluster in virtual time
-
-usage: ol-bench simulate [options]
-
-  --workers=N        default 16
+const help = `  --workers=N        default 16
   --slots=N          calls that a worker runs at once; default 8
   --sandboxes=N      sandboxes that a worker's memory holds; default 40, at least slots + 1
   --zygotes=N        package sets that its memory for zygotes holds; default 4
@@ -23,11 +17,7 @@ usage: ol-bench simulate [options]
   --balancers=N      in front of the same workers, each without knowing of the others; default 1
   --policy=NAME      only those whose name begins so; may be given several times
   --seeds=N          how many clusters; default 3
-  --seconds=N        measured, of virtual time, after as long to warm up; default 20
-  --json             prints the JSON only; otherwise a table
-
-Nothing is started or measured: the same options give the same figures on every machine. docs/balancer.md explains them.
-`;
+  --seconds=N        measured, of virtual time, after as long to warm up; default 20`;
 
 const STRING = { type: "string" } as const;
 
@@ -45,29 +35,9 @@ const OPTIONS = {
   policy: { ...STRING, multiple: true, default: [] as string[] },
   seeds: { ...STRING, default: "3" },
   seconds: { ...STRING, default: "20" },
-  json: { type: "boolean", default: false },
-  help: { type: "boolean", default: false },
 } as const;
 
 const FUNCTIONS_PER_WORKER = 100;
-
-const numberOf = (name: string, text: string, least: number, whole: boolean): number => {
-  const value = Number(text);
-  if (text.trim() !== "" && value >= least && value <= 1_000_000 && (!whole || Number.isInteger(value)))
-    return value;
-  throw benchError(
-    "OL_BENCH_USAGE",
-    `--${name} must be a ${whole ? "whole " : ""}number from ${least} on, not ${JSON.stringify(text)}`,
-  );
-};
-
-const parseFlags = (args: readonly string[]) => {
-  try {
-    return parseArgs({ args: [...args], options: OPTIONS }).values;
-  } catch (error) {
-    throw benchError("OL_BENCH_USAGE", messageOf(error), { cause: error });
-  }
-};
 
 const percent = (share: number): string => (100 * share).toFixed(share < 0.1 ? 1 : 0);
 
@@ -94,44 +64,47 @@ export const formatSimulation = ({ options, halfPerSec, rows }: SimulateResult):
   ].join("\n");
 };
 
-/** Runs `ol-bench simulate`; throws OL_BENCH_USAGE for a wrong command line. */
-export const runSimulate = async (args: readonly string[]): Promise<void> => {
-  const flags = parseFlags(args);
-  if (flags.help) {
-    process.stdout.write(simulateUsage);
-    return;
-  }
-  const whole = (
-    name: "workers" | "slots" | "sandboxes" | "zygotes" | "balancers" | "seeds" | "seconds",
-    least = 1,
-  ) => numberOf(name, flags[name], least, true);
-  const workers = whole("workers");
-  const slots = whole("slots");
-  const trials = trialsFor(slots).filter(
-    ({ label }) => flags.policy.length === 0 || flags.policy.some((name) => label.startsWith(name)),
-  );
-  if (trials.length === 0)
-    throw benchError("OL_BENCH_USAGE", `--policy: there is none of ${flags.policy.join(", ")}`);
-  const measureMs = whole("seconds") * 1000;
-  const result = await comparePolicies({
-    seeds: Array.from({ length: whole("seeds") }, (_, at) => at + 1),
-    workers,
-    slots,
-    sandboxes: whole("sandboxes", slots + 1),
-    zygotes: whole("zygotes", 0),
-    balancers: whole("balancers"),
-    functionCount:
-      flags.functions === undefined
-        ? FUNCTIONS_PER_WORKER * workers
-        : numberOf("functions", flags.functions, 1, true),
-    functionsPerSet: numberOf("per-set", flags["per-set"], 1, false),
-    skew: numberOf("skew", flags.skew, 0, false),
-    clientsPerSlot: numberOf("clients", flags.clients, 0.1, false),
-    runMs: numberOf("run-ms", flags["run-ms"], 0.1, false),
-    warmupMs: measureMs,
-    measureMs,
-    trials,
-    progress: (what) => process.stderr.write(`ol-bench: ${what}\n`),
-  });
-  process.stdout.write(flags.json ? `${JSON.stringify(result)}\n` : `${formatSimulation(result)}\n`);
-};
+/** `ol-bench simulate`. */
+export const SIMULATE: NamedCommand = namedCommand("simulate", {
+  about: "compares the balancer's policies over a cluster in virtual time",
+  options: OPTIONS,
+  help,
+  more: "Nothing is started or measured: the same options give the same figures on every machine. docs/balancer.md explains them.",
+  run: async (flags, progress) => {
+    const whole = (
+      name: "workers" | "slots" | "sandboxes" | "zygotes" | "balancers" | "seeds" | "seconds",
+      least = 1,
+    ) => numberOf(name, flags[name], { least });
+    const some = (name: "per-set" | "skew" | "clients" | "run-ms", least: number) =>
+      numberOf(name, flags[name], { least, fraction: true });
+    const workers = whole("workers");
+    const slots = whole("slots");
+    const trials = trialsFor(slots).filter(
+      ({ label }) => flags.policy.length === 0 || flags.policy.some((name) => label.startsWith(name)),
+    );
+    if (trials.length === 0)
+      throw benchError("OL_BENCH_USAGE", `--policy: there is none of ${flags.policy.join(", ")}`);
+    const measureMs = whole("seconds") * 1000;
+    return comparePolicies({
+      seeds: Array.from({ length: whole("seeds") }, (_, at) => at + 1),
+      workers,
+      slots,
+      sandboxes: whole("sandboxes", slots + 1),
+      zygotes: whole("zygotes", 0),
+      balancers: whole("balancers"),
+      functionCount:
+        flags.functions === undefined
+          ? FUNCTIONS_PER_WORKER * workers
+          : numberOf("functions", flags.functions, { least: 1 }),
+      functionsPerSet: some("per-set", 1),
+      skew: some("skew", 0),
+      clientsPerSlot: some("clients", 0.1),
+      runMs: some("run-ms", 0.1),
+      warmupMs: measureMs,
+      measureMs,
+      trials,
+      progress,
+    });
+  },
+  format: formatSimulation,
+});

@@ -1,46 +1,12 @@
-import { parseArgs } from "node:util";
-
-import { messageOf } from "@ol/common";
-
-import { benchError } from "../errors.ts";
+import { type NamedCommand, namedCommand } from "../command.ts";
+import { numberOf } from "../options.ts";
 import { align } from "../table.ts";
 import { type Comparison, compareZygotePolicies } from "./compare.ts";
 
-export const zygotesUsage = `ol-bench zygotes: compares policies for the zygote tree in virtual time
-
-usage: ol-bench zygotes [--seeds=N] [--first-seed=N] [--json]
-
-  --seeds=N        how many workloads; default 10
-  --first-seed=N   the first one's seed, the others' follow; default 1
-  --json           prints the JSON only, with every workload; otherwise a table
-
-Nothing is started or measured: the same seeds give the same figures on every machine. docs/zygotes.md explains them.
-`;
-
-const wholeNumber = (name: string, text: string): number => {
-  if (!/^[1-9]\d{0,5}$/u.test(text))
-    throw benchError("OL_BENCH_USAGE", `--${name} must be a whole number from 1 on, not ${text}`);
-  return Number(text);
-};
-
-const parseFlags = (args: readonly string[]): { seeds: number[]; json: boolean; help: boolean } => {
-  try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: {
-        seeds: { type: "string", default: "10" },
-        "first-seed": { type: "string", default: "1" },
-        json: { type: "boolean", default: false },
-        help: { type: "boolean", default: false },
-      },
-    });
-    const first = wholeNumber("first-seed", values["first-seed"]);
-    const count = wholeNumber("seeds", values.seeds);
-    return { ...values, seeds: Array.from({ length: count }, (_, index) => first + index) };
-  } catch (error) {
-    throw benchError("OL_BENCH_USAGE", messageOf(error), { cause: error });
-  }
-};
+const OPTIONS = {
+  seeds: { type: "string", default: "10" },
+  "first-seed": { type: "string", default: "1" },
+} as const;
 
 /** The comparison as people read it. */
 export const formatComparison = ({ workloads, policies }: Comparison): string => {
@@ -63,16 +29,24 @@ export const formatComparison = ({ workloads, policies }: Comparison): string =>
   ].join("\n");
 };
 
-/** Runs `ol-bench zygotes`; throws OL_BENCH_USAGE for a wrong command line. */
-export const runZygotes = async (args: readonly string[]): Promise<void> => {
-  const { seeds, json, help } = parseFlags(args);
-  if (help) {
-    process.stdout.write(zygotesUsage);
-    return;
-  }
-  const comparison = await compareZygotePolicies({
-    seeds,
-    progress: (what) => process.stderr.write(`ol-bench: ${what}\n`),
-  });
-  process.stdout.write(json ? `${JSON.stringify(comparison)}\n` : `${formatComparison(comparison)}\n`);
-};
+const seedOf = (flags: { readonly "first-seed": string }): number =>
+  numberOf("first-seed", flags["first-seed"], { least: 1 });
+
+/** `ol-bench zygotes`. */
+export const ZYGOTES: NamedCommand = namedCommand("zygotes", {
+  about: "compares policies for the zygote tree in virtual time",
+  options: OPTIONS,
+  help: `  --seeds=N          how many workloads; default 10
+  --first-seed=N     the first one's seed, the others' follow; default 1`,
+  more: "Nothing is started or measured: the same seeds give the same figures on every machine. docs/zygotes.md explains them.",
+  run: (flags, progress) => {
+    const first = seedOf(flags);
+    const count = numberOf("seeds", flags.seeds, { least: 1 });
+    return compareZygotePolicies({
+      seeds: Array.from({ length: count }, (_, index) => first + index),
+      progress,
+    });
+  },
+  format: formatComparison,
+  seedOf,
+});

@@ -1,4 +1,8 @@
-import { describe, expect, it } from "vitest";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { describe, expect, it, onTestFinished } from "vitest";
 
 import {
   aimsOf,
@@ -13,6 +17,7 @@ import {
   plotBars,
   type PolicyResult,
   readRecordedCalls,
+  type RecordedCalls,
   recordedCalls,
   simulatePolicies,
   loadZygoteData,
@@ -44,8 +49,15 @@ describe("drawn calls", () => {
   });
 });
 
-const gaps = (text: string): number[] =>
-  take(recordedCalls(readRecordedCalls(text), 0), 3).map(({ gap }) => gap);
+const recorded = async (text: string): Promise<RecordedCalls> => {
+  const directory = await mkdtemp(join(tmpdir(), "ol-recorded-"));
+  onTestFinished(() => rm(directory, { recursive: true }));
+  await writeFile(join(directory, "trace.jsonl"), text);
+  return readRecordedCalls(join(directory, "trace.jsonl"));
+};
+
+const gaps = async (text: string): Promise<number[]> =>
+  take(recordedCalls(await recorded(text), 0), 3).map(({ gap }) => gap);
 
 const line = (name: string, atMs: number): string =>
   JSON.stringify({ function: name, req: atMs, cold: false });
@@ -55,37 +67,39 @@ describe("recorded calls", () => {
     "\n",
   );
 
-  it("are in the order in which they came, whoever wrote them down first; the lambda called most is the first", () => {
-    expect(readRecordedCalls(trace)).toEqual({
+  it("are in the order in which they came, whoever wrote them down first; the lambda called most is the first", async () => {
+    expect(await recorded(trace)).toEqual({
       lambdas: 3,
       calls: [
-        { lambda: 2, atMs: 100 },
-        { lambda: 0, atMs: 110 },
-        { lambda: 0, atMs: 130 },
-        { lambda: 1, atMs: 160 },
+        { lambda: 2, atMs: 0 },
+        { lambda: 0, atMs: 10 },
+        { lambda: 0, atMs: 30 },
+        { lambda: 1, atMs: 60 },
       ],
     });
   });
 
-  it("are played with the gaps that they had, again and again", () => {
-    const calls = take(recordedCalls(readRecordedCalls(trace), 0), 8);
+  it("are played with the gaps that they had, again and again", async () => {
+    const calls = take(recordedCalls(await recorded(trace), 0), 8);
     expect(calls.map(({ lambda }) => lambda)).toEqual([2, 0, 0, 1, 2, 0, 0, 1]);
     expect(calls.map(({ gap }) => gap)).toEqual([1, 0.5, 1, 1.5, 1, 0.5, 1, 1.5]);
-    expect(take(recordedCalls(readRecordedCalls(trace), 5), 1)[0]?.lambda).toBe(0);
+    expect(take(recordedCalls(await recorded(trace), 5), 1)[0]?.lambda).toBe(0);
   });
 
-  it("all at one moment, or one alone, come evenly", () => {
-    expect(gaps(line("one", 5))).toEqual([1, 1, 1]);
-    expect(gaps(`${line("one", 5)}\n${line("two", 5)}`)).toEqual([1, 1, 1]);
+  it("all at one moment, or one alone, come evenly", async () => {
+    expect(await gaps(line("one", 5))).toEqual([1, 1, 1]);
+    expect(await gaps(`${line("one", 5)}\n${line("two", 5)}`)).toEqual([1, 1, 1]);
   });
 
   it.each([
     ["", "no calls"],
-    ["{", "line 1 of the trace: no JSON"],
-    ["null", "`function` is no name"],
-    [`${line("one", 1)}\n{"function":"two"}`, "line 2 of the trace: `req` is no time"],
-  ])("that are none are refused with the reason: %j", (text, reason) => {
-    expect(() => readRecordedCalls(text)).toThrow(reason);
+    ["{", "line 1: this is no JSON object"],
+    ["null", "line 1: this is no JSON object"],
+    ['{"req":1}', "line 1: neither `function` nor `name` is a name"],
+    ['{"function":"one"}', "have no time"],
+    [`${line("one", 1)}\n{"function":"two"}`, "line 2: some lines have `req` and some have not"],
+  ])("that are none are refused with the reason: %j", async (text, reason) => {
+    await expect(recorded(text)).rejects.toThrow(reason);
   });
 });
 

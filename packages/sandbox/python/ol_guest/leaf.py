@@ -20,6 +20,7 @@ import typing
 import ol_kernel as kernel
 
 from ol_guest import hygiene, imports, messages, packages, preload, rehearsal, search_path, serve
+from ol_guest.marks import Marks
 from ol_guest.output import Output
 
 if typing.TYPE_CHECKING:
@@ -42,6 +43,7 @@ def run(
     tree_proc: int,
     settings: "Settings",
     seccomp_filter: kernel.SeccompFilter,
+    marks: Marks,
 ) -> None:
     """Becomes a sandbox and serves calls until the worker goes; returns only if the broker is gone.
 
@@ -50,36 +52,42 @@ def run(
     """
     step = "prepare"
     try:
-        _prepare(cgroup_files, request["tmpMb"], settings)
+        _prepare(cgroup_files, request["tmpMb"], settings, marks)
         output = Output()
         output.install()
         if not _is_awaited(channel):
             rehearsal.rehearse(settings.depth > 0)
+        marks.mark("rehearsal")
         received = messages.receive(channel)
         if received is None:
             return
+        marks.mark("assignment")
         assignment, descriptors = received
+        marks.of_broker = assignment["steps"]
         step = "attach"
         if assignment["tmpMb"] != request["tmpMb"]:
             # On top: import code's filter in a zygote forbids to change what is mounted.
             _mount_memory_directories(assignment["tmpMb"])
         listener = _attach(descriptors)
+        marks.mark("attach")
         step = "confine"
         _limit(assignment["rlimits"], assignment["dataMb"])
         _confine(request["uid"], tree_proc, settings, assignment["procs"], seccomp_filter)
+        marks.mark("confine")
     except Exception as error:  # whatever it is, the broker must be told: nobody else can tell anybody
         messages.send(channel, {"op": "failed", "error": f"{step}: {type(error).__name__}: {error}"})
         return
     channel.close()
     search_path.use(assignment["packages"])
-    _start(assignment["environment"], assignment["packages"], listener, output)
+    _start(assignment["environment"], assignment["packages"], listener, output, marks)
 
 
-def _prepare(cgroup_files: "list[int]", tmp_mb: int, settings: "Settings") -> None:
+def _prepare(cgroup_files: "list[int]", tmp_mb: int, settings: "Settings", marks: Marks) -> None:
     for descriptor in cgroup_files:
         # "0" is the writer itself. The right to do this is that of the broker, which opened the file.
         os.write(descriptor, b"0")
         os.close(descriptor)
+    marks.mark("cgroup")
     weaken = settings.weaken
     flags = kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWCGROUP
     if settings.own_network and "network-namespace" not in weaken:
@@ -87,8 +95,10 @@ def _prepare(cgroup_files: "list[int]", tmp_mb: int, settings: "Settings") -> No
     if "ipc-namespace" in weaken:
         flags &= ~kernel.CLONE_NEWIPC
     kernel.unshare(flags)
+    marks.mark("namespaces")
     if flags & kernel.CLONE_NEWNET:
         _bring_loopback_up()
+        marks.mark("loopback")
     if "pid-namespace" not in weaken:
         # Read-only: an id equal to a namespace's owner may write many of its /proc/sys files, anybody may lower his
         # oom_score_adj, and no lambda has a reason to write anything there.
@@ -96,10 +106,12 @@ def _prepare(cgroup_files: "list[int]", tmp_mb: int, settings: "Settings") -> No
         flags |= 0 if "read-only" in weaken else kernel.MS_RDONLY
         kernel.mount("proc", "/proc", "proc", flags)
     _mount_memory_directories(tmp_mb)
+    marks.mark("mounts")
     os.setsid()
     os.umask(0o022)
     kernel.clear_environment()
     hygiene.fresh_process()
+    marks.mark("fresh")
 
 
 def _mount_memory_directories(size_mb: int) -> None:
@@ -195,7 +207,7 @@ def _take_own_user_namespace(tree_proc: int) -> None:
 
 
 def _start(
-    environment: "dict[str, str]", directories: "list[str]", listener: socket.socket, output: Output
+    environment: "dict[str, str]", directories: "list[str]", listener: socket.socket, output: Output, marks: Marks
 ) -> typing.NoReturn:
     kernel.close_range(4)
     os.environ.update(environment)
@@ -203,5 +215,6 @@ def _start(
         time.tzset()
     os.chdir("/handler")
     preload.make_way_for("/handler")
-    serve.serve(listener, output, "/handler", imports.Recorder(directories) if directories else None)
+    recorder = imports.Recorder(directories) if directories else None
+    serve.serve(listener, output, "/handler", recorder, marks)
     os._exit(0)

@@ -21,6 +21,7 @@ from ol_guest.connection import Cancelled, Connection, Gone
 from ol_guest.context import Context
 from ol_guest.ending import exit_code, leave
 from ol_guest.imports import Recorder
+from ol_guest.marks import Marks
 from ol_guest.output import Output
 from ol_guest.reaper import Reaper
 
@@ -34,21 +35,31 @@ _EXIT_BROKEN = 70
 
 
 def serve(
-    listener: socket.socket, output: Output, handler_dir: str = "/handler", recorder: "Optional[Recorder]" = None
+    listener: socket.socket,
+    output: Output,
+    handler_dir: str = "/handler",
+    recorder: "Optional[Recorder]" = None,
+    marks: "Optional[Marks]" = None,
 ) -> NoReturn:
     """Takes one connection from the listening socket and serves it to its end, which is the process's end too.
-    `output` is installed. What the recorder has seen while the code was loaded, the worker is told.
+    `output` is installed. What the recorder has seen while the code was loaded, the worker is told, and the marks.
 
     Exit codes: 0 when the worker is gone, 1 when the lambda could not be loaded, 70 for a failure of this runtime,
     76 when the worker broke the protocol, and whatever the lambda gives to sys.exit().
     """
+    marks = marks or Marks(wanted=False)
+    marks.mark("settle")
     link = _accept(listener)
+    marks.mark("accept")
     link.notice_forks()
     try:
         early = link.greet(_hello())
+        marks.mark("hello")
         if recorder is not None:
             recorder.start()
         loaded = _load(link, output, handler_dir, early)
+        marks.mark("code")
+        marks.tell(link.send)
         reaper = Reaper()
         reaper.install()
         if loaded.kind == "asgi":

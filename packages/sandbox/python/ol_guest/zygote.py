@@ -1,6 +1,6 @@
 """A zygote: a Python process with everything loaded, which forks leaves when the broker asks.
 
-Protocol (messages.py), broker to zygote: {"op": "prepare", "leaf": N, "uid": U, "tmpMb": M} with the leaf's channel
+Protocol (messages.py), broker to zygote: {"op": "prepare", "leaf": N, "uid": U, "tmpMb": M, "steps": B} with the leaf's channel
 and the open cgroup.procs files; {"op": "beget", "zygote": N, ...} (see offspring.py). Zygote to broker: {"op": "here", "python": version} with a pidfd of itself,
 and if it is a child zygote one of its init, before it imports anything; {"op": "ready"} when it has (a child zygote with "import":
 {"ms": N, "sought": [name, ...]}), or {"op": "unfit", "error": text, "packages": [directory, ...]}; {"op": "forked", "leaf": N} with a pidfd; {"op": "failed", "leaf" or "zygote": N, "error":
@@ -19,6 +19,7 @@ import typing
 import ol_kernel as kernel
 
 from ol_guest import hygiene, leaf, messages, offspring, packages, preload, seccomp
+from ol_guest.marks import Marks
 from ol_guest.settings import Settings
 
 # Of the standard library some 150 are imported at the start, in a third of a second. Who asks for processes meanwhile need
@@ -127,13 +128,17 @@ class Zygote:
 
     def _fork(self, request: "dict[str, typing.Any]", descriptors: "list[int]") -> int:
         """Forks the process that becomes the leaf, pid 1 of a pid namespace of its own."""
+        marks = Marks(request["steps"])
+        marks.mark("asked")
         own_pid_namespace = "pid-namespace" not in self._settings.weaken
         if own_pid_namespace:
             kernel.unshare(kernel.CLONE_NEWPID)
+        marks.mark("pid-namespace")
         try:
             pid = os.fork()
             if pid == 0:
-                self._become_leaf(request, descriptors)
+                marks.mark("fork")
+                self._become_leaf(request, descriptors, marks)
             return pid
         finally:
             # The next child of this process must not land in that leaf's namespace; and if no process could be made,
@@ -141,12 +146,14 @@ class Zygote:
             if own_pid_namespace:
                 kernel.setns(self._own_pid_namespace, kernel.CLONE_NEWPID)
 
-    def _become_leaf(self, request: "dict[str, typing.Any]", descriptors: "list[int]") -> typing.NoReturn:
+    def _become_leaf(
+        self, request: "dict[str, typing.Any]", descriptors: "list[int]", marks: Marks
+    ) -> typing.NoReturn:
         try:
             channel = socket.socket(fileno=descriptors[0])
             os.close(self._own_pid_namespace)
             self._control.close()
-            leaf.run(channel, descriptors[1:], request, self._proc, self._settings, self._filter)
+            leaf.run(channel, descriptors[1:], request, self._proc, self._settings, self._filter, marks)
         finally:
             # Whatever happens, a leaf's process never returns into the zygote's loop.
             os._exit(leaf.EXIT_SETUP_FAILED)

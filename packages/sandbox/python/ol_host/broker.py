@@ -14,6 +14,7 @@ import time
 import typing
 
 from ol_guest import messages
+from ol_guest.marks import Marks
 
 from ol_host import ground, limits, processes
 from ol_host.desk import ZygoteDesk
@@ -210,19 +211,22 @@ class Broker:
 
     def _assign_one(self, request: "dict[str, typing.Any]") -> Leaf:
         """That leaves died while they waited, with their zygote, is not the request's fault."""
+        marks = Marks(self._ground.soil.steps)
+        marks.mark("asked")
         nameless = False
         for _ in range(_MOST_DEAD_LEAVES):
             leaf = self._forest.take(request["network"], request.get("zygote"), request["limits"]["memoryMb"])
+            marks.mark("leaf")
             if nameless:
                 # If a directory cannot be made now either, that says why.
                 self._places.forget(leaf)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                if self._assign(leaf, request):
+                if self._assign(leaf, request, marks):
                     return leaf
                 nameless = True
         raise OSError("no process could be forked for it, or it died at once; the log may say why")
 
-    def _assign(self, leaf: Leaf, request: "dict[str, typing.Any]") -> bool:
+    def _assign(self, leaf: Leaf, request: "dict[str, typing.Any]", marks: Marks) -> bool:
         """Tells the leaf what to become. What fails here takes the leaf along. False: its scratch was of no use."""
         soil = self._ground.soil
         descriptors: "list[int]" = []
@@ -230,6 +234,7 @@ class Broker:
         try:
             if leaf.group is not None:
                 limits.apply(leaf.group, request["limits"])
+            marks.mark("limits")
             code = self._ground.files.open_code(request["code"])
             descriptors.append(code)
             leaf.log_mb = request["limits"]["logMb"]
@@ -239,11 +244,13 @@ class Broker:
             descriptors.extend(self._places.take(leaf, request["name"], request["sandbox"], on_disk))
             if leaf.network == "outbound":
                 resolver = self._ground.resolver.detached()
+            marks.mark("place")
             message = {
                 "op": "assign",
                 "environment": request["environment"],
                 "packages": request["packages"],
                 "tmpMb": request["limits"]["memoryMb"],
+                "steps": marks.ends,
                 **limits.for_leaf(request["limits"], soil.groups.controllers, soil.rootless),
             }
             if leaf.channel is None:

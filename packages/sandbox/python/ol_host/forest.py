@@ -184,7 +184,13 @@ class Forest:
             undo.callback(self._uids.give_back, uid)
             leaf = Leaf(self._numbers, zygote, network, uid, group, ours)
             tmp_mb = zygote.stock(network).tmp_mb
-            message = {"op": "prepare", "leaf": leaf.number, "uid": leaf.uid - zygote.base_uid, "tmpMb": tmp_mb}
+            message = {
+                "op": "prepare",
+                "leaf": leaf.number,
+                "uid": leaf.uid - zygote.base_uid,
+                "tmpMb": tmp_mb,
+                "steps": self._soil.steps,
+            }
             messages.send(zygote.control, message, [theirs.fileno(), *procs])
             undo.pop_all()
         self._numbers += 1

@@ -98,6 +98,7 @@ def take(
         first_uid=first_uid,
         weaken=weaken,
         preload=request["preload"],
+        steps=request["steps"],
         prepared=request["prepared"],
         most_prepared=request["mostPrepared"],
         most_leaves=most_leaves,

@@ -17,6 +17,8 @@ class Soil:
     weaken: "list[str]"
     # What root zygotes import in advance: ol_guest/preload.py.
     preload: "str | list[str]"
+    # Whether sandboxes tell when each step of making them was over: ol_guest/marks.py.
+    steps: bool
     # Leaves that wait at each zygote when nobody wants any, and at most.
     prepared: int
     most_prepared: int

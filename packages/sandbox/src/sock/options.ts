@@ -63,6 +63,11 @@ export interface SockEngineOptions {
   readonly scratch?: "directory" | "memory";
   /** Where is logged what people should know; default: nowhere. */
   readonly logger?: Logger;
+  /**
+   * Whether each sandbox tells, in an event `steps` of the guest right before `ready`, when each step of making it was over
+   * (`parseSteps`); default false.
+   */
+  readonly steps?: boolean;
   /** Whether a paused sandbox's memory limit is lowered to what it holds; default true. */
   readonly downsizePaused?: boolean;
   /** For tests only; default: nothing is left out. */

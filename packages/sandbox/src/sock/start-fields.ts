@@ -20,6 +20,7 @@ export const startFields = (options: SockEngineOptions): Record<string, unknown>
     prepared,
     mostPrepared: Math.max(prepared, options.mostPrepared ?? DEFAULT_MOST_PREPARED),
     preload: options.preload ?? "stdlib",
+    steps: options.steps ?? false,
     networks: options.networks ?? ["host"],
     scratchInMemory: options.scratch === "memory",
     downsizePaused: options.downsizePaused ?? true,

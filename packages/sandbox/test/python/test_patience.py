@@ -71,6 +71,7 @@ class Patience(unittest.TestCase):
             first_uid=0,
             weaken=[],
             preload="none",
+            steps=False,
             prepared=0,
             most_prepared=0,
             most_leaves=100,

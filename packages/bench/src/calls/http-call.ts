@@ -1,0 +1,55 @@
+import { type Agent, type IncomingMessage, request } from "node:http";
+
+/** What came of one call. */
+export interface Outcome {
+  /** When it should have been sent, on the clock of `performance.now()`; and when its reply had ended. */
+  readonly dueMs: number;
+  readonly endMs: number;
+  /** 0: there was no whole reply. */
+  readonly status: number;
+  /** It waited for a new sandbox. */
+  readonly cold: boolean;
+}
+
+/** One POST that is to be made. */
+export interface HttpCall {
+  readonly agent: Agent;
+  readonly host: string;
+  readonly port: number;
+  /** With all that belongs in front of the lambda's name. */
+  readonly path: string;
+  /** JSON. */
+  readonly body: string;
+  /** Whether a reply with status 200 says what it should; default: it does. */
+  readonly isRight?: (text: string) => boolean;
+}
+
+/** Longer than a balancer or a worker lets anybody wait. */
+const CALL_MS = 60_000;
+/** What a call's Server-Timing has only if it waited for a new sandbox. */
+const COLD = /(?:^|, )(?:fork|import);/u;
+
+const isCold = ({ headers }: IncomingMessage): boolean => COLD.test(String(headers["server-timing"] ?? ""));
+
+/** Makes the call. Never rejects: a reply that is not whole, or another lambda's, is none. */
+export const httpCall = (
+  { agent, host, port, path, body, isRight = () => true }: HttpCall,
+  dueMs: number,
+): Promise<Outcome> =>
+  new Promise((resolve) => {
+    const none = (): void => resolve({ dueMs, endMs: performance.now(), status: 0, cold: false });
+    const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
+    const sent = request({ agent, host, port, method: "POST", path, headers, timeout: CALL_MS }, (reply) => {
+      let text = "";
+      reply.setEncoding("utf8").on("data", (piece: string) => (text += piece));
+      reply.once("error", none);
+      reply.once("end", () => {
+        const { statusCode: said = 0 } = reply;
+        const status = said === 200 && !isRight(text) ? 0 : said;
+        resolve({ dueMs, endMs: performance.now(), status, cold: isCold(reply) });
+      });
+    });
+    sent.once("timeout", () => sent.destroy(new Error(`no reply within ${CALL_MS} ms`)));
+    sent.once("error", none);
+    sent.end(body);
+  });

@@ -1,0 +1,78 @@
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+
+import type { NetworkClass } from "@ol/common";
+import { type SandboxEngine, SockEngine } from "@ol/sandbox";
+
+import { benchError } from "./errors.ts";
+import type { Skipped } from "./results.ts";
+
+/** What an engine is made for. */
+export interface EngineOptions {
+  /** Letters, digits and dashes. */
+  readonly name: string;
+  /** Of this run alone; removed by its owner. */
+  readonly directory: string;
+  /** Where the lambdas are. */
+  readonly codeDir: string;
+  readonly python: string;
+  /** Processes, or containers, that wait to become sandboxes. */
+  readonly prepared: number;
+  readonly networks: readonly NetworkClass[];
+  readonly packagesDir?: string | undefined;
+  /** Whether sandboxes tell what the steps of making them took, if the engine knows how. */
+  readonly steps?: boolean;
+}
+
+/** A kind of engine that can be measured. */
+export interface EngineKind {
+  /** Why it cannot be used here, and what to do; undefined if it can. */
+  missing(): Promise<string | undefined>;
+  start(options: EngineOptions): Promise<SandboxEngine>;
+  /** Processes below which sandboxes are, where that is not this process; only their memory is asked for. */
+  roots?(engine: SandboxEngine): Promise<readonly number[]>;
+}
+
+/** Every engine that there is, by its name on the command line. */
+export const ENGINES: Readonly<Record<string, EngineKind>> = {
+  sock: {
+    missing: async () => undefined,
+    start: ({ name, directory, codeDir, python, prepared, networks, packagesDir, steps = false }) =>
+      SockEngine.create({
+        clusterId: `b${randomBytes(4).toString("hex")}`.slice(0, 8),
+        workerName: name,
+        workDir: join(directory, "work"),
+        codeDir,
+        python,
+        prepared,
+        networks,
+        steps,
+        ...(packagesDir !== undefined && { packagesDir }),
+      }),
+  },
+};
+
+/** An engine that there is; fails with OL_BENCH_USAGE. */
+export const engineKind = (name: string): EngineKind => {
+  const kind = ENGINES[name];
+  if (kind === undefined)
+    throw benchError(
+      "OL_BENCH_USAGE",
+      `--engine: there is no ${name}, only ${Object.keys(ENGINES).join(", ")}`,
+    );
+  return kind;
+};
+
+/** Those of the named engines that can be used here, and why the others cannot. */
+export const findEngines = async (
+  names: readonly string[],
+): Promise<{ found: readonly string[]; skipped: readonly Skipped[] }> => {
+  const found: string[] = [];
+  const skipped: Skipped[] = [];
+  for (const name of names) {
+    const reason = await engineKind(name).missing();
+    if (reason === undefined) found.push(name);
+    else skipped.push({ name, reason });
+  }
+  return { found, skipped };
+};
