@@ -1,3 +1,5 @@
+export { DockerEngine } from "./docker/engine.ts";
+export type { DockerEngineOptions } from "./docker/options.ts";
 export * from "./engine.ts";
 export * from "./errors.ts";
 export { EVICTION_POLICIES, type EvictionPolicyName } from "./eviction-policies.ts";

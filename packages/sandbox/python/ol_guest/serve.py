@@ -36,13 +36,19 @@ _EXIT_BROKEN = 70
 def serve(
     listener: socket.socket, output: Output, handler_dir: str = "/handler", recorder: "Optional[Recorder]" = None
 ) -> NoReturn:
-    """Takes one connection from the listening socket and serves it to its end, which is the process's end too.
-    `output` is installed. What the recorder has seen while the code was loaded, the worker is told.
+    """Takes one connection from the listening socket and serves it: see `serve_connection`."""
+    serve_connection(_accept(listener), output, handler_dir, recorder)
+
+
+def serve_connection(
+    link: Connection, output: Output, handler_dir: str = "/handler", recorder: "Optional[Recorder]" = None
+) -> NoReturn:
+    """Serves a connection to its end, which is the process's end too. `output` is installed. What the recorder has seen
+    while the code was loaded, the worker is told.
 
     Exit codes: 0 when the worker is gone, 1 when the lambda could not be loaded, 70 for a failure of this runtime,
     76 when the worker broke the protocol, and whatever the lambda gives to sys.exit().
     """
-    link = _accept(listener)
     link.notice_forks()
     try:
         early = link.greet(_hello())

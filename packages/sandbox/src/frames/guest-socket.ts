@@ -12,7 +12,13 @@ export class GuestSocket extends Socket {
    * What a failed write would have cost, in the order in which it was sent; undefined if no write has failed, or if
    * it could not all be read.
    */
-  rest: Buffer | undefined;
+  declare rest: Buffer | undefined;
+
+  /** Makes one of a socket that a server has accepted, which nobody has read from or written to. */
+  static of(accepted: Socket): GuestSocket {
+    // A server makes its sockets itself, and lets nobody say of which class.
+    return Object.setPrototypeOf(accepted, GuestSocket.prototype) as GuestSocket;
+  }
 
   override _destroy(error: NodeJS.ErrnoException | null, callback: (error?: Error | null) => void): void {
     if (error?.syscall === "write" && this.readableLength === 0) this.rest = readAll(descriptorOf(this));
