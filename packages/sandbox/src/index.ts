@@ -1,4 +1,5 @@
 export { DockerEngine } from "./docker/engine.ts";
+export { inspectDocker, sweepDocker } from "./docker/host.ts";
 export type { DockerEngineOptions } from "./docker/options.ts";
 export * from "./engine.ts";
 export * from "./errors.ts";

@@ -62,13 +62,15 @@ describe("a worker's configuration", () => {
     expect(problemsIn(nested(key, "x"))).toEqual([`${key}: is not available in this version yet; remove it`]);
   });
 
-  test.each([["sandbox", "docker", '"sock"']])(
-    "%s %j is refused as not available in this version",
-    (key, value, instead) => {
-      const line = `${key}: ${JSON.stringify(value)} is not available in this version yet; use ${instead}`;
-      expect(problemsIn(nested(key, value))).toEqual([line]);
-    },
-  );
+  test.each([
+    ["sandbox", "podman", '"sock" or "docker"'],
+    ["docker.prepared", -1, "a whole number from 0 to 100"],
+    ["docker.host", "", 'where a daemon listens, such as "unix:///var/run/docker.sock"'],
+  ])("%s %j is refused, and what would do is said", (key, value, instead) => {
+    expect(problemsIn(nested(key, value))).toEqual([
+      `${key}: must be ${instead}, not ${JSON.stringify(value)}`,
+    ]);
+  });
 
   test.each([
     ["workerport", "worker_port"],

@@ -52,13 +52,21 @@ export const candidates = async (place: DaemonPlace): Promise<readonly Candidate
     "/run/podman/podman.sock",
     ...(runtime === undefined ? [] : [join(runtime, "podman/podman.sock")]),
   ];
-  return sockets.map((socketPath) => ({ from: "usual place", address: { url: `unix://${socketPath}`, socketPath } }));
+  return sockets.map((socketPath) => ({
+    from: "usual place",
+    address: { url: `unix://${socketPath}`, socketPath },
+  }));
 };
 
 const addressOf = async (from: string, url: string, place: DaemonPlace): Promise<DaemonAddress> => {
-  const socketPath = url.startsWith("unix://") ? url.slice("unix://".length) : url.startsWith("/") ? url : undefined;
+  const socketPath = url.startsWith("unix://")
+    ? url.slice("unix://".length)
+    : url.startsWith("/")
+      ? url
+      : undefined;
   if (socketPath !== undefined) return { url: `unix://${socketPath}`, socketPath };
-  const parsed = /^(?:tcp|http|https):\/\/[^/]+\/?$/u.test(url) && URL.canParse(url) ? new URL(url) : undefined;
+  const parsed =
+    /^(?:tcp|http|https):\/\/[^/]+\/?$/u.test(url) && URL.canParse(url) ? new URL(url) : undefined;
   if (parsed === undefined)
     throw sandboxError(
       "OL_SANDBOX_BAD_OPTIONS",
@@ -70,14 +78,21 @@ const addressOf = async (from: string, url: string, place: DaemonPlace): Promise
   return certPath === undefined ? { url: target } : { url: target, tls: await readKeys(certPath) };
 };
 
-const certPathOf = ({ host, certPath, environment = {} }: DaemonPlace, always: boolean): string | undefined => {
+const certPathOf = (
+  { host, certPath, environment = {} }: DaemonPlace,
+  always: boolean,
+): string | undefined => {
   if (certPath !== undefined) return certPath;
   const verify = environment["DOCKER_TLS_VERIFY"];
   // What the environment says of TLS belongs to the daemon that it names.
   if (!always && (host !== undefined || verify === undefined || verify === "")) return undefined;
-  const path = environment["DOCKER_CERT_PATH"] ?? (environment["HOME"] && join(environment["HOME"], ".docker"));
+  const path =
+    environment["DOCKER_CERT_PATH"] ?? (environment["HOME"] && join(environment["HOME"], ".docker"));
   if (path === undefined || path === "")
-    throw sandboxError("OL_SANDBOX_BAD_OPTIONS", "TLS is wanted for the container daemon, but no directory with certificates is named; set docker.cert_path or DOCKER_CERT_PATH");
+    throw sandboxError(
+      "OL_SANDBOX_BAD_OPTIONS",
+      "TLS is wanted for the container daemon, but no directory with certificates is named; set docker.cert_path or DOCKER_CERT_PATH",
+    );
   return path;
 };
 

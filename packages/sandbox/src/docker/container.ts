@@ -132,12 +132,18 @@ export class Container {
     const onAbort = (): void => stopped.reject(signal?.reason as Error);
     signal?.addEventListener("abort", onAbort, { once: true });
     const ended = this.exited.then((exit) => {
-      throw sandboxError("OL_SANDBOX_CREATE_FAILED", `The container ended before its runtime had begun: ${words(exit)}.`);
+      throw sandboxError(
+        "OL_SANDBOX_CREATE_FAILED",
+        `The container ended before its runtime had begun: ${words(exit)}.`,
+      );
     });
     try {
       const found = await within(Promise.race([listener.connected, ended, stopped.promise]), CONNECT_MS);
       if (found !== undefined) return found;
-      throw sandboxError("OL_SANDBOX_CREATE_FAILED", `The container's runtime did not begin within ${CONNECT_MS / 1_000} s.`);
+      throw sandboxError(
+        "OL_SANDBOX_CREATE_FAILED",
+        `The container's runtime did not begin within ${CONNECT_MS / 1_000} s.`,
+      );
     } finally {
       ended.catch(() => undefined);
       stopped.promise.catch(() => undefined);
@@ -155,7 +161,10 @@ export class Container {
       seccomp: this.#kit.seccomp,
     });
     if (assignment === undefined)
-      throw sandboxError("OL_SANDBOX_BAD_OPTIONS", "The sandbox's description (its environment, mostly) is larger than 64 KiB.");
+      throw sandboxError(
+        "OL_SANDBOX_BAD_OPTIONS",
+        "The sandbox's description (its environment, mostly) is larger than 64 KiB.",
+      );
     this.connection.write(assignment);
     void this.#tellPid();
   }
@@ -223,7 +232,8 @@ export class Container {
     act: (id: string) => Promise<void>,
   ): Promise<void> {
     const done = this.#turn.then(async () => {
-      if (this.#over || this.#cleaned !== undefined || this.#paused === paused || this.#id === undefined) return;
+      if (this.#over || this.#cleaned !== undefined || this.#paused === paused || this.#id === undefined)
+        return;
       try {
         await act(this.#id);
         this.#paused = paused;
@@ -252,7 +262,8 @@ export class Container {
   async #exitOf(id: string, code: number): Promise<SandboxExit> {
     if (this.#full) return { reason: "out-of-disk" };
     if (this.#killing) return { reason: "killed" };
-    if (code === SIGNAL_OFFSET + KILL_SIGNAL && (await this.#wasOutOfMemory(id))) return { reason: "out-of-memory" };
+    if (code === SIGNAL_OFFSET + KILL_SIGNAL && (await this.#wasOutOfMemory(id)))
+      return { reason: "out-of-memory" };
     const signal = signalName(code - SIGNAL_OFFSET);
     return signal === undefined ? { reason: "exit", code } : { reason: "signal", signal };
   }
@@ -271,7 +282,8 @@ export class Container {
       if (pid > 0 && !this.#over) await this.#kit.porter.request("running", { sandbox: this.sandbox, pid });
     } catch (error) {
       // It may have ended; else only what it has in files without a name is not counted.
-      if (!this.#over) this.#kit.logger.debug("a container could not be looked at", { error: messageOf(error) });
+      if (!this.#over)
+        this.#kit.logger.debug("a container could not be looked at", { error: messageOf(error) });
     }
   }
 
@@ -335,5 +347,7 @@ const signalName = (number: number): string | undefined =>
 /** What the daemon said, as an error of ours. */
 export const asCreateFailure = (step: string, error: unknown): unknown =>
   error instanceof DaemonRefusal
-    ? sandboxError("OL_SANDBOX_CREATE_FAILED", `${step}: the daemon refuses: ${error.message}`, { cause: error })
+    ? sandboxError("OL_SANDBOX_CREATE_FAILED", `${step}: the daemon refuses: ${error.message}`, {
+        cause: error,
+      })
     : error;

@@ -81,7 +81,12 @@ export interface ContainerDaemon {
   /** `progress` hears what is being done. */
   pull(name: string, progress: (line: string) => void): Promise<void>;
   /** Builds from an archive with a Dockerfile in it. */
-  build(archive: Readable, tag: string, args: Readonly<Record<string, string>>, progress: (line: string) => void): Promise<void>;
+  build(
+    archive: Readable,
+    tag: string,
+    args: Readonly<Record<string, string>>,
+    progress: (line: string) => void,
+  ): Promise<void>;
   /** Makes an image of an archive of a root file system. */
   import(archive: Readable, repository: string, tag: string): Promise<void>;
   /** The name by which it finds images that it has: those that were imported may be called otherwise there. */

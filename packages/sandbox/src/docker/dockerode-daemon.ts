@@ -9,6 +9,7 @@ import { messageOf } from "@ol/common";
 
 import { sandboxError } from "../errors.ts";
 import type { DaemonAddress } from "./address.ts";
+import { Gate } from "./gate.ts";
 import {
   type ContainerBody,
   type ContainerDaemon,
@@ -18,8 +19,10 @@ import {
   type LabelledContainer,
 } from "./daemon.ts";
 
-/** A daemon that starts fifty containers at once takes some seconds for the last of them. */
+/** A machine with much to do takes seconds to start a container. */
 const CALL_MS = 20_000;
+/** What starts or ends processes takes turns: more at once make each slower, and the last too slow. */
+const MOST_AT_ONCE = 4;
 const QUICK_MS = 5_000;
 /** An image of some gigabytes over a slow line. */
 const IMAGE_MS = 1_800_000;
@@ -38,6 +41,7 @@ export class DockerodeDaemon implements ContainerDaemon {
   readonly address: string;
   readonly socketPath: string | undefined;
   readonly #docker: Docker;
+  readonly #gate = new Gate(MOST_AT_ONCE);
 
   /** dockerode is loaded only where it is used: with all that it needs that takes 0.2 s. */
   static async open(address: DaemonAddress): Promise<DockerodeDaemon> {
@@ -65,18 +69,25 @@ export class DockerodeDaemon implements ContainerDaemon {
     const container = await this.#call(
       "make a container",
       CALL_MS,
-      (abortSignal) => this.#docker.createContainer({ name, ...body, abortSignal } as unknown as Docker.ContainerCreateOptions),
+      (abortSignal) =>
+        this.#docker.createContainer({
+          name,
+          ...body,
+          abortSignal,
+        } as unknown as Docker.ContainerCreateOptions),
       signal,
     );
     return container.id;
   }
 
   async start(id: string, signal?: AbortSignal): Promise<void> {
-    await this.#call(
-      "start a container",
-      CALL_MS,
-      (abortSignal) => this.#docker.getContainer(id).start({ abortSignal }),
-      signal,
+    await this.#gate.through(() =>
+      this.#call(
+        "start a container",
+        CALL_MS,
+        (abortSignal) => this.#docker.getContainer(id).start({ abortSignal }),
+        signal,
+      ),
     );
   }
 
@@ -101,14 +112,18 @@ export class DockerodeDaemon implements ContainerDaemon {
   }
 
   async pause(id: string): Promise<void> {
-    await this.#call("pause a container", CALL_MS, (abortSignal) =>
-      this.#docker.getContainer(id).pause({ abortSignal }),
+    await this.#gate.through(() =>
+      this.#call("pause a container", CALL_MS, (abortSignal) =>
+        this.#docker.getContainer(id).pause({ abortSignal }),
+      ),
     );
   }
 
   async unpause(id: string): Promise<void> {
-    await this.#call("resume a container", CALL_MS, (abortSignal) =>
-      this.#docker.getContainer(id).unpause({ abortSignal }),
+    await this.#gate.through(() =>
+      this.#call("resume a container", CALL_MS, (abortSignal) =>
+        this.#docker.getContainer(id).unpause({ abortSignal }),
+      ),
     );
   }
 
@@ -125,15 +140,19 @@ export class DockerodeDaemon implements ContainerDaemon {
 
   async lastWords(id: string): Promise<string> {
     const log = (await this.#call("read a container's log", CALL_MS, (abortSignal) =>
-      this.#docker.getContainer(id).logs({ stdout: true, stderr: true, tail: 20, follow: false, abortSignal }),
+      this.#docker
+        .getContainer(id)
+        .logs({ stdout: true, stderr: true, tail: 20, follow: false, abortSignal }),
     )) as unknown as Buffer;
     return framesText(log).slice(-LAST_WORDS_BYTES).trim();
   }
 
   async remove(id: string): Promise<void> {
     try {
-      await this.#call("remove a container", CALL_MS, (abortSignal) =>
-        this.#docker.getContainer(id).remove({ force: true, v: true, abortSignal }),
+      await this.#gate.through(() =>
+        this.#call("remove a container", CALL_MS, (abortSignal) =>
+          this.#docker.getContainer(id).remove({ force: true, v: true, abortSignal }),
+        ),
       );
     } catch (error) {
       if (!(error instanceof DaemonRefusal) || error.status !== 404) throw error;
@@ -184,14 +203,19 @@ export class DockerodeDaemon implements ContainerDaemon {
   }
 
   async import(archive: Readable, repository: string, tag: string): Promise<void> {
-    const query = new URLSearchParams({ fromSrc: "-", repo: repository, tag });
+    const query = new URLSearchParams({ fromSrc: "-", repo: repository });
     const answer = await this.#stream(
       `/images/create?${query.toString()}`,
       "POST",
       AbortSignal.timeout(IMAGE_MS),
       archive,
     );
-    await this.#follow(answer, () => undefined);
+    // Podman takes no notice of a tag here. The last line is the image's id.
+    let id = "";
+    await this.#follow(answer, (line) => (id = line));
+    await this.#call("name an image", CALL_MS, (abortSignal) =>
+      this.#docker.getImage(id).tag({ repo: repository, tag, abortSignal }),
+    );
   }
 
   async removeImage(name: string): Promise<void> {
@@ -344,7 +368,7 @@ const tagged = (name: string): string =>
 /** Output of a container without a terminal comes in frames of eight bytes and text. */
 const framesText = (log: Buffer): string => {
   const parts: string[] = [];
-  for (let at = 0; at + 8 <= log.length; ) {
+  for (let at = 0; at + 8 <= log.length;) {
     const size = log.readUInt32BE(at + 4);
     parts.push(log.toString("utf8", at + 8, at + 8 + size));
     at += 8 + size;
@@ -362,7 +386,8 @@ const infoOf = (info: Fields, version: Fields): DaemonInfo => {
   return {
     product: `${podman ? "Podman" : "Docker"} ${String(version["Version"])}`,
     podman,
-    cgroups: driver === "none" || driver === "" ? "none" : info["CgroupVersion"] === "2" ? "cgroup-v2" : "cgroup-v1",
+    cgroups:
+      driver === "none" || driver === "" ? "none" : info["CgroupVersion"] === "2" ? "cgroup-v2" : "cgroup-v1",
     memoryLimit: info["MemoryLimit"] === true,
     swapLimit: info["SwapLimit"] === true,
     pidsLimit: info["PidsLimit"] === true,

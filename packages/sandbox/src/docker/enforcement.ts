@@ -3,7 +3,11 @@ import type { DaemonInfo } from "./daemon.ts";
 import type { ImageReport } from "./trial.ts";
 
 /** What of a sandbox's limits the daemon can enforce, and what is missing. `notes`: those that are known already. */
-export const enforcementOf = (info: DaemonInfo, report: ImageReport, notes: readonly string[]): Enforcement => {
+export const enforcementOf = (
+  info: DaemonInfo,
+  report: ImageReport,
+  notes: readonly string[],
+): Enforcement => {
   const limitedBy = (wanted: boolean): "cgroup-v1" | "cgroup-v2" | "none" => (wanted ? info.cgroups : "none");
   return {
     memory: limitedBy(info.memoryLimit),
@@ -29,16 +33,24 @@ const shortcomings = (info: DaemonInfo, report: ImageReport): string[] => {
           `${info.product} limits no ${missing.join(", ")} here, so that one sandbox can take all of it; give the daemon control groups (rootless: cgroup v2 and delegation by systemd)`,
         ]),
     ...(info.memoryLimit && !info.swapLimit
-      ? ["the kernel does not count swap space, so that a sandbox may swap; boot with swapaccount=1, or without swap"]
+      ? [
+          "the kernel does not count swap space, so that a sandbox may swap; boot with swapaccount=1, or without swap",
+        ]
       : []),
     ...(report.seccomp
       ? []
-      : ["the daemon filters no system calls; the runtime's own filter is what there is: install the daemon with seccomp"]),
+      : [
+          "the daemon filters no system calls; the runtime's own filter is what there is: install the daemon with seccomp",
+        ]),
     ...(report.landlock
       ? []
       : [
           "sandboxes with network host reach this machine's abstract unix sockets: only Linux 6.12 and newer, with Landlock and a daemon that lets containers use it, can keep them off; use network none where that matters",
         ]),
-    ...(info.rootless ? ["the daemon is rootless: in its containers lambdas run as root of the daemon's user, without capabilities"] : []),
+    ...(info.rootless
+      ? [
+          "the daemon is rootless: in its containers lambdas run as root of the daemon's user, without capabilities",
+        ]
+      : []),
   ];
 };

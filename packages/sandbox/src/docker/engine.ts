@@ -2,7 +2,15 @@ import { constants } from "node:fs";
 import { chown, type FileHandle, mkdir, open } from "node:fs/promises";
 import path from "node:path";
 
-import { CleanupStack, deferred, type HeldLock, type Logger, messageOf, silentLogger, tryLock } from "@ol/common";
+import {
+  CleanupStack,
+  deferred,
+  type HeldLock,
+  type Logger,
+  messageOf,
+  silentLogger,
+  tryLock,
+} from "@ol/common";
 
 import type { Enforcement, EngineSandbox, EngineStats, SandboxEngine, SandboxSpec } from "../engine.ts";
 import { sandboxError } from "../errors.ts";
@@ -26,7 +34,6 @@ import { type ImageReport, tryImage } from "./trial.ts";
 const O_PATH = 0o10000000;
 const TRIAL_LIMITS = { memoryMb: 256, swappiness: 0, procs: 32, cpuPercent: 400, logMb: 1, scratchMb: 16 };
 const TRIAL = "trial";
-
 
 /**
  * Sandboxes that are containers of a daemon on this machine: Docker Engine, or Podman's socket that speaks the same. What the daemon
@@ -67,7 +74,7 @@ export class DockerEngine implements SandboxEngine {
     await using undo = new CleanupStack();
     const lock = await takeLock(options);
     undo.add(() => lock.release());
-    const labels = { [LABELS.cluster]: options.clusterId, [LABELS.worker]: options.workerName };
+    const labels = labelsOf(options);
     let swept = await removeContainers(daemon, labels);
     const containers = new Map<string, Container>();
     const lost = deferred<string>();
@@ -87,9 +94,28 @@ export class DockerEngine implements SandboxEngine {
     const orphans = new Orphans(daemon, logger);
     const namePrefix = `ol-${options.clusterId}-${options.workerName}`;
     const seccomp = options.seccomp ?? true;
-    const kit: ContainerKit = { daemon, porter, frame, meeting, meetingDir, orphans, namePrefix, seccomp, logger };
+    const kit: ContainerKit = {
+      daemon,
+      porter,
+      frame,
+      meeting,
+      meetingDir,
+      orphans,
+      namePrefix,
+      seccomp,
+      logger,
+    };
     undo.release();
-    return new DockerEngine(kit, containers, lock, lost.promise, options, report, swept, started["notes"] as string[]);
+    return new DockerEngine(
+      kit,
+      containers,
+      lock,
+      lost.promise,
+      options,
+      report,
+      swept,
+      started["notes"] as string[],
+    );
   }
 
   private constructor(
@@ -115,7 +141,11 @@ export class DockerEngine implements SandboxEngine {
   }
 
   /** Where the daemon is, and what it is. */
-  get daemon(): { readonly address: string; readonly socketPath: string | undefined; readonly product: string } {
+  get daemon(): {
+    readonly address: string;
+    readonly socketPath: string | undefined;
+    readonly product: string;
+  } {
     const { address, socketPath } = this.#kit.daemon;
     return { address, socketPath, product: this.#kit.frame.info.product };
   }
@@ -126,7 +156,8 @@ export class DockerEngine implements SandboxEngine {
     if (spec.zygote !== undefined)
       throw sandboxError("OL_SANDBOX_NO_ZYGOTE", "The engine docker has no zygotes to fork from.");
     signal?.throwIfAborted();
-    const container = (await this.#fromStock(id, spec)) ?? (await Container.start(this.#kit, id, spec, signal));
+    const container =
+      (await this.#fromStock(id, spec)) ?? (await Container.start(this.#kit, id, spec, signal));
     this.#created += 1;
     this.#containers.set(id, container);
     void container.exited.then(() => {
@@ -194,7 +225,11 @@ export class DockerEngine implements SandboxEngine {
 
   #startInAdvance(spec: Pick<SandboxSpec, "network" | "limits">): Promise<Container> {
     this.#made += 1;
-    return Container.start(this.#kit, `.${this.#made}`, { name: "", network: spec.network, limits: spec.limits });
+    return Container.start(this.#kit, `.${this.#made}`, {
+      name: "",
+      network: spec.network,
+      limits: spec.limits,
+    });
   }
 
   async #end(): Promise<void> {
@@ -212,6 +247,27 @@ export class DockerEngine implements SandboxEngine {
     await this.#lock.release();
   }
 }
+
+/** What is done before the first sandbox is made, and nothing else. Returns how many things were removed. */
+export const sweepPlace = async (options: DockerEngineOptions, logger: Logger): Promise<number> => {
+  validateOptions(options);
+  const python = await findPython(options.python);
+  const { daemon, info } = await findDaemon(options.daemon ?? {});
+  await makeDirectories(options);
+  await using undo = new CleanupStack();
+  const lock = await takeLock(options);
+  undo.add(() => lock.release());
+  const removed = await removeContainers(daemon, labelsOf(options));
+  const porter = startPorter(python.path, new Map(), () => undefined, logger);
+  undo.add(() => porter.close());
+  const started = await porter.request("start", startFields(options, info));
+  return removed + (started["swept"] as number);
+};
+
+const labelsOf = ({ clusterId, workerName }: DockerEngineOptions): Readonly<Record<string, string>> => ({
+  [LABELS.cluster]: clusterId,
+  [LABELS.worker]: workerName,
+});
 
 const validateOptions = (options: DockerEngineOptions): void => {
   const absolute = (["workDir", "codeDir", "packagesDir", "baseDir"] as const).find((name) => {
@@ -236,7 +292,13 @@ const checkRuntime = (runtime: string | undefined, info: DaemonInfo): void => {
   );
 };
 
-const makeDirectories = async ({ workDir, codeDir, logDir, packagesDir, worker }: DockerEngineOptions): Promise<void> => {
+const makeDirectories = async ({
+  workDir,
+  codeDir,
+  logDir,
+  packagesDir,
+  worker,
+}: DockerEngineOptions): Promise<void> => {
   try {
     for (const directory of [workDir, codeDir, logDir])
       if (directory !== undefined) await mkdir(directory, { recursive: true });
@@ -244,7 +306,9 @@ const makeDirectories = async ({ workDir, codeDir, logDir, packagesDir, worker }
     const made = await mkdir(packagesDir, { recursive: true });
     if (made !== undefined && worker !== undefined) await chown(packagesDir, worker.uid, worker.gid);
   } catch (error) {
-    throw sandboxError("OL_SANDBOX_HOST_UNFIT", `a directory cannot be made: ${messageOf(error)}`, { cause: error });
+    throw sandboxError("OL_SANDBOX_HOST_UNFIT", `a directory cannot be made: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 };
 

@@ -24,7 +24,9 @@ export const findDaemon = async (place: DaemonPlace): Promise<FoundDaemon> => {
       return { daemon, info: await daemon.info() };
     } catch (error) {
       cause = error;
-      skipped.push(from === "usual place" ? messageOf(error) : `${messageOf(error)} (It is what ${from} names.)`);
+      skipped.push(
+        from === "usual place" ? messageOf(error) : `${messageOf(error)} (It is what ${from} names.)`,
+      );
     }
   }
   throw sandboxError("OL_SANDBOX_DAEMON_UNAVAILABLE", skipped.join(" "), { cause });

@@ -57,8 +57,11 @@ const imported = async (daemon: ContainerDaemon, directory: string, logger: Logg
   if (await daemon.hasImage(image)) return image;
   logger.info("importing a root file system as an image", { directory, image });
   const options = ["--create", "--numeric-owner", "--one-file-system", "--directory", directory];
-  await throughProgram("tar", [...options, "--exclude=./dev/*", "--exclude=./proc/*", "."], directory, (archive) =>
-    daemon.import(archive, IMPORTED, tag),
+  await throughProgram(
+    "tar",
+    [...options, "--exclude=./dev/*", "--exclude=./proc/*", "."],
+    directory,
+    (archive) => daemon.import(archive, IMPORTED, tag),
   );
   return image;
 };
@@ -113,7 +116,10 @@ const throughProgram = async (
   directory: string,
   use: (output: Readable) => Promise<void>,
 ): Promise<void> => {
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: { PATH: SYSTEM_PATH, LANG: "C.UTF-8" } });
+  const child = spawn(program, args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { PATH: SYSTEM_PATH, LANG: "C.UTF-8" },
+  });
   const exited = once(child, "close") as Promise<[number | null, string | null]>;
   let words = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (words = (words + text).slice(-4_096)));

@@ -46,7 +46,8 @@ export const tryImage = async (place: TrialPlace): Promise<ImageReport> => {
     id = await daemon.create(name, containerBody(frame, whole));
     await daemon.start(id);
     const told = await within(Promise.race([reportOf(listener), ended(daemon, id)]), TRIAL_MS);
-    if (told === undefined) throw badImage(`${frame.image}: its Python did not start within ${TRIAL_MS / 1_000} s`, undefined);
+    if (told === undefined)
+      throw badImage(`${frame.image}: its Python did not start within ${TRIAL_MS / 1_000} s`, undefined);
     return checked(frame.image, told);
   } catch (error) {
     if (isOlError(error)) throw error;
@@ -96,6 +97,9 @@ const checked = (image: string, told: unknown): ImageReport => {
   const { python, landlock, seccomp } = told as { python: string; landlock: boolean; seccomp: number };
   const [major = 0, minor = 0] = String(python).split(".").map(Number);
   if (major < OLDEST_PYTHON[0] || (major === OLDEST_PYTHON[0] && minor < OLDEST_PYTHON[1]))
-    throw badImage(`${image} has Python ${String(python)}, and sandboxes need ${OLDEST_PYTHON.join(".")} or newer`, undefined);
+    throw badImage(
+      `${image} has Python ${String(python)}, and sandboxes need ${OLDEST_PYTHON.join(".")} or newer`,
+      undefined,
+    );
   return { python, landlock: landlock === true, seccomp: seccomp === 2 };
 };

@@ -1,23 +1,45 @@
-import { afterAll, beforeAll, describe, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { CONFORMANCE_PACKAGES_DIR, describeEngineConformance } from "../../src/testing/index.ts";
+import {
+  CONFORMANCE_CASES,
+  CONFORMANCE_HTTP_CASES,
+  CONFORMANCE_PACKAGES_DIR,
+  runConformanceCase,
+} from "../../src/testing/index.ts";
+import { DAEMONS } from "../support/docker-daemon.ts";
 import { DockerPlace } from "../support/docker-place.ts";
-import { SLOWNESS } from "../support/scale.ts";
+import { SLOWNESS, scaled } from "../support/scale.ts";
 
 // A container takes a hundred times as long as a fork.
-const TIMES_SLOWER = 6;
+const TIMES_SLOWER = 6 * SLOWNESS;
+const MAKE_MS = 120_000;
+const CASE_MS = 60_000 * TIMES_SLOWER;
 
-let place: DockerPlace;
+/** Makes containers by the dozen, which takes a minute: for soaks. */
+const MANY = /^(?:has fifty|stands )/u;
+const ALL = [...CONFORMANCE_CASES, ...CONFORMANCE_HTTP_CASES];
+// Podman takes three times as long, and speaks the same: a soak asks it everything.
+const casesFor = (kind: string): typeof ALL =>
+  scaled(
+    ALL.filter(({ title }, at) => !MANY.test(title) && at % (kind === "docker" ? 3 : 9) === 0),
+    ALL,
+  );
 
-beforeAll(async () => {
-  place = await DockerPlace.make("docker");
-}, 120_000);
+describe.each(DAEMONS)("the docker engine on %s", (kind) => {
+  let place: DockerPlace;
 
-afterAll(() => place[Symbol.asyncDispose](), 120_000);
+  beforeAll(async () => {
+    place = await DockerPlace.make(kind);
+  }, MAKE_MS);
 
-describeEngineConformance(
-  "docker",
-  () => place.engine({ packagesDir: CONFORMANCE_PACKAGES_DIR }),
-  { describe, it },
-  { http: true, slowness: SLOWNESS * TIMES_SLOWER },
-);
+  afterAll(() => place[Symbol.asyncDispose](), MAKE_MS);
+
+  it.each(casesFor(kind))(
+    "$title",
+    async (each) => {
+      const engine = () => place.engine({ packagesDir: CONFORMANCE_PACKAGES_DIR });
+      await expect(runConformanceCase(each, engine, TIMES_SLOWER)).resolves.toBeUndefined();
+    },
+    CASE_MS,
+  );
+});

@@ -110,7 +110,16 @@ export class TestDaemon implements AsyncDisposable {
     const at = (name: string): string => path.join(this.directory, name);
     if (this.kind === "docker")
       return [
-        ...["--data-root", at("data"), "--exec-root", at("exec"), "--pidfile", at("pid"), "--host", this.host],
+        ...[
+          "--data-root",
+          at("data"),
+          "--exec-root",
+          at("exec"),
+          "--pidfile",
+          at("pid"),
+          "--host",
+          this.host,
+        ],
         ...["--iptables=false", "--ip6tables=false", "--bridge=none", "--group=root"],
       ];
     return [
