@@ -18,7 +18,13 @@ export class DockerCluster implements AsyncDisposable {
   /** A worker's configuration. */
   async config(): Promise<Readonly<Record<string, unknown>>> {
     const place = await this.place();
-    return { sandbox: "docker", docker: { host: place.daemon.host }, sock_base_path: place.options.baseDir };
+    // A container takes a second where others are made too.
+    return {
+      queue_timeout_ms: 60_000,
+      sandbox: "docker",
+      docker: { host: place.daemon.host },
+      sock_base_path: place.options.baseDir,
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -93,6 +93,7 @@ const confinement = ({ info, network }: ContainerFrame, wish: ContainerWish): Re
   CapDrop: ["ALL"],
   SecurityOpt: ["no-new-privileges"],
   IpcMode: "private",
+  CgroupnsMode: "private",
   OomScoreAdj: OOM_SCORE,
   RestartPolicy: { Name: "no" },
   // The scratch directory belongs to an id of this machine, and has to be the container's.

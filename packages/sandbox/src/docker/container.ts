@@ -1,5 +1,5 @@
 import { type Deferred, deferred, isOlError, type Logger, messageOf, within } from "@ol/common";
-import type { FileHandle } from "node:fs/promises";
+import { type FileHandle, readFile } from "node:fs/promises";
 import { constants } from "node:os";
 
 import type { KeepOrder, KeepOutcome, SandboxExit, SandboxSpec } from "../engine.ts";
@@ -7,6 +7,7 @@ import { sandboxError } from "../errors.ts";
 import type { GuestSocket } from "../frames/guest-socket.ts";
 import type { BrokerClient } from "../sock/broker-client.ts";
 import { encodeFrame } from "../sock/broker-wire.ts";
+import { memoryFileOf } from "./cgroup-memory.ts";
 import { type ContainerFrame, type ContainerWish, containerBody, LABELS } from "./container-body.ts";
 import { type ContainerDaemon, DaemonRefusal } from "./daemon.ts";
 import { GuestListener } from "./guest-listener.ts";
@@ -51,6 +52,7 @@ export class Container {
   #listener: GuestListener | undefined;
   #over = false;
   #full = false;
+  #memoryFile: string | undefined;
   #killing = false;
   #paused = false;
   #turn: Promise<unknown> = Promise.resolve();
@@ -204,6 +206,11 @@ export class Container {
   async memoryBytes(): Promise<number> {
     if (this.#over || this.#id === undefined) return 0;
     try {
+      if (this.#memoryFile !== undefined) return Number(await readFile(this.#memoryFile, "utf8"));
+    } catch {
+      // Its control group is gone: the daemon says whether it is.
+    }
+    try {
       return await this.#kit.daemon.memoryBytes(this.#id);
     } catch (error) {
       if (error instanceof DaemonRefusal) return 0;
@@ -279,6 +286,7 @@ export class Container {
     try {
       if (this.#id === undefined) return;
       const { pid } = await this.#kit.daemon.inspect(this.#id);
+      if (pid > 0) this.#memoryFile = await memoryFileOf(pid, this.#id);
       if (pid > 0 && !this.#over) await this.#kit.porter.request("running", { sandbox: this.sandbox, pid });
     } catch (error) {
       // It may have ended; else only what it has in files without a name is not counted.

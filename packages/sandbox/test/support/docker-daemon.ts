@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
-import { mkdtemp, readFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
@@ -82,6 +82,8 @@ export class TestDaemon implements AsyncDisposable {
   async kill(): Promise<void> {
     this.#process?.kill("SIGCONT");
     await this.#end("SIGKILL");
+    // Its containerd dies with it; until somebody has waited for that one, a new daemon takes it for alive.
+    await rm(path.join(this.directory, "exec/containerd/containerd.pid"), { force: true });
   }
 
   /** It answers nobody until `resume`. */
