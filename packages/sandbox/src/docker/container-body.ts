@@ -6,6 +6,10 @@ import type { ContainerBody, DaemonInfo } from "./daemon.ts";
 /** As sandboxes of the other engine have it. */
 const OOM_SCORE = 500;
 const MIB = 1_048_576;
+/** As sandboxes of the other engine. */
+const OPEN_FILES = 4_096;
+/** Of a user; how many a sandbox may have, PidsLimit says. Podman would ask for more than the machine may allow it. */
+const PROCESSES_OF_USER = 4_096;
 const CPU_PERIOD_USEC = 100_000;
 const PYTHON_FLAGS = ["-I", "-S", "-B", "-X", "utf8", "-c"];
 const RUNTIME = "/ol/runtime";
@@ -95,6 +99,10 @@ const confinement = ({ info, network }: ContainerFrame, wish: ContainerWish): Re
   IpcMode: "private",
   CgroupnsMode: "private",
   OomScoreAdj: OOM_SCORE,
+  Ulimits: [
+    { Name: "nofile", Soft: OPEN_FILES, Hard: OPEN_FILES },
+    ...(info.podman ? [{ Name: "nproc", Soft: PROCESSES_OF_USER, Hard: PROCESSES_OF_USER }] : []),
+  ],
   RestartPolicy: { Name: "no" },
   // The scratch directory belongs to an id of this machine, and has to be the container's.
   ...(info.remapsIds && { UsernsMode: "host" }),
@@ -118,14 +126,6 @@ const limitsOf = (info: DaemonInfo, limits: SandboxLimits): Record<string, unkno
 };
 
 const mountsOf = (frame: ContainerFrame, wish: ContainerWish): object[] => {
-  const bind = (source: string, target: string, readOnly: boolean): object => ({
-    Type: "bind",
-    Source: source,
-    Target: target,
-    ReadOnly: readOnly,
-    // Nothing that is mounted below on either side is seen on the other.
-    BindOptions: { Propagation: "rprivate" },
-  });
   return [
     bind(frame.runtimeDir, RUNTIME, wish.program === "main"),
     bind(wish.socket, "/ol/socket", false),
@@ -134,3 +134,12 @@ const mountsOf = (frame: ContainerFrame, wish: ContainerWish): object[] => {
     ...(frame.packagesDir === undefined ? [] : [bind(frame.packagesDir, "/packages", true)]),
   ];
 };
+
+const bind = (source: string, target: string, readOnly: boolean): object => ({
+  Type: "bind",
+  Source: source,
+  Target: target,
+  ReadOnly: readOnly,
+  // Nothing that is mounted below on either side is seen on the other.
+  BindOptions: { Propagation: "rprivate" },
+});

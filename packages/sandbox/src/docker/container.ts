@@ -31,7 +31,6 @@ export interface ContainerKit {
 const CONNECT_MS = 30_000;
 /** As RLIMIT_CORE it turns dumps off, also those that are given to a program. */
 const NO_CORE = 1;
-const OPEN_FILES = 4_096;
 const MIB = 1_048_576;
 const SIGNAL_OFFSET = 128;
 const KILL_SIGNAL = 9;
@@ -117,10 +116,14 @@ export class Container {
       uid: (room["uid"] as number | null) ?? process.getuid?.() ?? 0,
       labels: { [LABELS.sandbox]: this.sandbox, [LABELS.lambda]: code === undefined ? "" : name },
     };
+    const containerName = `${namePrefix}-${this.sandbox}`;
     try {
-      this.#id = await daemon.create(`${namePrefix}-${this.sandbox}`, containerBody(frame, wish), signal);
+      this.#id = await daemon.create(containerName, containerBody(frame, wish), signal);
       await daemon.start(this.#id, signal);
     } catch (error) {
+      // A daemon that was not answering may make it yet: what is asked for by its name is removed after that.
+      if (this.#id === undefined && !(error instanceof DaemonRefusal))
+        this.#kit.orphans.owe(containerName, async () => undefined);
       throw asCreateFailure("start the container", error);
     }
     void this.#watch(this.#id);
@@ -133,12 +136,7 @@ export class Container {
     const stopped = deferred<never>();
     const onAbort = (): void => stopped.reject(signal?.reason as Error);
     signal?.addEventListener("abort", onAbort, { once: true });
-    const ended = this.exited.then((exit) => {
-      throw sandboxError(
-        "OL_SANDBOX_CREATE_FAILED",
-        `The container ended before its runtime had begun: ${words(exit)}.`,
-      );
-    });
+    const ended = this.#endsTooSoon();
     try {
       const found = await within(Promise.race([listener.connected, ended, stopped.promise]), CONNECT_MS);
       if (found !== undefined) return found;
@@ -153,12 +151,20 @@ export class Container {
     }
   }
 
+  async #endsTooSoon(): Promise<never> {
+    const exit = await this.exited;
+    throw sandboxError(
+      "OL_SANDBOX_CREATE_FAILED",
+      `The container ended before its runtime had begun: ${words(exit)}.`,
+    );
+  }
+
   /** Tells the guest what it is to run; frames may be written right behind it. */
   assign(spec: SandboxSpec, environment: Readonly<Record<string, string>>): void {
     const assignment = encodeFrame({
       environment,
       packages: spec.packages ?? [],
-      rlimits: { CORE: NO_CORE, NOFILE: OPEN_FILES, FSIZE: spec.limits.scratchMb * MIB },
+      rlimits: { CORE: NO_CORE, FSIZE: spec.limits.scratchMb * MIB },
       ownNetwork: spec.network === "none",
       seccomp: this.#kit.seccomp,
     });
@@ -238,19 +244,31 @@ export class Container {
     paused: boolean,
     act: (id: string) => Promise<void>,
   ): Promise<void> {
-    const done = this.#turn.then(async () => {
-      if (this.#over || this.#cleaned !== undefined || this.#paused === paused || this.#id === undefined)
-        return;
-      try {
-        await act(this.#id);
-        this.#paused = paused;
-      } catch (error) {
-        if (this.#over || this.#cleaned !== undefined) return;
-        throw sandboxError(code, messageOf(error), { cause: error });
-      }
-    });
+    const before = this.#turn;
+    const done = this.#change(before, code, paused, act);
     this.#turn = done.catch(() => undefined);
     return done;
+  }
+
+  async #change(
+    before: Promise<unknown>,
+    code: "OL_SANDBOX_PAUSE_FAILED" | "OL_SANDBOX_RESUME_FAILED",
+    paused: boolean,
+    act: (id: string) => Promise<void>,
+  ): Promise<void> {
+    await before;
+    if (this.#ending || this.#paused === paused || this.#id === undefined) return;
+    try {
+      await act(this.#id);
+      this.#paused = paused;
+    } catch (error) {
+      if (this.#ending) return;
+      throw sandboxError(code, messageOf(error), { cause: error });
+    }
+  }
+
+  get #ending(): boolean {
+    return this.#over || this.#cleaned !== undefined;
   }
 
   /** Waits for the end of the container's first process, which is the end of all of them. */

@@ -5,7 +5,7 @@ import type { Readable } from "node:stream";
 
 import type Docker from "dockerode";
 
-import { messageOf } from "@ol/common";
+import { deferred, messageOf } from "@ol/common";
 
 import { sandboxError } from "../errors.ts";
 import type { DaemonAddress } from "./address.ts";
@@ -26,6 +26,9 @@ const MOST_AT_ONCE = 4;
 const QUICK_MS = 5_000;
 /** An image of some gigabytes over a slow line. */
 const IMAGE_MS = 1_800_000;
+const REMOVALS = 10;
+const REMOVE_AGAIN_MS = 200;
+const NOT_FOUND = 404;
 const LAST_WORDS_BYTES = 4_096;
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -139,23 +142,29 @@ export class DockerodeDaemon implements ContainerDaemon {
   }
 
   async lastWords(id: string): Promise<string> {
-    const log = (await this.#call("read a container's log", CALL_MS, (abortSignal) =>
+    const log = await this.#call("read a container's log", CALL_MS, (abortSignal) =>
       this.#docker
         .getContainer(id)
         .logs({ stdout: true, stderr: true, tail: 20, follow: false, abortSignal }),
-    )) as unknown as Buffer;
+    );
     return framesText(log).slice(-LAST_WORDS_BYTES).trim();
   }
 
   async remove(id: string): Promise<void> {
-    try {
-      await this.#gate.through(() =>
-        this.#call("remove a container", CALL_MS, (abortSignal) =>
-          this.#docker.getContainer(id).remove({ force: true, v: true, abortSignal }),
-        ),
-      );
-    } catch (error) {
-      if (!(error instanceof DaemonRefusal) || error.status !== 404) throw error;
+    for (let left = REMOVALS; ; left -= 1) {
+      try {
+        await this.#gate.through(() =>
+          this.#call("remove a container", CALL_MS, (abortSignal) =>
+            this.#docker.getContainer(id).remove({ force: true, v: true, abortSignal }),
+          ),
+        );
+        return;
+      } catch (error) {
+        if (!(error instanceof DaemonRefusal) || left === 0) throw error;
+        if (error.status === NOT_FOUND) return;
+      }
+      // It was just ending, or being removed by somebody else: Podman refuses then, and Docker says so.
+      await new Promise((resolve) => setTimeout(resolve, REMOVE_AGAIN_MS));
     }
   }
 
@@ -179,7 +188,7 @@ export class DockerodeDaemon implements ContainerDaemon {
       );
       return true;
     } catch (error) {
-      if (error instanceof DaemonRefusal && error.status === 404) return false;
+      if (error instanceof DaemonRefusal && error.status === NOT_FOUND) return false;
       throw error;
     }
   }
@@ -233,15 +242,13 @@ export class DockerodeDaemon implements ContainerDaemon {
   ): Promise<Result> {
     const deadline = AbortSignal.timeout(timeoutMs);
     const stop = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
-    let onStop: () => void = () => undefined;
-    const stopped = new Promise<never>((_resolve, reject) => {
-      onStop = () => reject(stop.reason as Error);
-      stop.addEventListener("abort", onStop, { once: true });
-    });
+    const stopped = deferred<never>();
+    const onStop = (): void => stopped.reject(stop.reason);
+    stop.addEventListener("abort", onStop, { once: true });
     try {
       stop.throwIfAborted();
       // An answer that breaks off in the middle settles nothing by itself.
-      return await Promise.race([request(stop), stopped]);
+      return await Promise.race([request(stop), stopped.promise]);
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       if (deadline.aborted) throw this.#unavailable(`did not ${what} within ${timeoutMs / 1_000} s`, error);
@@ -258,8 +265,8 @@ export class DockerodeDaemon implements ContainerDaemon {
     const options = { path: `${path}&`, method, isStream: true, statusCodes, abortSignal, file };
     try {
       return await new Promise<Readable>((resolve, reject) => {
-        this.#docker.modem.dial(options as never, (error: unknown, answer: unknown) => {
-          if (error) reject(error as Error);
+        this.#docker.modem.dial(options as never, (error: Error | null, answer: unknown) => {
+          if (error) reject(error);
           else resolve(answer as Readable);
         });
       });
@@ -395,6 +402,6 @@ const infoOf = (info: Fields, version: Fields): DaemonInfo => {
     rootless: has("rootless"),
     remapsIds: has("userns"),
     seccomp: has("seccomp"),
-    runtimes: Object.keys((info["Runtimes"] ?? {}) as object),
+    runtimes: Object.keys(info["Runtimes"] ?? {}),
   };
 };

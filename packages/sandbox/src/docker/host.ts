@@ -7,8 +7,9 @@ import { isOlError, messageOf, silentLogger } from "@ol/common";
 import { SandboxPool } from "../pool.ts";
 import { findPython } from "../sock/python.ts";
 import type { HostCheck, HostReport, SweepReport } from "../sock/host.ts";
-import { DockerEngine, sweepPlace } from "./engine.ts";
+import { DockerEngine } from "./engine.ts";
 import { findDaemon } from "./find-daemon.ts";
+import { sweepGround } from "./ground.ts";
 import type { DockerEngineOptions } from "./options.ts";
 
 type Inspected = Pick<
@@ -112,5 +113,5 @@ export const sweepDocker = async (
     // A worker that never started has left nothing.
     return { removed: 0 };
   }
-  return { removed: await sweepPlace(options, options.logger ?? silentLogger) };
+  return { removed: await sweepGround(options, options.logger ?? silentLogger) };
 };

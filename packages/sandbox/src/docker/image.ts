@@ -132,7 +132,7 @@ const throughProgram = async (
   }
   const [code, signal] = await exited;
   if (code === 0) return;
-  const why = words.trim().split("\n").at(-1) || String(signal ?? `exit code ${code}`);
+  const why = words.trim().split("\n").at(-1) || (signal ?? `exit code ${code}`);
   throw badImage(`the root file system ${directory} cannot be read: ${why}`, undefined);
 };
 

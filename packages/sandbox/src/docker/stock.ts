@@ -62,10 +62,7 @@ export class Stock {
     if (this.#closed || this.#most === 0 || this.#starting !== undefined) return;
     const key = stockKey(spec);
     if (this.#waiting.filter((one) => one.key === key).length >= this.#most) return;
-    this.#starting = this.#add(key, spec).then((added) => {
-      this.#starting = undefined;
-      if (added) this.expect(spec);
-    });
+    this.#starting = this.#addOne(key, spec);
   }
 
   /** Ends those that wait; settles when none is left. */
@@ -73,6 +70,12 @@ export class Stock {
     this.#closed = true;
     await this.#starting;
     await Promise.all(this.#waiting.splice(0).map((one) => this.#drop(one)));
+  }
+
+  async #addOne(key: StockKey, spec: Pick<SandboxSpec, "network" | "limits">): Promise<void> {
+    const added = await this.#add(key, spec);
+    this.#starting = undefined;
+    if (added) this.expect(spec);
   }
 
   async #add(key: StockKey, spec: Pick<SandboxSpec, "network" | "limits">): Promise<boolean> {
@@ -83,9 +86,7 @@ export class Stock {
         await Promise.all(this.#waiting.splice(other, 1).map((one) => this.#drop(one)));
       const one: Waiting = { key, container: await this.#start(spec), memoryMb: 0 };
       this.#waiting.push(one);
-      void one.container.exited.then(() => {
-        this.#waiting = this.#waiting.filter((each) => each !== one);
-      });
+      void this.#forgetAtEnd(one);
       one.memoryMb = Math.round(((await one.container.memoryBytes()) / MIB) * 10) / 10;
       return true;
     } catch (error) {
@@ -93,6 +94,11 @@ export class Stock {
       this.#logger.warn("no container could be started in advance", { error: messageOf(error) });
       return false;
     }
+  }
+
+  async #forgetAtEnd(one: Waiting): Promise<void> {
+    await one.container.exited;
+    this.#waiting = this.#waiting.filter((each) => each !== one);
   }
 
   async #drop({ container }: Waiting): Promise<void> {

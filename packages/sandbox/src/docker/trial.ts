@@ -95,11 +95,11 @@ const explained = (error: unknown): string => {
 
 const checked = (image: string, told: unknown): ImageReport => {
   const { python, landlock, seccomp } = told as { python: string; landlock: boolean; seccomp: number };
-  const [major = 0, minor = 0] = String(python).split(".").map(Number);
+  const [major = 0, minor = 0] = python.split(".").map(Number);
   if (major < OLDEST_PYTHON[0] || (major === OLDEST_PYTHON[0] && minor < OLDEST_PYTHON[1]))
     throw badImage(
-      `${image} has Python ${String(python)}, and sandboxes need ${OLDEST_PYTHON.join(".")} or newer`,
+      `${image} has Python ${python}, and sandboxes need ${OLDEST_PYTHON.join(".")} or newer`,
       undefined,
     );
-  return { python, landlock: landlock === true, seccomp: seccomp === 2 };
+  return { python, landlock, seccomp: seccomp === 2 };
 };

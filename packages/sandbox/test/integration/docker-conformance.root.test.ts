@@ -25,9 +25,11 @@ const casesFor = (kind: string): typeof ALL =>
     ALL,
   );
 
-describe.each(DAEMONS)("the docker engine on %s", (kind) => {
-  let place: DockerPlace;
+let place: DockerPlace;
 
+const makeEngine = () => place.engine({ packagesDir: CONFORMANCE_PACKAGES_DIR });
+
+describe.each(DAEMONS)("the docker engine on %s", (kind) => {
   beforeAll(async () => {
     place = await DockerPlace.make(kind);
   }, MAKE_MS);
@@ -37,8 +39,7 @@ describe.each(DAEMONS)("the docker engine on %s", (kind) => {
   it.each(casesFor(kind))(
     "$title",
     async (each) => {
-      const engine = () => place.engine({ packagesDir: CONFORMANCE_PACKAGES_DIR });
-      await expect(runConformanceCase(each, engine, TIMES_SLOWER)).resolves.toBeUndefined();
+      await expect(runConformanceCase(each, makeEngine, TIMES_SLOWER)).resolves.toBeUndefined();
     },
     CASE_MS,
   );

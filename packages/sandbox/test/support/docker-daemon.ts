@@ -110,24 +110,11 @@ export class TestDaemon implements AsyncDisposable {
 
   #arguments(): string[] {
     const at = (name: string): string => path.join(this.directory, name);
-    if (this.kind === "docker")
-      return [
-        ...[
-          "--data-root",
-          at("data"),
-          "--exec-root",
-          at("exec"),
-          "--pidfile",
-          at("pid"),
-          "--host",
-          this.host,
-        ],
-        ...["--iptables=false", "--ip6tables=false", "--bridge=none", "--group=root"],
-      ];
-    return [
-      ...["--root", at("data"), "--runroot", at("run"), "--tmpdir", at("tmp"), "--cgroup-manager=cgroupfs"],
-      ...["--events-backend=file", "system", "service", "--time=0", this.host],
-    ];
+    const words = {
+      docker: `--data-root ${at("data")} --exec-root ${at("exec")} --pidfile ${at("pid")} --host ${this.host} --iptables=false --ip6tables=false --bridge=none --group=root`,
+      podman: `--root ${at("data")} --runroot ${at("run")} --tmpdir ${at("tmp")} --cgroup-manager=cgroupfs --events-backend=file system service --time=0 ${this.host}`,
+    };
+    return words[this.kind].split(" ");
   }
 
   async #answers(): Promise<boolean> {
