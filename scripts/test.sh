@@ -63,6 +63,9 @@ if [ "$(id -u)" = 0 ]; then
   # For machines of their own in network namespaces.
   need ip iproute2
   need nft nftables
+  # Container daemons, which tests start for themselves.
+  need dockerd docker.io
+  need podman podman
 fi
 # The examples' tests: a store for pychat, and somebody to look at its page.
 need redis-server redis-server
@@ -94,7 +97,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
   fi
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-upgrade --no-install-recommends "${missing[@]}" ||
     finish_early "apt-get install failed"
-  for service in redis-server nginx haproxy; do
+  for service in redis-server nginx haproxy docker; do
     case " ${missing[*]} " in *" $service "*)
       "${as_root[@]}" update-rc.d "$service" disable || finish_early "the service $service cannot be disabled"
       ;;

@@ -107,7 +107,7 @@ describe("a worker's configuration", () => {
     [{ worker_slots: 0 }, "worker_slots: must be"],
     [{ limits: { procs: true } }, "limits.procs: must be a whole number from 1 to 32768, not true"],
     [{ limits: [] }, "limits: must be an object with the keys procs, mem_mb"],
-    [{ sandbox: "sokc" }, 'sandbox: must be "sock", not "sokc"'],
+    [{ sandbox: "sokc" }, 'sandbox: must be "sock" or "docker", not "sokc"'],
     [{ trusted_proxies: "10.0.0.1" }, "trusted_proxies: must be a list"],
     [{ trusted_proxies: ["10.0.0.0/33"] }, "trusted_proxies.0: must be an IP address or a range"],
     [{ trusted_proxies: ["example.org"] }, "trusted_proxies.0: must be an IP address or a range"],

@@ -135,12 +135,14 @@ class Porter(DeskLoop):
         return {}
 
     def _leave(self, request: "dict[str, typing.Any]") -> "dict[str, object]":
+        self._refuse_if_closing()
         room = self._rooms.pop(request["sandbox"], None)
         if room is not None:
             self._empty(room)
         return {}
 
     def _keep(self, request: "dict[str, typing.Any]") -> None:
+        self._refuse_if_closing()
         room = self._rooms.pop(request["sandbox"], None)
         if room is None:
             raise Refused("OL_SANDBOX_DESTROYED", "it has ended: nothing of it can be kept")
@@ -184,6 +186,9 @@ class Porter(DeskLoop):
             return
         self._close_request = answer_to
         self._files.say_serving(False)
+        # Of containers that are not gone, the next start sweeps what they have.
+        self._rooms.clear()
+        self._made.close()
         self._close_deadline = time.monotonic() + _CLOSE_SEC
 
     def _try_to_finish(self, now: float) -> None:
@@ -192,8 +197,6 @@ class Porter(DeskLoop):
         if not empty and now < self._close_deadline:
             return
         self._meter.close()
-        # Of containers that are not gone: the next start sweeps what they have.
-        self._rooms.clear()
         if self._close_request is not None:
             self._wire.connection.setblocking(True)
             self._wire.send({"v": 1, "id": self._close_request, "ok": {}})

@@ -16,6 +16,8 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Below run/: where the engine listens for its guests, and code of containers that were started in advance.
 _MEETING_PLACE = "guests"
 _CODE = "code"
+# The guest's runtime, which the worker copies there.
+_RUNTIME = "runtime"
 # No lambda can have that name.
 _WAITING = ".waiting"
 
@@ -126,6 +128,14 @@ class Rooms:
             if directory == os.path.join(self._work, "run", _CODE):
                 steps.callback(self._files.trash.put, name, self._code_fd)
             self._files.remove_scratch(room.scratch)
+
+    def close(self) -> None:
+        """Nothing is left of what only a running engine needs."""
+        for name in (_MEETING_PLACE, _CODE, _RUNTIME):
+            with contextlib.suppress(FileNotFoundError):
+                self._files.trash.put(name, self._files.run_fd)
+        os.close(self._meeting_fd)
+        os.close(self._code_fd)
 
     def _open_below_run(self, name: str, mode: int) -> int:
         with contextlib.suppress(FileExistsError):

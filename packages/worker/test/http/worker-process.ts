@@ -29,7 +29,7 @@ export interface LaunchOptions {
 }
 
 const BIN = fileURLToPath(new URL("../../../../apps/worker/bin/ol-worker.js", import.meta.url));
-const START_MS = 20_000;
+const START_MS = 60_000;
 
 /** The one line that a worker writes when it knows how its start went. */
 const readiness = async (child: ChildProcess, log: () => string): Promise<string> => {
