@@ -97,8 +97,9 @@ if [ "${#missing[@]}" -gt 0 ]; then
   fi
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-upgrade --no-install-recommends "${missing[@]}" ||
     finish_early "apt-get install failed"
+  # A package's own service has its name, but for Docker's.
   for service in redis-server nginx haproxy docker; do
-    case " ${missing[*]} " in *" $service "*)
+    case " ${missing[*]} " in *" $service "* | *" $service.io "*)
       "${as_root[@]}" update-rc.d "$service" disable || finish_early "the service $service cannot be disabled"
       ;;
     esac

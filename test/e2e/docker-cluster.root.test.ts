@@ -20,6 +20,9 @@ const containers = async (): Promise<number> => {
   return (JSON.parse(list) as unknown[]).length;
 };
 
+/** Lets others enter the directory of the configuration, which is the last argument. */
+const OPEN_TO_ALL = ["sh", "-c", 'for last; do :; done; chmod 755 "${last%/*}"; exec "$@"', "sh"];
+
 const prepare = async (): Promise<RealCluster> => {
   const real = await RealCluster.create({ name: "root", wrapper: [] });
   const config = {
@@ -66,7 +69,8 @@ it("a worker that root starts becomes another user, and keeps the socket's group
   // As the service of a distribution has it.
   chownSync(daemon.socket, 0, 2_375);
   chmodSync(daemon.directory, 0o755);
-  const worker = await startWorkerProcess({ ...(await cluster.config()), worker_user: "nobody" });
+  const config = { ...(await cluster.config()), worker_user: "nobody" };
+  const worker = await startWorkerProcess(config, undefined, { wrapper: OPEN_TO_ALL });
   onTestFinished(() => worker.close());
   const ids = readFileSync(`/proc/${worker.pid}/status`, "utf8");
   expect(/^Uid:\s+(\d+)/mu.exec(ids)?.[1]).not.toBe("0");
