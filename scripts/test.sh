@@ -63,8 +63,9 @@ if [ "$(id -u)" = 0 ]; then
   # For machines of their own in network namespaces.
   need ip iproute2
   need nft nftables
-  # Bases are made of images.
+  # Container daemons, which tests start for themselves.
   need dockerd docker.io
+  need podman podman
 fi
 # The examples' tests: a store for pychat, and somebody to look at its page.
 need redis-server redis-server
@@ -96,9 +97,9 @@ if [ "${#missing[@]}" -gt 0 ]; then
   fi
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-upgrade --no-install-recommends "${missing[@]}" ||
     finish_early "apt-get install failed"
-  for package in redis-server nginx haproxy docker.io; do
-    case " ${missing[*]} " in *" $package "*)
-      service="${package%.io}"
+  # A package's own service has its name, but for Docker's.
+  for service in redis-server nginx haproxy docker; do
+    case " ${missing[*]} " in *" $service "* | *" $service.io "*)
       "${as_root[@]}" update-rc.d "$service" disable || finish_early "the service $service cannot be disabled"
       ;;
     esac

@@ -3,9 +3,10 @@ import { promisify } from "node:util";
 
 import { isOlError } from "@ol/common";
 import { loadWorkerConfig, type WorkerConfig, type WorkerIdentity, workerIdentity } from "@ol/config";
-import { type HostCheck, type HostReport, inspectBase, inspectHost, sweepSock } from "@ol/sandbox";
+import { type HostCheck, type HostReport, inspectBase } from "@ol/sandbox";
 
 import { checkRegistry } from "./code-parts.ts";
+import { engineOf } from "./engines.ts";
 import { checkPackages } from "./package-check.ts";
 import { codeDirOf } from "./package-parts.ts";
 
@@ -25,12 +26,10 @@ const printed = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n
 /** Removes what a dead worker of this configuration left behind. Fails with OL_SANDBOX_DIRECTORY_IN_USE while it lives. */
 export const sweep = async (file: string, json: boolean, environment: Environment): Promise<Outcome> => {
   const config = await loadWorkerConfig(file, environment);
-  const { clusterId, workerName, workerDir: workDir } = config;
-  const codeDir = codeDirOf(config);
-  const report = await sweepSock({ clusterId, workerName, workDir, codeDir });
+  const report = await engineOf(config).sweep(config, environment);
   // The copies of the lambdas' code, which nobody runs any more.
   // By rm, which follows no link that its owner, who may not be us, puts in its way.
-  await promisify(execFile)("rm", ["-rf", "--one-file-system", "--", codeDir], {
+  await promisify(execFile)("rm", ["-rf", "--one-file-system", "--", codeDirOf(config)], {
     env: { PATH: SYSTEM_PATH },
   });
   return { text: json ? printed(report) : `removed ${report.removed} leftovers\n`, exitCode: 0 };
@@ -77,8 +76,7 @@ export const doctor = async (
   environment: Environment,
 ): Promise<Outcome> => {
   const { config, checks } = file === undefined ? { checks: [] } : await checkConfig(file, environment);
-  const baseDir = config?.basePath;
-  const found = await inspectHost(baseDir === undefined ? {} : { baseDir });
+  const found = await engineOf(config).inspect(config, environment);
   const optional = [...(found.optional ?? []), await checkPackages(config, environment)];
   const registry = await checkRegistry(config);
   const report = {

@@ -12,10 +12,11 @@ import {
   listPackages,
   PackageShelf,
 } from "@ol/lambda";
-import { SandboxPool, SockEngine } from "@ol/sandbox";
+import { SandboxPool } from "@ol/sandbox";
 
 import { localLocks } from "./code-parts.ts";
 import type { PackageWork } from "./command-line.ts";
+import { engineOf } from "./engines.ts";
 import type { Outcome } from "./host-commands.ts";
 import { codeDirOf, makePackageStore } from "./package-parts.ts";
 import { findPackageTools } from "./package-tools.ts";
@@ -96,21 +97,13 @@ const withStore = async (
     const tools = await findPackageTools(environment, config, logger);
     undo.add(() => tools.uv?.close());
     undo.add(() => emptied(codeDirOf(own)));
-    const engine = await SockEngine.create({
-      clusterId: config.clusterId,
-      workerName: NAME,
-      workDir: own.workerDir,
-      codeDir: codeDirOf(own),
-      packagesDir: config.pkgsDir,
-      ...(identity !== undefined && { worker: { uid: identity.uid, gid: identity.gid } }),
-      ...(config.basePath !== undefined && { baseDir: config.basePath }),
-      networks: ["host"],
-      logger,
-    });
+    const place = { workerName: NAME, forPackages: true };
+    const { engine, reach, createMs } = await engineOf(own).make(own, identity, environment, logger, place);
     undo.add(() => engine.close());
-    if (identity !== undefined) await giveUpRoot(identity, []);
+    if (identity !== undefined && reach.kind !== "none")
+      await giveUpRoot(identity, [], reach.kind === "group" ? reach.gid : undefined);
     // Whatever workers use besides: one sandbox at a time is what this takes.
-    const pool = SandboxPool.create({ engine, memoryMb: config.installerLimits.memoryMb, logger });
+    const pool = SandboxPool.create({ engine, memoryMb: config.installerLimits.memoryMb, createMs, logger });
     undo.add(() => pool.close());
     const store = makePackageStore(own, engine, pool, tools, localLocks(config), logger);
     undo.add(() => store[Symbol.asyncDispose]());

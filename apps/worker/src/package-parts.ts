@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Logger } from "@ol/common";
 import type { WorkerConfig } from "@ol/config";
 import { Installer, type InstallerTools, type LockStore, PackageStore } from "@ol/lambda";
-import type { SandboxPool, SockEngine } from "@ol/sandbox";
+import type { SandboxPool } from "@ol/sandbox";
 
 /** Bytes of code live here, in the worker's own directory. */
 export const codeDirOf = ({ workerDir }: Pick<WorkerConfig, "workerDir">): string => join(workerDir, "code");
@@ -12,7 +12,7 @@ export const codeDirOf = ({ workerDir }: Pick<WorkerConfig, "workerDir">): strin
 /** The packages of a worker. */
 export const makePackageStore = (
   config: WorkerConfig,
-  engine: SockEngine,
+  engine: { readonly python: string },
   pool: SandboxPool,
   tools: InstallerTools,
   locks: LockStore,

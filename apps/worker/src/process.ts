@@ -9,14 +9,15 @@ import {
 } from "@ol/config";
 import { CleanupStack, type Logger } from "@ol/common";
 import { LambdaManager, type LambdaManagerOptions, TraceWriter } from "@ol/lambda";
-import { EVICTION_POLICIES, SandboxPool, SockEngine } from "@ol/sandbox";
+import { EVICTION_POLICIES, SandboxPool } from "@ol/sandbox";
 import { RegistryCodeSource, Registration, Worker } from "@ol/worker";
 import { existsSync } from "node:fs";
 
 import { makeBundlesPlace, makeCodeSource, makeLocks, openRegistry } from "./code-parts.ts";
-import { codeDirOf, makePackageStore } from "./package-parts.ts";
+import { engineOf } from "./engines.ts";
+import { makePackageStore } from "./package-parts.ts";
 import { findPackageTools } from "./package-tools.ts";
-import { giveUpRoot } from "./privileges.ts";
+import { giveUpRoot, type Reach } from "./privileges.ts";
 import { installStartupPackages } from "./startup-packages.ts";
 import { VERSION } from "./version.ts";
 import { makeStatePlace, makeZygotes } from "./zygotes.ts";
@@ -34,26 +35,27 @@ export interface RunningWorker {
   close(): Promise<void>;
 }
 
-const makeEngine = (
+/** Gives up root, if the worker is to become somebody and that one can still use the engine. */
+const becomeUser = async (
   config: WorkerConfig,
-  identity: WorkerIdentity | undefined,
+  identity: WorkerIdentity,
+  reach: Reach,
+  isLocal: boolean,
   logger: Logger,
-): Promise<SockEngine> =>
-  SockEngine.create({
-    clusterId: config.clusterId,
-    workerName: config.workerName,
-    workDir: config.workerDir,
-    codeDir: codeDirOf(config),
-    logDir: config.lambdaLogDir,
-    packagesDir: config.pkgsDir,
-    ...(identity !== undefined && { worker: { uid: identity.uid, gid: identity.gid } }),
-    ...(config.basePath !== undefined && { baseDir: config.basePath }),
-    networks: [config.network],
-    scratch: config.scratch,
-    downsizePaused: config.downsizePausedMem,
-    ...(config.enableSeccomp ? {} : { weaken: ["seccomp"] as const }),
-    logger,
-  });
+): Promise<void> => {
+  if (reach.kind === "none") {
+    logger.warn(
+      `the worker keeps root, since ${reach.why}; put that user into the socket's group, or accept that whoever may use the socket has root's rights in any case`,
+    );
+    return;
+  }
+  await giveUpRoot(
+    identity,
+    isLocal ? [config.registryDir] : [],
+    reach.kind === "group" ? reach.gid : undefined,
+  );
+  logger.info("gave up root; the engine's helper keeps it", { user: identity.name });
+};
 
 const makeManager = (
   config: WorkerConfig,
@@ -106,21 +108,21 @@ const assemble = async (
   undo.add(() => tools.uv?.close());
   const registry = await openRegistry(config, logger);
   undo.add(() => registry?.client[Symbol.asyncDispose]());
-  const engine = await makeEngine(config, identity, logger);
+  const { engine, reach, createMs } = await engineOf(config).make(config, identity, process.env, logger, {});
   undo.add(() => engine.close());
   await makeStatePlace(config, identity);
   await makeBundlesPlace(config, identity);
   if (identity !== undefined) {
     // Before anything comes from outside: no request and no lambda's code is ever read with root's rights.
     const isLocal = registry === undefined && existsSync(config.registryDir);
-    await giveUpRoot(identity, isLocal ? [config.registryDir] : []);
-    logger.info("gave up root; the broker keeps it", { user: identity.name });
+    await becomeUser(config, identity, reach, isLocal, logger);
   }
   const source = await makeCodeSource(config, registry, logger);
   undo.add(() => source[Symbol.asyncDispose]());
   const pool = SandboxPool.create({
     engine,
     memoryMb: config.memPoolMb,
+    createMs,
     downsizePaused: config.downsizePausedMem,
     evictor: EVICTION_POLICIES[config.eviction](),
     logger,

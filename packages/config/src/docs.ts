@@ -1,6 +1,6 @@
 import { BALANCER_SCHEMA } from "./balancer-schema.ts";
 import { variableOf } from "./environment.ts";
-import { LATER_KEYS, LATER_VALUES } from "./later.ts";
+import { LATER_KEYS } from "./later.ts";
 import { REGISTRY_SCHEMA } from "./registry-schema.ts";
 import { type KeySchema, WORKER_SCHEMA } from "./schema.ts";
 
@@ -47,13 +47,6 @@ const table = (schema: KeySchema): string[] => [
 
 const cell = (text: string): string => text.replaceAll("|", "\\|");
 
-const LATER_VALUE_WORDS: Readonly<Record<string, string>> = {
-  sandbox: '`"docker"`',
-};
-
-const laterValueLines = (): string[] =>
-  Object.keys(LATER_VALUES).map((key) => `- \`${key}\`: ${LATER_VALUE_WORDS[key] ?? "some values"}`);
-
 /** The text of docs/configuration.md. */
 export const renderConfigurationDocs = (): string =>
   [
@@ -78,10 +71,6 @@ export const renderConfigurationDocs = (): string =>
     "These keys are refused, with a message that says so:",
     "",
     LATER_KEYS.map((key) => `\`${key}\``).join(", ") + ".",
-    "",
-    "So are these values:",
-    "",
-    ...laterValueLines(),
     "",
     "## The registry",
     "",

@@ -8,7 +8,16 @@ export interface WorkerTemplate {
   readonly queue_timeout_ms?: number;
   readonly pause_linger_ms?: number;
   readonly cluster_name?: string;
-  readonly sandbox?: "sock";
+  readonly sandbox?: "sock" | "docker";
+  readonly docker?: {
+    readonly host?: string;
+    readonly cert_path?: string;
+    readonly base_image?: string;
+    readonly python?: string;
+    readonly runtime?: string;
+    readonly network?: string;
+    readonly prepared?: number;
+  };
   readonly sock_base_path?: string;
   readonly network?: "host" | "outbound" | "none";
   readonly registry?: string;

@@ -4,7 +4,7 @@ import { nearest } from "@ol/common";
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
 
 import { configError } from "./errors.ts";
-import { LATER_KEYS, LATER_VALUES } from "./later.ts";
+import { LATER_KEYS } from "./later.ts";
 import { isSecretKey } from "./redact.ts";
 import { type KeySchema, WORKER_SCHEMA } from "./schema.ts";
 import type { WorkerTemplate } from "./template.ts";
@@ -114,8 +114,6 @@ const wrongValue = (schema: KeySchema, root: unknown, keys: readonly string[]): 
   // An address with a password in it is wrong, and not to be shown either.
   const secret = keys.some((key) => isSecretKey(key)) || (typeof value === "string" && value.includes("@"));
   const found = secret ? "what is there" : shown(value);
-  if (schema === WORKER_SCHEMA && typeof value === "string" && LATER_VALUES[path]?.test(value) === true)
-    return `${path}: ${found} is not available in this version yet; use ${expects}`;
   return `${path === "" ? "" : `${path}: `}must be ${expects}, not ${found}`;
 };
 

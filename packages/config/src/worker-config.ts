@@ -25,6 +25,20 @@ export interface RegistrationConfig {
   readonly token: string;
 }
 
+/** Of the engine `docker`. */
+export interface DockerConfig {
+  /** Absent: the environment says, or the usual sockets are tried. */
+  readonly host?: string;
+  /** Absolute. */
+  readonly certPath?: string;
+  /** Absent: one is made of `basePath`, or built. */
+  readonly baseImage?: string;
+  readonly python: string;
+  readonly runtime?: string;
+  readonly network: string;
+  readonly prepared: number;
+}
+
 /** A worker's configuration with every default filled in. Paths are absolute. */
 export interface WorkerConfig extends CodeRegistryConfig {
   /** The file it came from. */
@@ -54,7 +68,8 @@ export interface WorkerConfig extends CodeRegistryConfig {
   /** 0 is never. */
   readonly pauseLingerMs: number;
   readonly downsizePausedMem: boolean;
-  readonly sandbox: "sock";
+  readonly sandbox: "sock" | "docker";
+  readonly docker: DockerConfig;
   /** The root file system that sandboxes see; absent: this machine's own. */
   readonly basePath?: string;
   readonly network: NetworkClass;
@@ -92,7 +107,15 @@ export interface WorkerConfig extends CodeRegistryConfig {
   readonly warnings: readonly string[];
 }
 
-const warningsOf = (url: string, enableSeccomp: boolean): string[] => [
+const warningsOf = (template: WorkerTemplate, url: string, enableSeccomp: boolean): string[] => [
+  ...(template.sandbox === "docker" && (template.import_cache ?? "off") !== "off"
+    ? [
+        `import_cache is ${JSON.stringify(template.import_cache)}, and is off: the engine docker has no zygotes`,
+      ]
+    : []),
+  ...(template.sandbox === "docker" && template.storage?.scratch === "memory"
+    ? ["storage.scratch is memory, and is a directory: the engine docker has no other"]
+    : []),
   ...(addressesOf(url).every((address) => isLoopback(address))
     ? []
     : [
@@ -157,13 +180,23 @@ const packagesOf = (
       scratchMb: limits.scratch_mb ?? 8192,
     },
     sourcePackages: template.source_packages ?? false,
-    importCache: template.import_cache ?? "auto",
+    importCache: template.sandbox === "docker" ? "off" : (template.import_cache ?? "auto"),
     ...(tree === undefined
       ? {}
       : { importCacheTree: typeof tree === "string" ? resolve(place.root, tree) : tree }),
     startupPkgs: template.startup_pkgs ?? [],
   };
 };
+
+const dockerOf = ({ docker = {} }: WorkerTemplate, place: Place): DockerConfig => ({
+  ...(docker.host !== undefined && { host: docker.host }),
+  ...(docker.cert_path !== undefined && { certPath: resolve(place.root, docker.cert_path) }),
+  ...(docker.base_image !== undefined && { baseImage: docker.base_image }),
+  python: docker.python ?? "python3",
+  ...(docker.runtime !== undefined && { runtime: docker.runtime }),
+  network: docker.network ?? "host",
+  prepared: docker.prepared ?? 2,
+});
 
 const EVERY_ADDRESS: ReadonlySet<string> = new Set(["0.0.0.0", "::", "[::]"]);
 
@@ -230,6 +263,7 @@ const fill = (template: WorkerTemplate, place: Place, basePath: string | undefin
     pauseLingerMs: template.pause_linger_ms ?? 1000,
     downsizePausedMem: template.features?.downsize_paused_mem ?? true,
     sandbox: template.sandbox ?? "sock",
+    docker: dockerOf(template, place),
     ...(basePath === undefined ? {} : { basePath }),
     network: template.network ?? "host",
     ...registryOf(template, (path) => resolve(place.root, path), place.file),
@@ -243,7 +277,7 @@ const fill = (template: WorkerTemplate, place: Place, basePath: string | undefin
     trustedProxies: template.trusted_proxies ?? [],
     ...tokenOf(template, place),
     ...registrationOf(template, place, workerUrl),
-    warnings: warningsOf(workerUrl, enableSeccomp),
+    warnings: warningsOf(template, workerUrl, enableSeccomp),
   };
 };
 

@@ -140,7 +140,7 @@ export interface Enforcement {
   readonly procs: "cgroup-v2" | "cgroup-v1" | "rlimit" | "none";
   readonly cpu: "cgroup-v2" | "cgroup-v1" | "none";
   /** How a sandbox is paused. `signals` stop its processes one by one, which is a courtesy and not a limit. */
-  readonly pause: "cgroup-v2" | "signals" | "none";
+  readonly pause: "cgroup-v2" | "cgroup-v1" | "signals" | "none";
   /** `measured`: the scratch directory is measured now and then; `quota`: a file system in memory of exact size. */
   readonly scratch: "measured" | "quota" | "none";
   /** True if sandboxes run without root on the host. */

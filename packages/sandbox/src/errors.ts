@@ -45,12 +45,24 @@ export const SANDBOX_ERRORS = {
     causedBy: "user",
     status: 500,
     about:
-      "Network `outbound` was asked for where it cannot be had; the message says what is missing: a worker started by root, nftables, or something in the kernel. The sandbox is refused, never given another network.",
+      "A network was asked for that cannot be had; the message says what is missing: of `outbound` a worker started by root, nftables, or something in the kernel, and the engine `docker` has none. The sandbox is refused, never given another network.",
   },
   OL_SANDBOX_BROKER_LOST: {
     causedBy: "system",
     status: 503,
     about: "The broker ended, and with it every sandbox of this engine; a new engine has to be made.",
+  },
+  OL_SANDBOX_DAEMON_UNAVAILABLE: {
+    causedBy: "system",
+    status: 503,
+    about:
+      "The container daemon (Docker or Podman) cannot be reached, may not be used, or does not answer in time; the message says which, and where it was looked for. The engine goes on as soon as the daemon is back.",
+  },
+  OL_SANDBOX_BAD_IMAGE: {
+    causedBy: "user",
+    status: 500,
+    about:
+      "The image that containers were to be made from cannot be had or used; the message says why: it is not there and cannot be pulled or built, or has no Python 3.9 or newer that starts in it.",
   },
   OL_SANDBOX_NO_MEMORY: {
     causedBy: "system",

@@ -13,6 +13,9 @@ export {
   type ZygoteDestroyed,
   type ZygoteFailed,
 } from "./channels.ts";
+export { DockerEngine } from "./docker/engine.ts";
+export { inspectDocker, sweepDocker } from "./docker/host.ts";
+export type { DockerEngineOptions } from "./docker/options.ts";
 export * from "./engine.ts";
 export * from "./errors.ts";
 export { EVICTION_POLICIES, type EvictionPolicyName } from "./eviction-policies.ts";

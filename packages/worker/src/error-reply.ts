@@ -54,6 +54,7 @@ const publicText = (error: OlError): string => {
 const GENERIC: Readonly<Record<string, string>> = {
   OL_SANDBOX_CREATE_FAILED: "the worker could not make a sandbox",
   OL_SANDBOX_NO_MEMORY: "the worker has no memory free for a sandbox",
+  OL_SANDBOX_DAEMON_UNAVAILABLE: "the worker cannot reach its container daemon",
   OL_SANDBOX_BROKER_LOST: "the worker lost its sandboxes and is being restarted",
 };
 

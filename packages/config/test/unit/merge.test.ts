@@ -52,7 +52,7 @@ describe("merging", () => {
   test.each([
     { sandbxo: "sock" },
     { limits: { procs: "many" } },
-    { sandbox: "docker" },
+    { sandbox: "podman" },
     { worker_slots: 2, x: 1 },
   ])("%j is refused and nothing is written", async (patch) => {
     const before = readFileSync(file, "utf8");

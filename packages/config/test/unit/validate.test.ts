@@ -62,13 +62,15 @@ describe("a worker's configuration", () => {
     expect(problemsIn(nested(key, "x"))).toEqual([`${key}: is not available in this version yet; remove it`]);
   });
 
-  test.each([["sandbox", "docker", '"sock"']])(
-    "%s %j is refused as not available in this version",
-    (key, value, instead) => {
-      const line = `${key}: ${JSON.stringify(value)} is not available in this version yet; use ${instead}`;
-      expect(problemsIn(nested(key, value))).toEqual([line]);
-    },
-  );
+  test.each([
+    ["sandbox", "podman", '"sock" or "docker"'],
+    ["docker.prepared", -1, "a whole number from 0 to 100"],
+    ["docker.host", "", 'where a daemon listens, such as "unix:///var/run/docker.sock"'],
+  ])("%s %j is refused, and what would do is said", (key, value, instead) => {
+    expect(problemsIn(nested(key, value))).toEqual([
+      `${key}: must be ${instead}, not ${JSON.stringify(value)}`,
+    ]);
+  });
 
   test.each([
     ["workerport", "worker_port"],
@@ -105,7 +107,7 @@ describe("a worker's configuration", () => {
     [{ worker_slots: 0 }, "worker_slots: must be"],
     [{ limits: { procs: true } }, "limits.procs: must be a whole number from 1 to 32768, not true"],
     [{ limits: [] }, "limits: must be an object with the keys procs, mem_mb"],
-    [{ sandbox: "sokc" }, 'sandbox: must be "sock", not "sokc"'],
+    [{ sandbox: "sokc" }, 'sandbox: must be "sock" or "docker", not "sokc"'],
     [{ trusted_proxies: "10.0.0.1" }, "trusted_proxies: must be a list"],
     [{ trusted_proxies: ["10.0.0.0/33"] }, "trusted_proxies.0: must be an IP address or a range"],
     [{ trusted_proxies: ["example.org"] }, "trusted_proxies.0: must be an IP address or a range"],

@@ -129,7 +129,7 @@ describe("a worker's configuration", () => {
   test.each<[Environment, RegExp]>([
     [{ OL_WORKER_SLOTS: "many" }, /^OL_WORKER_SLOTS: worker_slots: must be a whole number .*not "many"$/u],
     [{ OL_WORKER_SLOTS: "" }, /^OL_WORKER_SLOTS: /u],
-    [{ OL_SANDBOX: "docker" }, /^OL_SANDBOX: sandbox: "docker" is not available in this version/u],
+    [{ OL_SANDBOX: "podman" }, /^OL_SANDBOX: sandbox: must be "sock" or "docker", not "podman"$/u],
     [
       { OL_PIP_MIRROR: "x:word@y" },
       /^OL_PIP_MIRROR: pip_mirror: must be an http:\/\/ or https:\/\/ URL, not what is there$/u,

@@ -41,16 +41,28 @@ def serve(
     recorder: "Optional[Recorder]" = None,
     marks: "Optional[Marks]" = None,
 ) -> NoReturn:
-    """Takes one connection from the listening socket and serves it to its end, which is the process's end too.
-    `output` is installed. What the recorder has seen while the code was loaded, the worker is told, and the marks.
+    """Takes one connection from the listening socket and serves it: see `serve_connection`."""
+    marks = marks or Marks(wanted=False)
+    marks.mark("settle")
+    link = _accept(listener)
+    marks.mark("accept")
+    serve_connection(link, output, handler_dir, recorder, marks)
+
+
+def serve_connection(
+    link: Connection,
+    output: Output,
+    handler_dir: str = "/handler",
+    recorder: "Optional[Recorder]" = None,
+    marks: "Optional[Marks]" = None,
+) -> NoReturn:
+    """Serves a connection to its end, which is the process's end too. `output` is installed. What the recorder has seen
+    while the code was loaded, the worker is told, and the marks.
 
     Exit codes: 0 when the worker is gone, 1 when the lambda could not be loaded, 70 for a failure of this runtime,
     76 when the worker broke the protocol, and whatever the lambda gives to sys.exit().
     """
     marks = marks or Marks(wanted=False)
-    marks.mark("settle")
-    link = _accept(listener)
-    marks.mark("accept")
     link.notice_forks()
     try:
         early = link.greet(_hello())

@@ -13,20 +13,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from ol_guest import hygiene, preload, serve  # noqa: E402
+from ol_guest.connection import Connection  # noqa: E402
 from ol_guest.output import Output  # noqa: E402
-
-
-class _Connected:
-    """A listener whose one connection is there already."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-
-    def accept(self) -> "tuple[socket.socket, None]":
-        return self._connection, None
-
-    def close(self) -> None:
-        """There is nothing to stop listening to."""
 
 
 def main(descriptor: int, handler_dir: str, packages: "list[str]") -> None:
@@ -39,7 +27,7 @@ def main(descriptor: int, handler_dir: str, packages: "list[str]") -> None:
     output = Output()
     output.install()
     preload.make_way_for(handler_dir)
-    serve.serve(_Connected(connection), output, handler_dir)
+    serve.serve_connection(Connection(connection), output, handler_dir)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ many processes wait, and what they hold), `log`. Nothing here waits for anybody.
 import contextlib
 import errno
 import os
-import selectors
 import socket
 import time
 import typing
@@ -18,6 +17,7 @@ from ol_guest.marks import Marks
 
 from ol_host import ground, limits, processes
 from ol_host.desk import ZygoteDesk
+from ol_host.desk_loop import DeskLoop, Verb
 from ol_host.files import Scratch
 from ol_host.forest import Forest
 from ol_host.keeping import Keeper, Order, Outcome, failed
@@ -28,7 +28,7 @@ from ol_host.pausing import Pauser
 from ol_host.places import Places
 from ol_host.waiting import WaitingReport
 from ol_host.watcher import MemoryWatcher
-from ol_host.wire import FRAME_BYTES, Refused, Wire, WireError
+from ol_host.wire import Refused, WireError
 from ol_host.zygotes import Zygote
 
 # How often output files are measured; between two looks a sandbox can write as much as its disk lets it.
@@ -38,40 +38,23 @@ _CLOSE_SEC = 10.0
 _MOST_DEAD_LEAVES = 10
 
 
-class Broker:
+class Broker(DeskLoop):
     def __init__(self, connection: socket.socket) -> None:
-        self._wire = Wire(connection)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(connection, selectors.EVENT_READ, self._on_worker)
-        self._started = False
+        super().__init__(connection)
         self._rootless = True
         # The request to answer when everything is gone; None also where the worker is gone too.
         self._close_request: "int | None" = None
         self._close_deadline: "float | None" = None
-        self._finished = False
         self._sandboxes: "dict[str, Leaf]" = {}
         self._created = 0
         self._destroyed = 0
         self._next_log_check = 0.0
-        self._worker_gone = False
-
-    def run(self) -> None:
-        while not self._finished:
-            for key, _events in self._selector.select(self._timeout()):
-                # One of the same batch may have closed it.
-                registered = self._selector.get_map().get(key.fd)
-                if registered is not None and registered.data == key.data:
-                    key.data()
-            if self._started:
-                self._forest.refill()
-                self._on_time()
-            self._watch_for_writing()
 
     # Time
 
-    def _timeout(self) -> "float | None":
-        moments = self._forest.moments() + self._pauser.moments() if self._started else []
-        if self._started and self._report.moment is not None:
+    def moments(self) -> "list[float]":
+        moments = self._forest.moments() + self._pauser.moments()
+        if self._report.moment is not None:
             moments.append(self._report.moment)
         if self._sandboxes:
             moments.append(self._next_log_check)
@@ -82,9 +65,10 @@ class Broker:
                 moments.append(self._watcher.moment())
         if self._close_deadline is not None:
             moments.append(min(self._close_deadline, time.monotonic() + 0.02))
-        return max(0.0, min(moments) - time.monotonic()) if moments else None
+        return moments
 
-    def _on_time(self) -> None:
+    def on_time(self) -> None:
+        self._forest.refill()
         now = time.monotonic()
         self._forest.on_time(now)
         self._pauser.on_time(now)
@@ -102,36 +86,10 @@ class Broker:
         if self._close_deadline is not None:
             self._try_to_finish(now)
 
-    def _watch_for_writing(self) -> None:
-        wanted = 0 if self._worker_gone else selectors.EVENT_READ
-        wanted |= selectors.EVENT_WRITE if self._wire.wants_to_write else 0
-        connection = self._wire.connection
-        key = self._selector.get_map().get(connection.fileno())
-        if wanted == 0:
-            # Its end would be reported again and again.
-            if key is not None:
-                self._selector.unregister(connection)
-        elif key is None:
-            self._selector.register(connection, wanted, self._on_worker)
-        elif key.events != wanted:
-            self._selector.modify(connection, wanted, self._on_worker)
-
     # The worker
 
-    def _on_worker(self) -> None:
-        self._wire.flush()
-        if self._worker_gone:
-            return
-        requests = self._wire.receive()
-        if requests is None:
-            self._worker_gone = True
-            self._begin_close(None)
-            return
-        for request in requests:
-            self._answer(request)
-
-    def _answer(self, request: "dict[str, typing.Any]") -> None:
-        verbs = {
+    def verbs(self) -> "dict[str, Verb]":
+        return {
             "start": self._start,
             "create": self._create,
             "pause": self._pause,
@@ -144,17 +102,6 @@ class Broker:
             "stats": self._stats,
             "close": self._close,
         }
-        number = request["id"]
-        try:
-            verb = verbs.get(request["verb"])
-            if verb is None or (not self._started and request["verb"] != "start"):
-                raise WireError(f"verb {request['verb']!r} is unknown, or too early")
-            answer = verb(request)
-        except Refused as error:
-            self._refuse_later(number, error)
-            return
-        if answer is not None:
-            self._wire.send({"v": 1, "id": number, "ok": answer})
 
     def _start(self, request: "dict[str, typing.Any]") -> "dict[str, object]":
         if self._started:
@@ -296,12 +243,6 @@ class Broker:
             counted = None
         return {"bytes": processes.memory_bytes(leaf) if counted is None else counted}
 
-    def _refuse_later(self, number: int, error: Refused) -> None:
-        self._wire.send({"v": 1, "id": number, "error": {"code": error.code, "message": str(error)}})
-
-    def _answer_later(self, number: int) -> None:
-        self._wire.send({"v": 1, "id": number, "ok": {}})
-
     def _kill(self, request: "dict[str, typing.Any]") -> "dict[str, object] | None":
         leaf = self._sandboxes.get(request["sandbox"])
         if leaf is None:
@@ -380,9 +321,9 @@ class Broker:
         self._forest.end_outbound(reason)
 
     def _close(self, request: "dict[str, typing.Any]") -> None:
-        self._begin_close(request["id"])
+        self.begin_close(request["id"])
 
-    def _begin_close(self, answer_to: "int | None") -> None:
+    def begin_close(self, answer_to: "int | None") -> None:
         if self._close_deadline is not None:
             return
         if not self._started:
@@ -412,6 +353,3 @@ class Broker:
 
     def zygote_ended(self, zygote: Zygote) -> None:
         self._desk.ended(zygote)
-
-    def log(self, level: str, message: str) -> None:
-        self._wire.send({"v": 1, "event": "log", "level": level, "message": message[: FRAME_BYTES // 4]})

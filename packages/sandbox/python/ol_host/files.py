@@ -34,13 +34,21 @@ class InUse(Exception):
 
 
 class Scratch:
-    """One sandbox's directory, its output files, and its socket."""
+    """One sandbox's directory, its output files, and its socket, if it listens on one."""
 
-    def __init__(self, name: str, sandbox: str, directory_fd: int, tree_fd: int, output_fds: "list[int]") -> None:
+    def __init__(
+        self,
+        name: str,
+        sandbox: str,
+        directory_fd: int,
+        tree_fd: int,
+        output_fds: "list[int]",
+        listens: bool = True,
+    ) -> None:
         self.name = name
         self.sandbox = sandbox
-        # In run/.
-        self.socket_name = f"{sandbox}.sock"
+        # In run/; None for one that connects itself.
+        self.socket_name = f"{sandbox}.sock" if listens else None
         self.directory_fd = directory_fd
         # A detached mount of the directory, which becomes the sandbox's /host; then, and with scratch in memory, -1.
         self.tree_fd = tree_fd
@@ -76,7 +84,7 @@ class Workspace:
 
     def __init__(self, work: str, code: str, logs: "str | None", worker: "tuple[int, int] | None" = None) -> None:
         self._work = work
-        self._worker = worker
+        self.worker = worker
         self.work_fd = os.open(work, _DIRECTORY)
         # To be entered, not to be read or written: who connects knows the socket's name, and owns the socket.
         self.run_fd = self._open_own("run", 0o700 if worker is None else 0o711)
@@ -90,11 +98,11 @@ class Workspace:
 
     def _hand_over_code(self) -> None:
         """Copies that belong to another user, of an earlier start, could not be removed by the worker later."""
-        if self._worker is None or os.fstat(self.code_fd).st_uid == self._worker[0]:
+        if self.worker is None or os.fstat(self.code_fd).st_uid == self.worker[0]:
             return
         for name in os.listdir(self.code_fd):
             self.trash.put(name, self.code_fd)
-        os.fchown(self.code_fd, *self._worker)
+        os.fchown(self.code_fd, *self.worker)
 
     def _open_own(self, name: str, mode: int) -> int:
         """Made if it is not there. One that is there becomes ours alone, whoever made it: only root can do that to
@@ -135,9 +143,12 @@ class Workspace:
         if serving:
             os.pwrite(self._lock_fd, _SERVING, 0)
 
+    def open_code_directory(self, path: str, how: int = os.O_PATH) -> int:
+        return kernel.openat2(self.code_fd, path, how | os.O_DIRECTORY)
+
     def open_code(self, path: str) -> int:
         """A detached, read-only tree of a code directory."""
-        directory = kernel.openat2(self.code_fd, path, os.O_PATH | os.O_DIRECTORY)
+        directory = self.open_code_directory(path)
         try:
             tree = kernel.open_tree("", directory)
         finally:
@@ -171,8 +182,9 @@ class Workspace:
             if owner is not None and not in_memory:
                 os.fchown(directory, owner, owner)
             scratch = Scratch(name, sandbox, directory, tree, outputs)
-            undo_on_failure.callback(_unlink_if_there, scratch.socket_name, self.run_fd)
-            scratch.listener_fd = self._listen(scratch)
+            socket_name = f"{sandbox}.sock"
+            undo_on_failure.callback(_unlink_if_there, socket_name, self.run_fd)
+            scratch.listener_fd = self._listen(socket_name, scratch)
             undo_on_failure.pop_all()
         if in_memory:
             # The output files, which are open, keep what they need of it.
@@ -180,10 +192,33 @@ class Workspace:
             scratch.tree_fd = -1
         return scratch
 
+    def make_bound_scratch(self, name: str, sandbox: str, owner: "int | None") -> Scratch:
+        """One that a container gets by its path, and whose output files the container opens itself."""
+        parent = self._directory_of(name)
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.close, parent)
+            undo_on_failure = undo.enter_context(contextlib.ExitStack())
+            undo_on_failure.callback(self._remove_if_empty, name)
+            os.mkdir(sandbox, 0o700, dir_fd=parent)
+            undo_on_failure.callback(self.trash.put, sandbox, parent)
+            directory = kernel.openat2(parent, sandbox, os.O_RDONLY | os.O_DIRECTORY)
+            undo_on_failure.callback(os.close, directory)
+            outputs = []
+            for stream in _STREAMS:
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+                outputs.append(os.open(stream, flags, 0o640, dir_fd=directory))
+                undo_on_failure.callback(os.close, outputs[-1])
+            if owner is not None:
+                for descriptor in (*outputs, directory):
+                    os.fchown(descriptor, owner, owner)
+            undo_on_failure.pop_all()
+        return Scratch(name, sandbox, directory, -1, outputs, listens=False)
+
     def rename_scratch(self, scratch: Scratch, name: str, sandbox: str) -> None:
         """Gives it the name by which people find it. If that fails it has the one from before. Its socket, which only the
         worker looks for, keeps its name, and must still be there."""
-        os.stat(scratch.socket_name, dir_fd=self.run_fd, follow_symlinks=False)
+        if scratch.socket_name is not None:
+            os.stat(scratch.socket_name, dir_fd=self.run_fd, follow_symlinks=False)
         with contextlib.ExitStack() as undo:
             before = kernel.openat2(self.handlers_fd, scratch.name, os.O_RDONLY | os.O_DIRECTORY)
             undo.callback(os.close, before)
@@ -201,17 +236,16 @@ class Workspace:
             os.mkdir(name, 0o711, dir_fd=self.handlers_fd)
         return kernel.openat2(self.handlers_fd, name, os.O_RDONLY | os.O_DIRECTORY)
 
-    def _listen(self, scratch: Scratch) -> int:
+    def _listen(self, name: str, scratch: Scratch) -> int:
         """The socket lives where no sandbox sees it; people find it by the link in the scratch directory."""
-        name = scratch.socket_name
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             # A path by descriptor: the real one may be longer than the 108 bytes that an address holds.
-            if self._worker is not None:
+            if self.worker is not None:
                 # The name that bind makes has this mode from the beginning.
                 os.fchmod(listener.fileno(), 0o600)
             listener.bind(f"/proc/self/fd/{self.run_fd}/{name}")
-            if self._worker is not None:
-                os.chown(name, *self._worker, dir_fd=self.run_fd, follow_symlinks=False)
+            if self.worker is not None:
+                os.chown(name, *self.worker, dir_fd=self.run_fd, follow_symlinks=False)
             listener.listen(1)
             os.link(
                 name,
@@ -228,7 +262,8 @@ class Workspace:
             # From here upwards, each whatever becomes of the one before.
             steps.callback(scratch.close)
             steps.callback(self._remove_directory, scratch)
-            steps.callback(_unlink_if_there, scratch.socket_name, self.run_fd)
+            if scratch.socket_name is not None:
+                steps.callback(_unlink_if_there, scratch.socket_name, self.run_fd)
             self._save_output(scratch)
         self._remove_if_empty(scratch.name)
 
@@ -263,7 +298,7 @@ class Workspace:
         try:
             for stream, source, size in zip(_STREAMS, scratch.output_fds, sizes):
                 if size > 0:
-                    _copy_tail(source, size, directory, f"{scratch.sandbox}.{stream}", self._worker)
+                    _copy_tail(source, size, directory, f"{scratch.sandbox}.{stream}", self.worker)
             _keep_newest(directory, _KEPT_SANDBOXES * len(_STREAMS))
         finally:
             os.close(directory)
@@ -301,7 +336,7 @@ def _locked_within(descriptor: int, seconds: float) -> bool:
 def _remove_known(parent_fd: int, scratch: Scratch) -> bool:
     """The common case, without a child process: nothing in the directory but what we put there."""
     try:
-        for name in (*_STREAMS, "server_pipe"):
+        for name in _STREAMS if scratch.socket_name is None else (*_STREAMS, "server_pipe"):
             os.unlink(name, dir_fd=scratch.directory_fd)
         os.rmdir(scratch.sandbox, dir_fd=parent_fd)
     except OSError:

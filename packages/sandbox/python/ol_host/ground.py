@@ -71,7 +71,7 @@ def take(
     if rootless:
         _enter_own_namespace()
     base = Base(request["runtimeDir"], request.get("packagesDir"), request.get("base"))
-    files = _open_files(request, rootless)
+    files = open_files(request, rootless)
     first_uid, uid_claim = (0, None) if rootless else host.claim_uid_block()
     weaken = request["weaken"]
     # Before anything is made that would have to be removed again.
@@ -119,7 +119,8 @@ def _enter_own_namespace() -> None:
         raise Refused("OL_SANDBOX_HOST_UNFIT", message) from error
 
 
-def _open_files(request: "dict[str, typing.Any]", rootless: bool) -> Workspace:
+def open_files(request: "dict[str, typing.Any]", rootless: bool) -> Workspace:
+    """Takes the lock of the directories that `request` names. Raises OSError and Refused."""
     try:
         return Workspace(
             request["workDir"], request["codeDir"], request.get("logDir"), _worker_ids(request, rootless)

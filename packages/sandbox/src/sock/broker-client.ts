@@ -6,12 +6,21 @@ import { type Logger, OlError, messageOf } from "@ol/common";
 import { SANDBOX_ERRORS, type SandboxErrorCode, sandboxError } from "../errors.ts";
 import type { SandboxExit } from "../engine.ts";
 import { BrokerWire, encodeFrame } from "./broker-wire.ts";
-import { BROKER_START, PYTHON_DIR } from "./python.ts";
+import { PYTHON_DIR } from "./python.ts";
+
+/** Which of the programs in python/ol_host it is. */
+export interface HelperProgram {
+  readonly name: "broker" | "porter";
+  /** What its Python runs, with PYTHON_DIR as the first argument. */
+  readonly start: string;
+}
 
 /** What the broker tells by itself. */
 export interface BrokerEvents {
   exit(sandbox: string, exit: SandboxExit): void;
   zygoteExit(zygote: string, exit: SandboxExit): void;
+  /** A sandbox has more in its scratch directory than it may; told by the porter, which ends nothing itself. */
+  full(sandbox: string): void;
   /** How many processes wait to become sandboxes, and the memory that they hold. */
   prepared(count: number, memoryMb: number): void;
   /** The broker's process ended, and with it every sandbox; `expected` if it was told to. One line for people. */
@@ -45,13 +54,14 @@ const LAST_WORDS_BYTES = 4096;
 const LAST_WORDS_MS = 250;
 
 /**
- * The broker's process and the requests under way. The socket was inherited by the broker at its start; no path
+ * The process of the broker, or of the porter in its place, and the requests under way. The socket was inherited by the broker at its start; no path
  * leads to it. When this process ends, however it does, the broker reads end-of-file and ends everything.
  */
 export class BrokerClient {
   readonly #process: ChildProcess;
   readonly #wire: BrokerWire;
   readonly #waiting = new Map<number, Waiting>();
+  readonly #program: HelperProgram;
   readonly #events: BrokerEvents;
   readonly #logger: Logger;
   #lastId = 0;
@@ -61,10 +71,11 @@ export class BrokerClient {
   readonly exited: Promise<void>;
   #letGo: () => void = () => undefined;
 
-  constructor(python: string, events: BrokerEvents, logger: Logger) {
+  constructor(python: string, program: HelperProgram, events: BrokerEvents, logger: Logger) {
+    this.#program = program;
     this.#events = events;
     this.#logger = logger;
-    this.#process = spawn(python, ["-I", "-S", "-B", "-c", BROKER_START, PYTHON_DIR], {
+    this.#process = spawn(python, ["-I", "-S", "-B", "-c", program.start, PYTHON_DIR], {
       stdio: ["ignore", "ignore", "pipe", "pipe"],
       env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LANG: "C.UTF-8" },
       cwd: "/",
@@ -76,14 +87,14 @@ export class BrokerClient {
     this.exited = new Promise((resolve) => {
       this.#letGo = resolve;
       this.#process.once("error", (error) => {
-        this.#onEnd(`the broker could not be started: ${error.message}`);
+        this.#onEnd(`the ${program.name} could not be started: ${error.message}`);
         resolve();
       });
       this.#process.once("exit", (code, signal) => {
         const end = (): void => {
           clearTimeout(timer);
           const words = this.#lastWords.trim().split("\n").at(-1) ?? "";
-          this.#onEnd(`the broker ended (${signal ?? `exit code ${code}`})${words && `: ${words}`}`);
+          this.#onEnd(`the ${program.name} ended (${signal ?? `exit code ${code}`})${words && `: ${words}`}`);
           resolve();
         };
         // Standard error is read to its end first; but a child of the broker's that dies slowly still has it open.
@@ -143,7 +154,7 @@ export class BrokerClient {
       if (code === "ESRCH") return;
       if (code !== "EPERM") throw error;
       this.#process.stdio[3]?.destroy();
-      this.#onEnd(`the broker hangs: ${reason}`);
+      this.#onEnd(`the ${this.#program.name} hangs: ${reason}`);
       this.#letGo();
     }
   }
@@ -169,13 +180,17 @@ export class BrokerClient {
       this.#events.zygoteExit(String(message["zygote"]), exitOf(message));
       return;
     }
+    if (message["event"] === "full") {
+      this.#events.full(String(message["sandbox"]));
+      return;
+    }
     if (message["event"] === "prepared") {
       this.#events.prepared(Number(message["count"]), Number(message["memoryMb"]));
       return;
     }
     if (message["event"] === "log") {
       const level = message["level"] === "error" ? "error" : "warn";
-      this.#logger[level](String(message["message"]), { source: "broker" });
+      this.#logger[level](String(message["message"]), { source: this.#program.name });
       return;
     }
     const id = message["id"] as number;

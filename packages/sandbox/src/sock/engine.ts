@@ -17,11 +17,12 @@ import type {
   SandboxSpec,
   ZygoteSpec,
 } from "../engine.ts";
+import { BASE_ENVIRONMENT } from "../environment.ts";
 import { sandboxError } from "../errors.ts";
 import { GuestSocket } from "../frames/guest-socket.ts";
 import { BrokerClient } from "./broker-client.ts";
 import type { SockEngineOptions } from "./options.ts";
-import { findPython } from "./python.ts";
+import { BROKER, findPython } from "./python.ts";
 import { startFields } from "./start-fields.ts";
 import { SockZygotes } from "./zygotes.ts";
 
@@ -29,16 +30,6 @@ import { SockZygotes } from "./zygotes.ts";
 const O_PATH = 0o10000000;
 // A connection to a listening unix socket is made at once or not at all; this only bounds a machine that hangs.
 const CONNECT_TIMEOUT_MS = 10_000;
-
-const BASE_ENVIRONMENT: Readonly<Record<string, string>> = {
-  HOME: "/host",
-  LANG: "C.UTF-8",
-  LOGNAME: "sandbox",
-  PATH: "/usr/local/bin:/usr/bin:/bin",
-  PYTHONDONTWRITEBYTECODE: "1",
-  TMPDIR: "/tmp",
-  USER: "sandbox",
-};
 
 /** What an engine is put together from. */
 interface Parts {
@@ -89,8 +80,10 @@ export class SockEngine implements SandboxEngine {
     const zygotes = new SockZygotes();
     const broker = new BrokerClient(
       python.path,
+      BROKER,
       {
         exit: (sandbox, exit) => exits.get(sandbox)?.(exit),
+        full: () => undefined,
         zygoteExit: (zygote, exit) => zygotes.exited(zygote, exit),
         prepared: (count, memoryMb) => zygotes.prepared(count, memoryMb),
         ended: (reason, expected) => {

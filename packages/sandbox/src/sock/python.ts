@@ -9,9 +9,17 @@ import { sandboxError } from "../errors.ts";
 /** The package's Python sources, beside src/ and dist/ alike. */
 export const PYTHON_DIR: string = fileURLToPath(new URL("../../python", import.meta.url));
 
-/** How the broker is started, with PYTHON_DIR as its first argument. */
-export const BROKER_START =
-  "import sys; sys.path.insert(0, sys.argv[1]); from ol_host.main import main; main()";
+/** The broker, as BrokerClient starts it. */
+export const BROKER = {
+  name: "broker",
+  start: "import sys; sys.path.insert(0, sys.argv[1]); from ol_host.main import main; main()",
+} as const;
+
+/** The engine `docker`'s helper, likewise. */
+export const PORTER = {
+  name: "porter",
+  start: "import sys; sys.path.insert(0, sys.argv[1]); from ol_host.main import porter; porter()",
+} as const;
 
 const OLDEST_PYTHON = [3, 9] as const;
 // A shim that has to find the interpreter first can take a second on a busy machine.

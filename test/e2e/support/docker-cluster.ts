@@ -1,0 +1,33 @@
+import type { DaemonKind } from "../../../packages/sandbox/test/support/docker-daemon.ts";
+import { DockerPlace } from "../../../packages/sandbox/test/support/docker-place.ts";
+
+/** A daemon for workers of a test file, started when the first of them is configured. */
+export class DockerCluster implements AsyncDisposable {
+  readonly #kind: DaemonKind;
+  #place: Promise<DockerPlace> | undefined;
+
+  constructor(kind: DaemonKind) {
+    this.#kind = kind;
+  }
+
+  place(): Promise<DockerPlace> {
+    this.#place ??= DockerPlace.make(this.#kind);
+    return this.#place;
+  }
+
+  /** A worker's configuration. */
+  async config(): Promise<Readonly<Record<string, unknown>>> {
+    const place = await this.place();
+    // A container takes a second where others are made too.
+    return {
+      queue_timeout_ms: 60_000,
+      sandbox: "docker",
+      docker: { host: place.daemon.host },
+      sock_base_path: place.options.baseDir,
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await (await this.#place)?.[Symbol.asyncDispose]();
+  }
+}
