@@ -15,15 +15,16 @@ const filled = (values: readonly number[]): Histogram => {
   return histogram;
 };
 
-/** Times in ms from less than a us to a week, as many short ones as long ones. */
+/** Times in ms from less than a us to a week, as many short ones as long ones: fast-check's doubles are nearly all 0. */
 const times = fc.array(
-  fc.double({ min: -4, max: 8.7, noNaN: true }).map((power) => 10 ** power),
+  fc.integer({ min: -40_000, max: 87_000 }).map((power) => 10 ** (power / 10_000)),
   { minLength: 1, maxLength: 300 },
 );
 
 it("a histogram's quantiles are off by at most 0.05 % and half a us, whatever the values are", () => {
   fc.assert(
-    fc.property(times, fc.double({ min: 0, max: 1, noNaN: true }), (values, share) => {
+    fc.property(times, fc.integer({ min: 0, max: 1_000 }), (values, perMille) => {
+      const share = perMille / 1_000;
       const exact = exactQuantile(values, share);
       expect(Math.abs(filled(values).quantile(share) - exact)).toBeLessThanOrEqual(exact * 0.0005 + 0.0005);
     }),

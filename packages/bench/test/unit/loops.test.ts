@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { expect, it, onTestFinished } from "vitest";
 
-import { type Plan, play, type Played, type PlayTarget, urlTarget } from "../../src/index.ts";
+import { openLoop, type Plan, play, type Played, type PlayTarget, urlTarget } from "../../src/index.ts";
 
 const STALL_MS = 600;
 const CALLS = 100;
@@ -58,6 +58,22 @@ it("an open loop does not wait for calls that are under way: those beyond its li
   expect(tally.calls).toBe(CALLS);
   expect(tally.unsent).toBeGreaterThan(20);
   expect(tally.failed).toBe(0);
+});
+
+it("an open loop counts from when something was due, also if it could not be begun then", async () => {
+  const begunMs = performance.now();
+  const lateMs: number[] = [];
+  await openLoop(
+    [0, 10, 20].map((afterMs) => ({ dueMs: begunMs + afterMs, item: afterMs })),
+    async (item, dueMs) => {
+      lateMs.push(performance.now() - dueMs);
+      // Nothing else is done by this process meanwhile, as when it has too much to do.
+      if (item === 0) while (performance.now() < begunMs + 200);
+    },
+  );
+  expect(lateMs[0]).toBeLessThan(150);
+  expect(lateMs[1]).toBeGreaterThanOrEqual(190);
+  expect(lateMs[2]).toBeGreaterThanOrEqual(180);
 });
 
 it("calls that nobody answers are failures, and no times", async () => {
