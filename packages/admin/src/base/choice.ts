@@ -21,7 +21,7 @@ const IMAGE = "docker:";
 // As distributions name their releases.
 const SUITE_NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/iu;
 // A name with registry, tag or digest, or an image's id; no more than Docker has it.
-const IMAGE_NAME = /^[a-z0-9][a-z0-9._:/@-]{0,254}$/iu;
+const IMAGE_NAME = /^(?!.*\.\.)[a-z0-9][a-z0-9._:/@-]{0,254}$/iu;
 const KINDS = "host, docker:IMAGE, debootstrap:SUITE, or the directory or .tar(.gz) of a root file system";
 
 const fromArchive = async (

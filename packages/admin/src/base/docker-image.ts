@@ -14,7 +14,7 @@ import { Patience } from "./patience.ts";
 import { PullProgress } from "./pull-progress.ts";
 import { unpackTree } from "./unpack.ts";
 
-type ImageContext = Pick<Context, "environment" | "output" | "signal">;
+type ImageContext = Pick<Context, "environment" | "output" | "signal" | "urgent">;
 
 /** A registry may be slow, and a daemon busy with a large layer; neither is ever silent for so long. */
 const SILENT_MS = 300_000;
@@ -134,7 +134,8 @@ class ImageExport {
       // One without a command of its own cannot be made.
       Cmd: ["-"],
       Labels: { [LABEL]: "true" },
-      abortSignal: this.#signal,
+      // Not ended by the first ctrl-C: the daemon would go on, and nobody know the container.
+      abortSignal: AbortSignal.any([this.#context.urgent, AbortSignal.timeout(SILENT_MS)]),
     };
     return this.#docker.createContainer(options);
   }
@@ -157,7 +158,8 @@ class ImageExport {
   async #remove(container: Container): Promise<void> {
     try {
       // Volumes that the image declares were made for it.
-      await container.remove({ force: true, v: true, abortSignal: AbortSignal.timeout(REMOVAL_MS) });
+      const abortSignal = AbortSignal.any([this.#context.urgent, AbortSignal.timeout(REMOVAL_MS)]);
+      await container.remove({ force: true, v: true, abortSignal });
     } catch (error) {
       this.#context.output.message(
         `the container ${container.id.slice(0, 12)}, made for the export, stays: ${reasonOf(error)}; remove it: docker rm ${container.id.slice(0, 12)}`,

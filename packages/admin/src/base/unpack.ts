@@ -31,6 +31,9 @@ export interface UnpackOptions {
 
 type Entry = Extract extends AsyncIterable<infer Item> ? Item : never;
 
+/** What stands for bytes that are no text. */
+const UNREADABLE = "\uFFFD";
+
 /** Node's pipeline says that it was cut off, where the reason is what the other side said. */
 const isConsequence = (error: unknown): boolean =>
   (error as NodeJS.ErrnoException).code === "ERR_STREAM_PREMATURE_CLOSE";
@@ -39,6 +42,9 @@ const isConsequence = (error: unknown): boolean =>
 const put = async (entry: Entry, tree: TreeWriter): Promise<boolean> => {
   const { name, type, mode, linkname, pax } = entry.header;
   const path = entryPath(name);
+  // Two that differ would become one.
+  if (`${name}${linkname ?? ""}`.includes(UNREADABLE))
+    throw baseFailure(`the archive's ${shown(path)} has a name, or leads to one, that is not UTF-8`);
   if (isOfRunningSystem(path)) return false;
   if (Object.keys(pax ?? {}).some((key) => key.startsWith("GNU.sparse.")))
     throw baseFailure(`the archive's ${shown(path)} is stored with holes; pack it without --sparse`);

@@ -53,6 +53,7 @@ describe("ol-admin", () => {
     [["new"], /needs --cluster=DIR/u],
     [["status", "c"], /^status does not take "c"; did you mean --cluster=c\?$/mu],
     [["new", "--cluster=c", "--base=docker:"], /an image's name such as python:3\.12-slim, not ""$/mu],
+    [["new", "--cluster=c", "--base=docker:x/../y"], /an image's name such as .*, not "x\/\.\.\/y"$/mu],
     [["new", "--cluster=c", "--base=docker:../x"], /an image's name such as .*, not "\.\.\/x"$/mu],
     [["new", "--cluster=c", "--base=debootstrap:../x"], /the name of a release, not "\.\.\/x"$/mu],
     [["setconf", "{"], /^setconf: not valid JSON/mu],

@@ -269,6 +269,15 @@ const DAMAGED: readonly (readonly [string, RegExp, () => Promise<Buffer>])[] = [
     () => archiveOf([{ ...file("a"), pax: { "GNU.sparse.major": "1" } }]),
   ],
   [
+    "a name that is no text",
+    /"caf\uFFFD" has a name, or leads to one, that is not UTF-8$/u,
+    async () => {
+      const archive = await archiveOf([file("cafe")]);
+      archive[3] = 0xe9;
+      return withType(archive, "0");
+    },
+  ],
+  [
     "a kind of entry that nobody knows",
     /"a" is of a kind that no root file system has$/u,
     async () => withType(await archiveOf([file("a")]), "V"),
