@@ -25,7 +25,7 @@ export const describeWorkerHttp = (
   engine: string,
   clients: readonly (keyof typeof CLIENTS)[],
   config: () => Promise<Readonly<Record<string, unknown>>> = () => Promise.resolve({}),
-): void =>
+): void => {
   describe(`a worker process with the engine ${engine}`, () => {
     let worker: WorkerProcess;
 
@@ -44,3 +44,4 @@ export const describeWorkerHttp = (
     legalCases(underTest);
     concurrencyCases(underTest);
   });
+};

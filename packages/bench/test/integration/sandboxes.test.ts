@@ -21,14 +21,20 @@ const CHOICE = {
 const rowsWith = ({ rows }: Results, labels: Readonly<Record<string, string | number>>): Row[] =>
   rows.filter((row) => Object.entries(labels).every(([name, value]) => row.labels?.[name] === value));
 
+const rowOf = (results: Results, labels: Readonly<Record<string, string | number>>): Row => {
+  const [row] = rowsWith(results, labels);
+  if (row === undefined) throw new Error(`there is no row ${JSON.stringify(labels)}`);
+  return row;
+};
+
 /** The quickest tenth, which says least of what the machine did besides. */
 const quickestOf = (results: Results, labels: Readonly<Record<string, string | number>>): number =>
-  rowsWith(results, labels)[0].values.p10;
+  rowOf(results, labels).values.p10;
 
 const medianOf = (results: Results, labels: Readonly<Record<string, string | number>>): number => {
   const found = rowsWith(results, labels);
   expect(found.map(({ labels: shown }) => shown)).toEqual([expect.objectContaining(labels)]);
-  return found[0].values.median;
+  return rowOf(results, labels).values.median;
 };
 
 describe("ol-bench create", () => {
@@ -60,7 +66,7 @@ describe("ol-bench create", () => {
   });
 
   it("has steps that are in order and together no longer than the start", () => {
-    const all = rowsWith(results, { atOnce: 1, what: "all, to the first reply" })[0];
+    const all = rowOf(results, { atOnce: 1, what: "all, to the first reply" });
     const steps = rowsWith(results, { atOnce: 1 }).filter(({ labels }) =>
       /^(?:leaf: |to the |from the )/u.test(String(labels?.["what"])),
     );

@@ -32,7 +32,7 @@ const SIMULATE = [
 describe("the command line", () => {
   it("lists every command, and each says what it takes", async () => {
     expect(await main(["--help"])).toBe(0);
-    const commands = [...out.matchAll(/^ {2}(\w+) +\S/gmu)].map(([, name]) => name);
+    const commands = [...out.matchAll(/^ {2}(\w+) +\S/gmu)].map(([, name]) => String(name));
     expect(commands).toEqual(
       expect.arrayContaining([
         "run",
@@ -98,7 +98,7 @@ describe("the command line", () => {
 
   it("prints a table and then the JSON, which says who found it, with what, when, and in which version", async () => {
     expect(await main(SIMULATE)).toBe(0);
-    const [table, json] = out.trim().split(/\n(?=\{)/u);
+    const [table, json = ""] = out.trim().split(/\n(?=\{)/u);
     expect(table).toContain("RoundRobin");
     expect(JSON.parse(json)).toMatchObject({
       command: "simulate",

@@ -6,7 +6,7 @@ import { Histogram } from "../../src/histogram.ts";
 /** The least value that at least so large a share of the values are not above. */
 const exactQuantile = (values: readonly number[], share: number): number => {
   const sorted = [...values].sort((one, other) => one - other);
-  return sorted[Math.max(Math.ceil(share * sorted.length), 1) - 1];
+  return sorted[Math.max(Math.ceil(share * sorted.length), 1) - 1] as number;
 };
 
 const filled = (values: readonly number[]): Histogram => {

@@ -36,8 +36,8 @@ const slowShare = ({ tally }: Played): number => {
   const rows = tally.rows("", 1_000, {});
   const times = rows.find(({ labels }) => labels?.["what"] === "from when it was due");
   expect(times?.values.count).toBe(CALLS);
-  const slow = tally.curve().filter(([, ms]) => ms >= STALL_MS / 3);
-  return slow.length === 0 ? 0 : 10 ** -slow[0][0];
+  const slow = tally.curve().find(([, ms]) => ms >= STALL_MS / 3);
+  return slow === undefined ? 0 : 10 ** -slow[0];
 };
 
 it("an open loop shows a stall by every call that was due in it", async () => {

@@ -41,7 +41,8 @@ const ALL: PlanOptions = {
   mostRunMs: 10_000,
 };
 
-const named = ({ functions }: { functions: readonly string[] }, place: number): string => functions[place];
+const named = ({ functions }: { functions: readonly string[] }, place: number): string =>
+  functions[place] as string;
 
 const AZURE_2021 = "app,func,end_timestamp,duration\na1,f1,10.5,0.5\na1,f2,11,2\r\na2,f1,20,0\n";
 const MINUTES = Array.from({ length: 1_440 }, (_, at) => at + 1);
