@@ -14,6 +14,7 @@ import { runRegistryCommand } from "./registry/cli.ts";
 import { runSimulate } from "./simulate/cli.ts";
 import type { Results } from "./results.ts";
 import { formatTable } from "./table.ts";
+import { runValidateCommand } from "./validate/cli.ts";
 import { runZygotes } from "./zygotes/cli.ts";
 
 const usage = `ol-bench: measures sandboxes and worker against frozen baselines, in one run
@@ -21,6 +22,7 @@ const usage = `ol-bench: measures sandboxes and worker against frozen baselines,
 usage: ol-bench [--quick] [--json]
        ol-bench zygotes [--help]   compares policies for the zygote tree, in virtual time
        ol-bench simulate [--help]  compares the balancer's policies over a cluster, in virtual time
+       ol-bench validate [--help]  fits the simulator to a real worker, and compares the two
        ol-bench cluster [--help]   plays lambdas with packages to real workers behind a balancer, with each policy
        ol-bench mixed [--help]     plays lambdas with packages to real workers with and without zygotes
        ol-bench packages [--json]  starts of a lambda with pandas, imported and from a zygote
@@ -73,6 +75,7 @@ const tabled = async (args: readonly string[], run: () => Promise<Results>): Pro
 const COMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
   zygotes: runZygotes,
   simulate: runSimulate,
+  validate: runValidateCommand,
   cluster: runClusterCommand,
   mixed: runMixedCommand,
   registry: runRegistryCommand,

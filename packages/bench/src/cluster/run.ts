@@ -1,16 +1,20 @@
+import { availableParallelism } from "node:os";
+
 import type { MixedLambda } from "../mixed/workload.ts";
 import { describeLoad, describeMachine } from "../machine.ts";
+import { sweep } from "../virtual/sweep.ts";
 import { realPython } from "../python.ts";
 import type { Aim } from "../results.ts";
 import { type BenchSite, makeSite } from "../worker.ts";
 import { loadZygoteData, type ZygoteData } from "../zygotes/data.ts";
 import { aimsOf } from "./aims.ts";
-import { callClosed, callOpen, type CallRun, type CallTarget, type CallTimes } from "./callers.ts";
+import { callClosed, callOpen, type CallTarget } from "./callers.ts";
 import { type CallSource, drawnCalls, recordedCalls } from "./call-source.ts";
 import { type Cluster, startCluster } from "./cluster.ts";
 import { addLambdas } from "./lambdas.ts";
 import { memoryFor, type WorkerMemory } from "./memory.ts";
 import { type Figures, figuresOf } from "./outcome.ts";
+import type { CallRun, CallTimes } from "./players.ts";
 import { type SimulatedFigures, simulatePolicies } from "./simulated.ts";
 import type { RecordedCalls } from "./trace.ts";
 
@@ -190,18 +194,19 @@ const simulate = async (
   cluster: { readonly seed: number; readonly lambdas: readonly MixedLambda[]; readonly memory: WorkerMemory },
   data: ZygoteData,
 ): Promise<readonly SimulatedFigures[] | undefined> => {
-  const { workers, slots, clientsPerSlot, runMs, warmupMs, measureMs, recorded } = options;
+  const { workers, slots, clientsPerSlot, runMs, sandboxMb, warmupMs, measureMs, recorded } = options;
   if (recorded !== undefined) return undefined;
+  const { seed, lambdas, memory } = cluster;
+  const cores = availableParallelism();
   const clients = Math.ceil(workers * slots * clientsPerSlot);
   const times = { runMs, warmupMs, measureMs };
-  return simulatePolicies(options.policies, data, {
-    ...cluster,
-    ...times,
-    workers,
-    slots,
-    skew,
-    clients,
-  });
+  const { memoryMb } = memory;
+  return simulatePolicies(
+    options.policies,
+    data,
+    { ...times, seed, lambdas, workers, slots, memoryMb, sandboxMb, cores, skew, clients },
+    (runs) => sweep(runs, cores),
+  );
 };
 
 /** All scenarios with the lambdas of one seed: for each scenario, figures in the order of the policies. */

@@ -1,0 +1,45 @@
+/** What work costs on one kind of machine; CPU time in ms, as if nobody else wanted the CPU. */
+export interface Costs {
+  /** Whoever calls, for each call; one thread for all callers. */
+  readonly clientMs: number;
+  /** The balancer's process, for each call that goes through it. */
+  readonly balancerMs: number;
+  /** The worker's process, for each call. */
+  readonly workerMs: number;
+  /** A sandbox, for each call besides what the lambda's own code does. */
+  readonly guestMs: number;
+  /** What a call in a sandbox takes besides, without the CPU: waking up late, mostly. */
+  readonly lateMs: number;
+  /** The broker's process, for each sandbox. */
+  readonly forkMs: number;
+  /** The same, beside the call that waits for it: the leaf that takes the place of the one that was taken, scratch, limits. */
+  readonly restockMs: number;
+  /** A sandbox until its code is loaded, without what it imports. */
+  readonly loadMs: number;
+  /** How many times as long importing packages takes as the lambda's figures say. */
+  readonly importFactor: number;
+  /** Ending a sandbox, until its memory is back; for one that has imported nothing, and for each MB that it has. */
+  readonly destroyMs: number;
+  readonly destroyMsPerMb: number;
+  /** Making a zygote, besides what it imports. */
+  readonly zygoteMs: number;
+  /** See CpuOptions. */
+  readonly efficiency: number;
+}
+
+/** Of the machine in docs/simulator.md. */
+export const DEFAULT_COSTS: Costs = {
+  clientMs: 0.12,
+  balancerMs: 0.15,
+  workerMs: 0.15,
+  guestMs: 0.08,
+  lateMs: 0.1,
+  forkMs: 3,
+  restockMs: 3,
+  loadMs: 4,
+  importFactor: 1,
+  destroyMs: 3,
+  destroyMsPerMb: 0.05,
+  zygoteMs: 20,
+  efficiency: 1,
+};
