@@ -15,6 +15,7 @@ import { runSimulate } from "./simulate/cli.ts";
 import type { Results } from "./results.ts";
 import { formatTable } from "./table.ts";
 import { runValidateCommand } from "./validate/cli.ts";
+import { runSweepCommand } from "./virtual/cli.ts";
 import { runZygotes } from "./zygotes/cli.ts";
 
 const usage = `ol-bench: measures sandboxes and worker against frozen baselines, in one run
@@ -22,6 +23,7 @@ const usage = `ol-bench: measures sandboxes and worker against frozen baselines,
 usage: ol-bench [--quick] [--json]
        ol-bench zygotes [--help]   compares policies for the zygote tree, in virtual time
        ol-bench simulate [--help]  compares the balancer's policies over a cluster, in virtual time
+       ol-bench sweep [--help]     plays a worker with its own code in virtual time, for many settings
        ol-bench validate [--help]  fits the simulator to a real worker, and compares the two
        ol-bench cluster [--help]   plays lambdas with packages to real workers behind a balancer, with each policy
        ol-bench mixed [--help]     plays lambdas with packages to real workers with and without zygotes
@@ -75,6 +77,7 @@ const tabled = async (args: readonly string[], run: () => Promise<Results>): Pro
 const COMMANDS: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
   zygotes: runZygotes,
   simulate: runSimulate,
+  sweep: runSweepCommand,
   validate: runValidateCommand,
   cluster: runClusterCommand,
   mixed: runMixedCommand,

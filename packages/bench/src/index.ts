@@ -28,6 +28,8 @@ export type { TracedCall } from "./validate/traced-calls.ts";
 export * from "./validate/validate.ts";
 export * from "./virtual/call-pattern.ts";
 export * from "./virtual/costs.ts";
+export { formatGrid } from "./virtual/cli.ts";
+export * from "./virtual/grid.ts";
 export type * from "./virtual/lambdas.ts";
 export { Machine } from "./virtual/machine.ts";
 export { PackageIndex } from "./virtual/package-index.ts";

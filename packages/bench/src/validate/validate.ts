@@ -143,7 +143,7 @@ class Validation {
     const { calls, warmupMs, measureMs, memoryShare } = workload;
     const { seed } = this.#options;
     await using worker = await this.#start(memoryShare, settings);
-    return worker.play({ calls, seed, names: this.#names, warmupMs, measureMs });
+    return await worker.play({ calls, seed, names: this.#names, warmupMs, measureMs });
   }
 
   #start(memoryShare: number, settings: Readonly<Record<string, unknown>>): Promise<RealWorker> {

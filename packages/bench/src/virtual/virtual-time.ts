@@ -10,6 +10,8 @@ const MOST_TIMER_MS = 2 ** 31 - 1;
 /** So many events at one moment are events that cause each other without end. */
 const MOST_EVENTS = 1_000_000;
 
+const INSTALLED = Symbol("virtual time");
+
 type Callback = (...values: unknown[]) => void;
 
 /** What node's functions return; nothing keeps a process alive here. */
@@ -40,9 +42,11 @@ export class VirtualTime implements Disposable {
   readonly #immediates: (() => void)[] = [];
   readonly #undo: readonly (() => void)[];
 
-  /** Only one at a time in each thread. */
+  /** Only one at a time in each thread: throws if there is one already. */
   constructor() {
+    if (INSTALLED in globalThis) throw new Error("this thread's time is virtual already");
     this.#undo = [
+      replace(globalThis, INSTALLED, true),
       replace(globalThis, "setTimeout", this.#setTimeout),
       replace(globalThis, "clearTimeout", clear),
       replace(globalThis, "setInterval", this.#setInterval),
@@ -151,7 +155,7 @@ const clear = (timer: unknown): void => {
 };
 
 /** Returns what puts the property back. */
-const replace = (target: object, name: string, value: unknown): (() => void) => {
+const replace = (target: object, name: string | symbol, value: unknown): (() => void) => {
   const before = Object.getOwnPropertyDescriptor(target, name);
   Object.defineProperty(target, name, { value, configurable: true, writable: true });
   return () => {
