@@ -2,6 +2,8 @@ import { availableParallelism } from "node:os";
 
 import type { MixedLambda } from "../mixed/workload.ts";
 import { describeLoad, describeMachine } from "../machine.ts";
+import { measureAlone } from "../validate/alone.ts";
+import type { Fitted } from "../validate/fit.ts";
 import { sweep } from "../virtual/sweep.ts";
 import { realPython } from "../python.ts";
 import type { Aim } from "../results.ts";
@@ -191,22 +193,16 @@ class Trial {
 const simulate = async (
   options: ClusterRunOptions,
   { skew }: Scenario,
-  cluster: { readonly seed: number; readonly lambdas: readonly MixedLambda[]; readonly memory: WorkerMemory },
-  data: ZygoteData,
+  cluster: { readonly seed: number; readonly lambdas: readonly MixedLambda[]; readonly memoryMb: number },
+  { costs, packages }: Fitted,
 ): Promise<readonly SimulatedFigures[] | undefined> => {
-  const { workers, slots, clientsPerSlot, runMs, sandboxMb, warmupMs, measureMs, recorded } = options;
-  if (recorded !== undefined) return undefined;
-  const { seed, lambdas, memory } = cluster;
+  const { policies, workers, slots, clientsPerSlot, runMs, sandboxMb, warmupMs, measureMs } = options;
+  if (options.recorded !== undefined) return undefined;
   const cores = availableParallelism();
   const clients = Math.ceil(workers * slots * clientsPerSlot);
-  const times = { runMs, warmupMs, measureMs };
-  const { memoryMb } = memory;
-  return simulatePolicies(
-    options.policies,
-    data,
-    { ...times, seed, lambdas, workers, slots, memoryMb, sandboxMb, cores, skew, clients },
-    (runs) => sweep(runs, cores),
-  );
+  const size = { workers, slots, sandboxMb, cores, clients, skew };
+  const simulated = { ...cluster, ...size, costs, packages, runMs, warmupMs, measureMs };
+  return simulatePolicies(policies, simulated, (runs) => sweep(runs, cores));
 };
 
 /** All scenarios with the lambdas of one seed: for each scenario, figures in the order of the policies. */
@@ -223,11 +219,22 @@ const runSeed = async (
   const ofWorkers = { limits: { mem_mb: sandboxMb }, ...settings };
   await addLambdas(place.site, lambdas, { python, runMs, settings: ofWorkers, progress });
   const names = lambdas.map(({ name }) => name);
+  progress(`seed ${seed}: measuring what starting each lambda costs`);
+  const alone = {
+    ...place,
+    names,
+    runMs,
+    sandboxMb,
+    measureMs: options.measureMs,
+    settings: { ...settings },
+  };
+  const fitted = await measureAlone(alone, data);
   const figures: (readonly SeedFigures[])[] = [];
   for (const scenario of options.scenarios) {
     const trial = new Trial(options, scenario, seed, { ...place, names });
     const real = await trial.run();
-    const simulated = await simulate(options, scenario, { seed, lambdas, memory: trial.memory }, data);
+    const { memoryMb } = trial.memory;
+    const simulated = await simulate(options, scenario, { seed, lambdas, memoryMb }, fitted);
     figures.push(real.map((run, at) => ({ ...run, simulated: simulated?.[at] })));
   }
   return figures;

@@ -1,9 +1,8 @@
 import type { MixedLambda } from "../mixed/workload.ts";
-import { type Costs, DEFAULT_COSTS } from "../virtual/costs.ts";
+import type { Costs } from "../virtual/costs.ts";
 import type { CallPattern } from "../virtual/call-pattern.ts";
-import type { VirtualLambda } from "../virtual/lambdas.ts";
+import type { PackageCosts, VirtualLambda } from "../virtual/lambdas.ts";
 import type { VirtualRunOptions, VirtualRun } from "../virtual/virtual-run.ts";
-import type { ZygoteData } from "../zygotes/data.ts";
 
 /** What is played in virtual time: the same as to the real cluster. */
 export interface SimulatedCluster {
@@ -16,8 +15,8 @@ export interface SimulatedCluster {
   readonly sandboxMb: number;
   /** All of the cluster, and whoever calls, share so many. */
   readonly cores: number;
-  /** Default: those of the machine in docs/simulator.md. */
-  readonly costs?: Costs;
+  readonly costs: Costs;
+  readonly packages: PackageCosts;
   readonly skew: number;
   readonly runMs: number;
   readonly clients: number;
@@ -47,16 +46,16 @@ export const virtualLambda = ({ name, pins }: MixedLambda, runMs: number): Virtu
 /** Plays the workload to each policy in virtual time: all workers busy, and with half of what the best answers then. */
 export const simulatePolicies = async (
   policies: readonly string[],
-  { costs: packages }: ZygoteData,
   cluster: SimulatedCluster,
   simulate: Simulate,
 ): Promise<readonly SimulatedFigures[]> => {
-  const { lambdas, seed, workers, slots, memoryMb, sandboxMb, cores, runMs, warmupMs, measureMs } = cluster;
+  const { lambdas, seed, workers, slots, memoryMb, sandboxMb, cores, costs, packages } = cluster;
+  const { runMs, warmupMs, measureMs } = cluster;
   const draw = { by: "popularity", skew: cluster.skew } as const;
   const runOf = (policy: string, calls: CallPattern): VirtualRunOptions => ({
     seed,
     cores,
-    costs: cluster.costs ?? DEFAULT_COSTS,
+    costs,
     lambdas: lambdas.map((lambda) => virtualLambda(lambda, runMs)),
     packages,
     worker: { slots, memoryMb, sandboxMb },

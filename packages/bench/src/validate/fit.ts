@@ -16,12 +16,16 @@ export interface Observed {
   readonly workerMs: number;
   /** CPU time of worker, broker, sandboxes and all for each cold call; undefined if it cannot be known here. */
   readonly treeMs: number | undefined;
+  /** What each sandbox holds, on average; undefined if it cannot be known here. */
+  readonly heldMb: number | undefined;
 }
 
 /** What the simulator is to be given. */
 export interface Fitted {
   readonly costs: Costs;
   readonly packages: PackageCosts;
+  /** How many times as long importing takes as was known before. */
+  readonly importRatio: number;
 }
 
 const meanOf = (values: readonly number[]): number =>
@@ -31,7 +35,7 @@ const meanOf = (values: readonly number[]): number =>
 const fitPackages = (
   cold: readonly TracedCall[],
   { costs: known }: Pick<ZygoteData, "costs">,
-): PackageCosts => {
+): Pick<Fitted, "packages" | "importRatio"> => {
   const seen = new Map<string, { ms: number; mb: number }[]>();
   for (const { costs } of cold)
     for (const [pin, cost] of costs) {
@@ -45,25 +49,28 @@ const fitPackages = (
     measuredMs += known.has(name) ? meanOf(list.map(({ ms }) => ms)) : 0;
     knownMs += known.get(name)?.ms ?? 0;
   }
-  const factor = knownMs === 0 ? 1 : measuredMs / knownMs;
+  const importRatio = knownMs === 0 ? 1 : measuredMs / knownMs;
   const names = new Set([...known.keys(), ...seen.keys()]);
-  return new Map(
+  const packages = new Map(
     [...names].map((name) => {
       const { top = [], requires = [], ms: knownPackageMs = 0, mb: knownMb = 0 } = known.get(name) ?? {};
       const list = seen.get(name);
-      const ms = list === undefined ? knownPackageMs * factor : meanOf(list.map((cost) => cost.ms));
+      const ms = list === undefined ? knownPackageMs * importRatio : meanOf(list.map((cost) => cost.ms));
       const mb = list === undefined ? knownMb : meanOf(list.map((cost) => cost.mb));
       return [name, { ms, mb, top, requires }];
     }),
   );
+  return { packages, importRatio };
 };
 
 /** The parameters that calls one after the other tell; how much they are in each other's way is another matter. */
 export const fitCosts = (observed: Observed, data: Pick<ZygoteData, "costs">): Fitted => {
-  const { cold, warm, waitMs, clientMs, workerMs, treeMs } = observed;
+  const { cold, warm, waitMs, clientMs, workerMs, treeMs, heldMb } = observed;
   const importsOf = ({ costs }: TracedCall): number =>
     [...costs.values()].reduce((sum, { ms }) => sum + ms, 0);
-  const heldMb = meanOf(cold.map(({ costs }) => [...costs.values()].reduce((sum, { mb }) => sum + mb, 0)));
+  const importedMb = meanOf(
+    cold.map(({ costs }) => [...costs.values()].reduce((sum, { mb }) => sum + mb, 0)),
+  );
   const guestMs = meanOf(warm.map(({ runMs }) => runMs));
   const forkMs = meanOf(cold.map((call) => call.forkMs));
   const importsMs = meanOf(cold.map(importsOf));
@@ -73,7 +80,7 @@ export const fitCosts = (observed: Observed, data: Pick<ZygoteData, "costs">): F
   const { destroyMsPerMb } = DEFAULT_COSTS;
   const known = workerMs + guestMs + forkMs + loadMs + importsMs + endMs;
   return {
-    packages: fitPackages(cold, data),
+    ...fitPackages(cold, data),
     costs: {
       ...DEFAULT_COSTS,
       clientMs,
@@ -84,7 +91,8 @@ export const fitCosts = (observed: Observed, data: Pick<ZygoteData, "costs">): F
       restockMs: treeMs === undefined ? DEFAULT_COSTS.restockMs : Math.max(treeMs - known, 0),
       loadMs,
       importFactor: 1,
-      destroyMs: Math.max(endMs - destroyMsPerMb * heldMb, 0),
+      guestMb: heldMb === undefined ? DEFAULT_COSTS.guestMb : Math.max(heldMb - importedMb, 1),
+      destroyMs: Math.max(endMs - destroyMsPerMb * importedMb, 0),
     },
   };
 };

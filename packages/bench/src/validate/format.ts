@@ -37,7 +37,7 @@ export const formatValidation = (results: ValidateResults, tolerance: number): s
     "",
     ...align([head, ...rows]),
     "",
-    `fitted: ${costs.join(", ")}`,
+    `fitted: ${costs.join(", ")}; packages take ${digits(results.importRatio)} times as long as in packages/bench/data`,
     ...results.notes.map((note) => `note: ${note}`),
   ].join("\n");
 };

@@ -37,10 +37,14 @@ export interface RealRun {
   readonly clientMs: number;
   readonly workerMs: number;
   readonly treeMs: number;
+  /** What each sandbox held in the end, on average; undefined if there was none. */
+  readonly heldMb: number | undefined;
 }
 
-interface Zygotes {
+/** Of `/stats`, what is wanted here. */
+interface WorkerStats {
   readonly zygotes?: { readonly uses: { readonly partial: number; readonly miss: number } };
+  readonly pool: { readonly sandboxes: number; readonly usedMb: number };
 }
 
 /** Used since the process began, in ms. */
@@ -49,6 +53,7 @@ interface Usage {
   readonly client: number;
   readonly worker: number;
   readonly tree: number;
+  readonly heldMb: number | undefined;
 }
 
 const NAME = "validated";
@@ -95,7 +100,8 @@ export class RealWorker implements AsyncDisposable {
     const figures = figuresOf(outcomes, window, countedBy(calls), after.imports - before.imports);
     const answered = Math.max((figures.perSec * (window.toMs - window.fromMs)) / 1_000, 1);
     const each = (what: "client" | "worker" | "tree"): number => (after[what] - before[what]) / answered;
-    return { figures, clientMs: each("client"), workerMs: each("worker"), treeMs: each("tree") };
+    const { heldMb } = after;
+    return { figures, clientMs: each("client"), workerMs: each("worker"), treeMs: each("tree"), heldMb };
   }
 
   /** Ends it; its calls as its trace has them. */
@@ -109,13 +115,14 @@ export class RealWorker implements AsyncDisposable {
   }
 
   async #usage(): Promise<Usage> {
-    const { zygotes } = (await this.#worker.stats()) as Zygotes;
+    const { zygotes, pool } = (await this.#worker.stats()) as WorkerStats;
     const { user, system } = process.cpuUsage();
     return {
       imports: (zygotes?.uses.partial ?? 0) + (zygotes?.uses.miss ?? 0),
       client: (user + system) / US_PER_MS,
       worker: (await cpuUsOf(this.#worker.pid)) / US_PER_MS,
       tree: await treeCpuMs(this.#worker.pid),
+      heldMb: pool.sandboxes === 0 ? undefined : pool.usedMb / pool.sandboxes,
     };
   }
 }

@@ -9,8 +9,9 @@ import type { Costs } from "../virtual/costs.ts";
 import type { VirtualRun, VirtualRunOptions } from "../virtual/virtual-run.ts";
 import { type BenchSite, makeSite } from "../worker.ts";
 import { loadZygoteData, type ZygoteData } from "../zygotes/data.ts";
+import { measureAlone } from "./alone.ts";
 import { type ComparedFigure, compareFigures } from "./comparison.ts";
-import { fitCosts, fitEfficiency, type Fitted } from "./fit.ts";
+import { fitEfficiency, type Fitted } from "./fit.ts";
 import { RealWorker, type RealRun } from "./real.ts";
 import { contended, type Workload, workloadsFor } from "./workloads.ts";
 
@@ -47,17 +48,12 @@ export interface ValidateResults {
     readonly lambdas: number;
   };
   readonly costs: Costs;
+  /** How many times as long importing packages takes here as it was once measured to take. */
+  readonly importRatio: number;
   /** The first is what the parameters were fitted on, and says nothing. */
   readonly workloads: readonly ValidatedWorkload[];
   readonly notes: readonly string[];
 }
-
-/** Does nothing, and needs nothing. */
-const HELLO = "hello";
-const HELLO_MS = 2_000;
-/** As many clients as keep worker and sandboxes busy without waiting for each other. */
-const HELLO_CLIENTS = 4;
-const ONE = 1;
 
 /** Plays workloads to a real worker, and the same in virtual time. */
 class Validation {
@@ -115,28 +111,10 @@ class Validation {
     };
   }
 
-  async #alone(): Promise<Fitted> {
-    const { runMs, measureMs } = this.#options;
-    await using worker = await this.#start(0, { import_cache: "off" });
-    const once = { kind: "closed", clients: ONE, draw: { by: "turns", times: 1 } } as const;
-    const alone = { calls: once, seed: 1, warmupMs: 500 };
-    const cold = await worker.play({ ...alone, names: this.#names, measureMs });
-    const warm = await worker.play({ ...alone, names: [HELLO], measureMs: HELLO_MS });
-    const calls = { ...once, clients: HELLO_CLIENTS };
-    const busy = await worker.play({ ...alone, calls, names: [HELLO], measureMs: HELLO_MS });
-    const traced = await worker.stop();
-    const ofOne = Math.round((warm.figures.perSec * HELLO_MS) / 1_000);
-    return fitCosts(
-      {
-        cold: traced.filter((call) => call.cold && call.lambda !== HELLO),
-        warm: traced.filter((call) => !call.cold && call.lambda === HELLO).slice(0, ofOne),
-        waitMs: runMs,
-        clientMs: busy.clientMs,
-        workerMs: busy.workerMs,
-        treeMs: cold.figures.coldShare > 0 ? cold.treeMs / cold.figures.coldShare : undefined,
-      },
-      this.#data,
-    );
+  #alone(): Promise<Fitted> {
+    const { runMs, sandboxMb, measureMs, settings = {} } = this.#options;
+    const place = { site: this.#site, python: this.#python, names: this.#names };
+    return measureAlone({ ...place, runMs, sandboxMb, measureMs, settings }, this.#data);
   }
 
   async #real(workload: Workload, settings: Readonly<Record<string, unknown>>): Promise<RealRun> {
@@ -168,7 +146,6 @@ const addAll = async (site: BenchSite, python: string, options: ValidateOptions)
   const settings = { limits: { mem_mb: sandboxMb }, ...options.settings };
   progress(`installing the packages of ${lambdas.length} lambdas`);
   await addLambdas(site, lambdas, { python, runMs, settings, progress });
-  await site.addLambda(HELLO, { "f.py": `def f(event):\n    return "Hello, ${HELLO}!"\n` });
 };
 
 /**
@@ -197,6 +174,7 @@ export const runValidate = async (options: ValidateOptions): Promise<ValidateRes
     machine: describeMachine(python),
     options: { seed, slots, sandboxMb, cores, runMs, measureMs, directory, lambdas: options.lambdas.length },
     costs: fitted.costs,
+    importRatio: fitted.importRatio,
     workloads: [first, ...workloads].map(({ label }, at) => {
       const [one, other] = [reals[at] as Figures, simulated[at] as VirtualRun];
       return { label, real: one, simulated: other, comparisons: compareFigures(one, other) };

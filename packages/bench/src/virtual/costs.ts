@@ -23,6 +23,8 @@ export interface Costs {
   readonly destroyMsPerMb: number;
   /** Making a zygote, besides what it imports. */
   readonly zygoteMs: number;
+  /** What a sandbox holds that has imported nothing, in MB. */
+  readonly guestMb: number;
   /** See CpuOptions. */
   readonly efficiency: number;
 }
@@ -41,5 +43,6 @@ export const DEFAULT_COSTS: Costs = {
   destroyMs: 3,
   destroyMsPerMb: 0.05,
   zygoteMs: 20,
+  guestMb: 8,
   efficiency: 1,
 };

@@ -8,8 +8,6 @@ import type { Machine } from "./machine.ts";
 import type { PackageIndex } from "./package-index.ts";
 import { OneThread } from "./shared-cpu.ts";
 
-/** What a sandbox holds that has imported nothing. */
-const SANDBOX_MB = 8;
 const MIB = 1_048_576;
 
 /** What a zygote has imported, those above it included. */
@@ -53,7 +51,7 @@ export class VirtualHost {
   async #fork(id: string, spec: SandboxSpec): Promise<void> {
     const { costs } = this.#machine;
     const { directories, mb } = this.#zygotes.get(spec.zygote ?? "") ?? NOTHING;
-    this.#heldMb.set(id, SANDBOX_MB + this.#index.costOf(spec.packages ?? [], directories).mb);
+    this.#heldMb.set(id, costs.guestMb + this.#index.costOf(spec.packages ?? [], directories).mb);
     await this.#broker.run(costs.forkMs + FORK_MS_PER_MB * mb);
     void this.#broker.run(costs.restockMs);
   }

@@ -26,7 +26,9 @@ export const sweep = async (
 ): Promise<readonly VirtualRun[]> => {
   const results: VirtualRun[] = [];
   const jobs = runs.map((options, at): SweepJob => ({ at, options }));
-  const workers = Array.from({ length: Math.min(threads, runs.length) }, () => new Worker(PROGRAM));
+  // Without the options of this process: with `--conditions` or `--eval` among them a thread finds other code, or none.
+  const startOne = (): Worker => new Worker(PROGRAM, { execArgv: [] });
+  const workers = Array.from({ length: Math.min(threads, runs.length) }, startOne);
   try {
     await Promise.all(
       workers.map((worker) =>

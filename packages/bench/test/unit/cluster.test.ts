@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import {
   aimsOf,
   type CallSource,
+  DEFAULT_COSTS,
   drawnCalls,
   type Figures,
   figuresOf,
@@ -150,6 +151,8 @@ const figures = (perSec: number, p99Ms: number): Figures => ({
   perSec,
   p50Ms: 1,
   p99Ms,
+  p99QueueMs: 0,
+  meanQueueMs: 0,
   coldShare: 0,
   importShare: 0,
   refusedShare: 0,
@@ -241,16 +244,18 @@ describe("the workload in virtual time", { timeout: 120_000 }, () => {
       ...memoryFor(20, { slots: 4, sandboxMb: 256 }),
       sandboxMb: 256,
       cores: 4,
+      costs: DEFAULT_COSTS,
+      packages: data.costs,
       skew: 1,
       runMs: 20,
       clients: 64,
       warmupMs: 2_000,
       measureMs: 1_000,
     };
-    const [robin, lard] = await simulatePolicies(["RoundRobin", "LARD"], data, cluster, oneByOne);
+    const [robin, lard] = await simulatePolicies(["RoundRobin", "LARD"], cluster, oneByOne);
     expect(lard?.saturated.coldShare).toBeLessThan((robin?.saturated.coldShare ?? 0) / 2);
     expect(lard?.saturated.perSec).toBeGreaterThan(1.5 * (robin?.saturated.perSec ?? Number.NaN));
     // It is the best of the two, so half of its load is the same without the other.
-    expect(await simulatePolicies(["LARD"], data, cluster, oneByOne)).toEqual([lard]);
+    expect(await simulatePolicies(["LARD"], cluster, oneByOne)).toEqual([lard]);
   });
 });

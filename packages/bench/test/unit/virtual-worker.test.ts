@@ -35,6 +35,7 @@ const FREE = {
   destroyMs: 0,
   destroyMsPerMb: 0,
   zygoteMs: 0,
+  guestMb: 8,
   efficiency: 1,
 };
 
