@@ -8,6 +8,7 @@ import {
   type ReportedState,
   type TraceRecord,
   ZygoteKeeper,
+  type ZygotePolicy,
 } from "@ol/lambda";
 import {
   EVICTION_POLICIES,
@@ -25,15 +26,15 @@ import type { Machine } from "./machine.ts";
 import type { PackageIndex } from "./package-index.ts";
 import { OneThread } from "./shared-cpu.ts";
 
-/** How a worker is configured; plain data unless its evictor is a function. */
+/** How a worker is configured; plain data unless one of its policies is a function. */
 export interface VirtualWorkerOptions {
   readonly slots: number;
   readonly memoryMb: number;
   /** The limit of each sandbox, which is what memory is promised by. */
   readonly sandboxMb: number;
   readonly eviction?: EvictionPolicyName | Evictor;
-  /** `auto`: as the worker's import_cache. Default. */
-  readonly zygotes?: "off" | "auto";
+  /** As the worker's import_cache, or what makes a policy of one's own for so much memory. Default `auto`. */
+  readonly zygotes?: "off" | "auto" | ((budgetMb: number) => ZygotePolicy);
   readonly queueTimeoutMs?: number;
   /** After this time without a call a sandbox is paused; 0 is never. */
   readonly pauseLingerMs?: number;
@@ -89,7 +90,7 @@ export class VirtualWorker implements AsyncDisposable {
     const budgetMb = Math.max(LEAST_BUDGET_MB, memoryMb * ZYGOTE_SHARE);
     const zygotes = await ZygoteKeeper.create({
       pool,
-      makePolicy: () => (options.zygotes === "off" ? new NoZygotes() : new GrowingTree({ budgetMb })),
+      makePolicy: zygotePolicy(options.zygotes ?? "auto", budgetMb),
       logger: silentLogger,
     });
     cleanup.add(() => zygotes.close());
@@ -169,6 +170,14 @@ export class VirtualWorker implements AsyncDisposable {
     return this.#cleanup.run();
   }
 }
+
+const zygotePolicy = (
+  wanted: NonNullable<VirtualWorkerOptions["zygotes"]>,
+  budgetMb: number,
+): (() => ZygotePolicy) => {
+  if (wanted === "off") return () => new NoZygotes();
+  return wanted === "auto" ? () => new GrowingTree({ budgetMb }) : () => wanted(budgetMb);
+};
 
 const makeManager = (
   { cpu }: Machine,

@@ -53,6 +53,17 @@ describe("virtual time", () => {
     expect(seen).toEqual(["one woke", "one is over", "two woke", "two is over"]);
   });
 
+  it("is for one at a time in a thread", () => {
+    const before = setTimeout;
+    {
+      using _time = new VirtualTime();
+      const held = setTimeout;
+      expect(() => new VirtualTime()).toThrow("virtual already");
+      expect(setTimeout).toBe(held);
+    }
+    expect(setTimeout).toBe(before);
+  });
+
   it("says whether it came to the end, and throws what was thrown", async () => {
     using time = new VirtualTime();
     expect(await time.run(time.sleep(100), 50)).toBe(false);

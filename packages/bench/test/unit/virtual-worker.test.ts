@@ -1,3 +1,4 @@
+import { NoZygotes, type PackageSet, type ZygotePolicy } from "@ol/lambda";
 import { describe, expect, it } from "vitest";
 
 import {
@@ -156,6 +157,26 @@ describe("a worker in virtual time", { timeout: PATIENCE_MS }, () => {
     expect(none.created).toBe(4);
     const usual = await simulateWorkers(poor);
     expect(usual.evicted).toBeGreaterThan(10);
+  });
+});
+
+describe("a policy of one's own in virtual time", { timeout: PATIENCE_MS }, () => {
+  it("is asked where each sandbox with packages is forked from, and hears how it went", async () => {
+    const chosen: string[][] = [];
+    const imported: number[] = [];
+    const off = new NoZygotes();
+    const watching: ZygotePolicy = Object.assign(new NoZygotes(), {
+      choose: ({ pins }: PackageSet) => void chosen.push([...pins]),
+      started: ({ costs }: Parameters<ZygotePolicy["started"]>[0]) => {
+        imported.push(costs?.size ?? 0);
+        return off.started();
+      },
+    });
+    const worker = { ...RUN.worker, zygotes: () => watching };
+    const run = await simulateWorkers({ ...RUN, worker });
+    expect(chosen.length).toBeGreaterThanOrEqual(run.created);
+    expect(new Set(chosen.flat())).toEqual(new Set([expect.stringMatching(/^numpy==2\.4\.6\+/u)]));
+    expect(imported).toContain(1);
   });
 });
 
