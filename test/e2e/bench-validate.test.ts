@@ -6,6 +6,7 @@ import { formatValidation, runValidate, sweep } from "../../packages/bench/src/i
 
 const NAMES = ["one", "two", "three", "four", "five", "six"];
 const IMPORT_MS = 30;
+const POSITIVE: unknown = expect.toSatisfy((value: number) => value > 0);
 
 /** A package whose import takes CPU time. */
 const busy = `import time
@@ -40,14 +41,13 @@ it("the simulator is fitted to a real worker, plays the same workloads, and is c
   const { costs, workloads } = results;
   // What the kernel, the worker and Python take at least, and no measurement of ours can miss.
   for (const name of ["clientMs", "workerMs", "guestMs", "forkMs", "loadMs", "guestMb"] as const)
-    expect(costs[name], name).toBeGreaterThan(0);
+    expect({ [name]: costs[name] }).toEqual({ [name]: POSITIVE });
   expect(costs.efficiency).toBeGreaterThanOrEqual(0);
   expect(costs.efficiency).toBeLessThanOrEqual(1);
   expect(workloads).toHaveLength(4);
   for (const { label, real, simulated, comparisons } of workloads) {
-    expect(real.failedShare, label).toBe(0);
-    expect(real.perSec, label).toBeGreaterThan(0);
-    expect(simulated.perSec, label).toBeGreaterThan(0);
+    const figures = { label, failed: real.failedShare, real: real.perSec, simulated: simulated.perSec };
+    expect(figures).toEqual({ label, failed: 0, real: POSITIVE, simulated: POSITIVE });
     expect(comparisons).toHaveLength(3);
   }
   // Every call of the first imports a package anew, one of two cores for each at most.

@@ -63,11 +63,11 @@ const fitPackages = (
   return { packages, importRatio };
 };
 
+const importsOf = ({ costs }: TracedCall): number => [...costs.values()].reduce((sum, { ms }) => sum + ms, 0);
+
 /** The parameters that calls one after the other tell; how much they are in each other's way is another matter. */
 export const fitCosts = (observed: Observed, data: Pick<ZygoteData, "costs">): Fitted => {
   const { cold, warm, waitMs, clientMs, workerMs, treeMs, heldMb } = observed;
-  const importsOf = ({ costs }: TracedCall): number =>
-    [...costs.values()].reduce((sum, { ms }) => sum + ms, 0);
   const importedMb = meanOf(
     cold.map(({ costs }) => [...costs.values()].reduce((sum, { mb }) => sum + mb, 0)),
   );

@@ -14,5 +14,5 @@ const answerTo = async ({ at, options }: SweepJob): Promise<SweepAnswer> => {
 };
 
 parentPort?.on("message", (job: SweepJob) => {
-  void answerTo(job).then((answer) => parentPort?.postMessage(answer));
+  void answerTo(job).then((answer) => parentPort?.postMessage(answer, []));
 });

@@ -15,6 +15,9 @@ export type SweepAnswer =
 /** The program of a thread. It is always the built one: Node 20 can start no thread from TypeScript. */
 const PROGRAM = new URL("../../dist/virtual/sweep-thread.js", import.meta.url);
 
+/** Without the options of this process: with `--conditions` or `--eval` among them a thread finds other code, or none. */
+const startThread = (): Worker => new Worker(PROGRAM, { execArgv: [] });
+
 /**
  * Many runs in virtual time, so many at once, each on a thread of its own: the results in the order of the runs, and the same whatever the number
  * of threads. `over` hears of each that is over. Fails with OL_BENCH_SIMULATION_FAILED, and ends the others.
@@ -26,9 +29,7 @@ export const sweep = async (
 ): Promise<readonly VirtualRun[]> => {
   const results: VirtualRun[] = [];
   const jobs = runs.map((options, at): SweepJob => ({ at, options }));
-  // Without the options of this process: with `--conditions` or `--eval` among them a thread finds other code, or none.
-  const startOne = (): Worker => new Worker(PROGRAM, { execArgv: [] });
-  const workers = Array.from({ length: Math.min(threads, runs.length) }, startOne);
+  const workers = Array.from({ length: Math.min(threads, runs.length) }, startThread);
   try {
     await Promise.all(
       workers.map((worker) =>
@@ -56,7 +57,7 @@ const work = (
     const next = (): void => {
       const job = jobs.shift();
       if (job === undefined) resolve();
-      else worker.postMessage(job);
+      else worker.postMessage(job, []);
     };
     worker.on("message", (answer: SweepAnswer) => {
       if ("failed" in answer) return fail(answer.failed);

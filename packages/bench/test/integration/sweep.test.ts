@@ -27,7 +27,7 @@ it("a sweep over threads gives what one run after the other gives, in the same o
   expect(new Set(serial.map(({ p99Ms }) => p99Ms)).size).toBe(runs.length);
   const over: number[] = [];
   expect(await sweep(runs, 3, (at) => over.push(at))).toEqual(serial);
-  expect(over.toSorted()).toEqual([0, 1, 2, 3, 4]);
+  expect(over.toSorted((one, other) => one - other)).toEqual([0, 1, 2, 3, 4]);
   expect(await sweep(runs, 1)).toEqual(serial);
   expect(await sweep([], 4)).toEqual([]);
 });

@@ -44,6 +44,8 @@ const known = {
   ),
 };
 
+const perSecWith = async (efficiency: number): Promise<number> => 10 * (1 + efficiency);
+
 describe("the parameters of the simulator", () => {
   const cold = [
     traced({
@@ -91,7 +93,6 @@ describe("the parameters of the simulator", () => {
   });
 
   it("have the cores' efficiency with which as much is done as in reality", async () => {
-    const perSecWith = async (efficiency: number): Promise<number> => 10 * (1 + efficiency);
     expect(await fitEfficiency(17, perSecWith)).toBeCloseTo(0.7, 1);
     expect(await fitEfficiency(10.01, perSecWith)).toBeLessThan(0.02);
     expect(await fitEfficiency(30, perSecWith)).toBe(1);

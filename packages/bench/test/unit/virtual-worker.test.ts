@@ -209,7 +209,7 @@ const lambdasWithPackages = (count: number): VirtualLambda[] => {
   const names = ["pandas", "scikit-learn", "flask", "boto3", "scipy", "numpy"];
   const pinOf = new Map(data.measured.map((pin) => [pin.slice(0, pin.indexOf("==")), pin]));
   return Array.from({ length: count }, (_, at) => {
-    const wanted = [names[at % names.length] as string];
+    const wanted = [names[at % names.length] ?? ""];
     const pins = new Set<string>();
     for (let name = wanted.pop(); name !== undefined; name = wanted.pop()) {
       pins.add(pinOf.get(name) as string);
@@ -243,7 +243,7 @@ const playByHand = async (): Promise<
   const seen = { samples, spanMs: 0 };
   const call = async (answer: Answer): Promise<void> => {
     const sinceMs = performance.now();
-    const reply: VirtualReply = await worker.call((lambdas[random.below(8)] as VirtualLambda).name);
+    const reply: VirtualReply = await worker.call(random.pick(lambdas).name);
     answer.replies += 1;
     answer.status = reply.error === undefined ? 200 : 500;
     answer.ms = performance.now() - sinceMs;
