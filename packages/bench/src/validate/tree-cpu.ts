@@ -3,6 +3,9 @@ import { readdir, readFile } from "node:fs/promises";
 /** The kernel counts CPU time in hundredths of a second for whoever reads it in /proc. */
 const MS_PER_TICK = 10;
 
+/** Of a process that ends while it is asked for. */
+const GONE: ReadonlySet<string> = new Set(["ENOENT", "ESRCH"]);
+
 interface Process {
   readonly parent: number;
   readonly ms: number;
@@ -13,8 +16,9 @@ const processOf = async (pid: string): Promise<Process | undefined> => {
   let stat: string;
   try {
     stat = await readFile(`/proc/${pid}/stat`, "utf8");
-  } catch {
-    return undefined;
+  } catch (error) {
+    if (GONE.has((error as NodeJS.ErrnoException).code ?? "")) return undefined;
+    throw error;
   }
   // The second field is the command's name in brackets, and may hold anything.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");

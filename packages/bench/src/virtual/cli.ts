@@ -9,7 +9,7 @@ import { benchError } from "../errors.ts";
 import { generateMixed, loadImportLines } from "../mixed/workload.ts";
 import { align } from "../table.ts";
 import { loadZygoteData } from "../zygotes/data.ts";
-import { DEFAULT_COSTS } from "./costs.ts";
+import { DEFAULT_COSTS, slowed } from "./costs.ts";
 import { type Dimensions, type GridOptions, type GridRow, runGrid } from "./grid.ts";
 import { sweep } from "./sweep.ts";
 
@@ -39,6 +39,7 @@ These take one:
   --sandbox-mb=N     limit of each sandbox; default 256
   --run-ms=X         how long a call takes without the CPU; default 20
   --cpu-ms=X         and how much CPU time; default 0
+  --slowness=X       all work but the lambdas' own takes so many times as long; default 1
   --seeds=N          how many sets of lambdas; default 3
   --seconds=N        measured, of virtual time, after as long to warm up; default 20
   --threads=N        default: as many as this machine has cores; the figures do not depend on it
@@ -65,6 +66,7 @@ const OPTIONS = {
   "sandbox-mb": { ...STRING, default: "256" },
   "run-ms": { ...STRING, default: "20" },
   "cpu-ms": { ...STRING, default: "0" },
+  slowness: { ...STRING, default: "1" },
   seeds: { ...STRING, default: "3" },
   seconds: { ...STRING, default: "20" },
   threads: STRING,
@@ -144,7 +146,7 @@ const optionsOf = async (flags: Flags): Promise<GridOptions> => {
         cpuMs,
       })),
     packages: data.costs,
-    costs: DEFAULT_COSTS,
+    costs: slowed(DEFAULT_COSTS, numberOf("slowness", flags.slowness, 0.01, false, 1_000)),
     sandboxMb: numberOf("sandbox-mb", flags["sandbox-mb"], 1, true),
     skew: numberOf("skew", flags.skew, 0, false, 10),
     kind: flags["per-sec"] === undefined ? "closed" : "open",

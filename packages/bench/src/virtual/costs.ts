@@ -46,3 +46,19 @@ export const DEFAULT_COSTS: Costs = {
   guestMb: 8,
   efficiency: 1,
 };
+
+/** Costs on a machine on which all work takes so many times as long. */
+export const slowed = (costs: Costs, times: number): Costs => ({
+  ...costs,
+  clientMs: costs.clientMs * times,
+  balancerMs: costs.balancerMs * times,
+  workerMs: costs.workerMs * times,
+  guestMs: costs.guestMs * times,
+  forkMs: costs.forkMs * times,
+  restockMs: costs.restockMs * times,
+  loadMs: costs.loadMs * times,
+  importFactor: costs.importFactor * times,
+  destroyMs: costs.destroyMs * times,
+  destroyMsPerMb: costs.destroyMsPerMb * times,
+  zygoteMs: costs.zygoteMs * times,
+});
