@@ -43,7 +43,8 @@ export const measureAlone = async (
   const helloMs = Math.min(MOST_HELLO_MS, measureMs);
   const once = { kind: "closed", clients: 1, draw: { by: "turns", times: 1 } } as const;
   const alone = { calls: once, seed: 1, warmupMs: WARMUP_MS };
-  const cold = await worker.play({ ...alone, names, measureMs });
+  // From its first call on: the trace and the CPU time have to be of the same calls.
+  const cold = await worker.play({ ...alone, warmupMs: 0, names, measureMs });
   const warm = await worker.play({ ...alone, names: [HELLO], measureMs: helloMs });
   const calls = { ...once, clients: HELLO_CLIENTS };
   const busy = await worker.play({ ...alone, calls, names: [HELLO], measureMs: helloMs });

@@ -29,7 +29,8 @@ interface Line {
   readonly end_execute: number;
 }
 
-const parse = (text: string): TracedCall => {
+/** A line of a worker's trace. Fails with OL_BENCH_WRONG_REPLY. */
+export const parseTracedCall = (text: string): TracedCall => {
   const fit = parseTraceStart(text);
   if (typeof fit === "string") throw benchError("OL_BENCH_WRONG_REPLY", `a line of the trace: ${fit}`);
   const line = JSON.parse(text) as Line;
@@ -47,6 +48,7 @@ const parse = (text: string): TracedCall => {
 /** All calls of a worker's trace, in the order in which they ended. Fails with OL_BENCH_WRONG_REPLY. */
 export const readTracedCalls = async (file: string): Promise<readonly TracedCall[]> => {
   const calls: TracedCall[] = [];
-  for await (const line of createInterface({ input: createReadStream(file) })) calls.push(parse(line));
+  for await (const line of createInterface({ input: createReadStream(file) }))
+    calls.push(parseTracedCall(line));
   return calls;
 };

@@ -13,7 +13,7 @@ import { measureAlone } from "./alone.ts";
 import { type ComparedFigure, compareFigures } from "./comparison.ts";
 import { fitEfficiency, type Fitted } from "./fit.ts";
 import { RealWorker, type RealRun } from "./real.ts";
-import { contended, type Workload, workloadsFor } from "./workloads.ts";
+import { contended, type TrialWorkload, workloadsFor } from "./workloads.ts";
 
 /** What is played, to a real worker and in virtual time. */
 export interface ValidateOptions {
@@ -72,7 +72,7 @@ class Validation {
   }
 
   /** The parameters: first from calls one after the other, then from several at once. */
-  async fit(workload: Workload): Promise<{ readonly fitted: Fitted; readonly real: Figures }> {
+  async fit(workload: TrialWorkload): Promise<{ readonly fitted: Fitted; readonly real: Figures }> {
     const { progress, simulate } = this.#options;
     progress("fitting: one call at a time");
     const alone = await this.#alone();
@@ -87,13 +87,13 @@ class Validation {
     return { fitted: { ...alone, costs: { ...alone.costs, efficiency } }, real };
   }
 
-  async real(workload: Workload): Promise<Figures> {
+  async real(workload: TrialWorkload): Promise<Figures> {
     this.#options.progress(`${workload.label}: a real worker`);
     return (await this.#real(workload, {})).figures;
   }
 
   virtual(
-    { calls, memoryShare, warmupMs, measureMs }: Workload,
+    { calls, memoryShare, warmupMs, measureMs }: TrialWorkload,
     { costs, packages }: Fitted,
     zygotes: "off" | "auto",
   ): VirtualRunOptions {
@@ -117,7 +117,7 @@ class Validation {
     return measureAlone({ ...place, runMs, sandboxMb, measureMs, settings }, this.#data);
   }
 
-  async #real(workload: Workload, settings: Readonly<Record<string, unknown>>): Promise<RealRun> {
+  async #real(workload: TrialWorkload, settings: Readonly<Record<string, unknown>>): Promise<RealRun> {
     const { calls, warmupMs, measureMs, memoryShare } = workload;
     const { seed } = this.#options;
     await using worker = await this.#start(memoryShare, settings);

@@ -1,7 +1,7 @@
 import type { CallPattern } from "../virtual/call-pattern.ts";
 
 /** One workload that is played to a real worker and in virtual time. */
-export interface Workload {
+export interface TrialWorkload {
   readonly label: string;
   readonly calls: CallPattern;
   /** The worker has memory for so large a share of the lambdas. */
@@ -10,7 +10,7 @@ export interface Workload {
   readonly measureMs: number;
 }
 
-export interface WorkloadOptions {
+export interface TrialSize {
   readonly slots: number;
   readonly measureMs: number;
 }
@@ -24,7 +24,7 @@ const BURSTS = 15;
 const LEAST_BURST_MS = 1_000;
 
 /** What the parameters are fitted on: several clients that import all the time, for a worker that can keep hardly anything. */
-export const contended = ({ slots, measureMs }: WorkloadOptions): Workload => ({
+export const contended = ({ slots, measureMs }: TrialSize): TrialWorkload => ({
   label: "fitted: all lambdas in turn, as many at once as there are slots, memory for few",
   calls: { kind: "closed", clients: slots, draw: { by: "turns", times: 1 } },
   memoryShare: 0,
@@ -33,7 +33,7 @@ export const contended = ({ slots, measureMs }: WorkloadOptions): Workload => ({
 });
 
 /** What the simulator is judged by. */
-export const workloadsFor = ({ slots, measureMs }: WorkloadOptions): readonly Workload[] => {
+export const workloadsFor = ({ slots, measureMs }: TrialSize): readonly TrialWorkload[] => {
   const burstMs = Math.max(measureMs / BURSTS, LEAST_BURST_MS);
   return [
     {
