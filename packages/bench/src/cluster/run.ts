@@ -234,6 +234,7 @@ const runSeed = async (
     const trial = new Trial(options, scenario, seed, { ...place, names });
     const real = await trial.run();
     const { memoryMb } = trial.memory;
+    progress(`${scenario.label}, seed ${seed}: the same in virtual time`);
     const simulated = await simulate(options, scenario, { seed, lambdas, memoryMb }, fitted);
     figures.push(real.map((run, at) => ({ ...run, simulated: simulated?.[at] })));
   }

@@ -82,7 +82,7 @@ export class VirtualHost {
     return {
       load: (context, spec) => this.#load(lambda, context, spec),
       imports: (spec) => ({ packages: this.#report(spec) }),
-      call: () => this.#call(lambda),
+      call: (_, { signal }) => this.#call(lambda, signal),
     };
   }
 
@@ -111,10 +111,10 @@ export class VirtualHost {
       });
   }
 
-  async #call({ waitMs, cpuMs, spread }: VirtualLambda): Promise<string> {
+  async #call({ waitMs, cpuMs, spread }: VirtualLambda, signal: AbortSignal): Promise<string> {
     const { costs, cpu, time } = this.#machine;
     const factor = spread === "exponential" ? this.#random.exponential(1) : 1;
-    await cpu.run(costs.guestMs + cpuMs * factor);
+    await cpu.run(costs.guestMs + cpuMs * factor, signal);
     const idleMs = waitMs * factor + costs.lateMs;
     if (idleMs > 0) await time.sleep(idleMs);
     return "done";
