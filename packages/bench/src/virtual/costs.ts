@@ -29,7 +29,7 @@ export interface Costs {
   readonly efficiency: number;
 }
 
-/** Of the machine in docs/simulator.md. */
+/** Round figures of no machine in particular, in the order of those in docs/benchmarks.md: what is to be compared everywhere is played with them. */
 export const DEFAULT_COSTS: Costs = {
   clientMs: 0.12,
   balancerMs: 0.15,
