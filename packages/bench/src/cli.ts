@@ -20,6 +20,8 @@ import { WARM } from "./sandboxes/warm.ts";
 import { ZYGOTE } from "./sandboxes/zygote.ts";
 import { SIMULATE } from "./simulate/cli.ts";
 import { formatTable, plotTable } from "./table.ts";
+import { VALIDATE } from "./validate/cli.ts";
+import { SWEEP } from "./virtual/cli.ts";
 import { ZYGOTES } from "./zygotes/cli.ts";
 
 /** Without a name on the command line. */
@@ -63,6 +65,8 @@ const COMMANDS: readonly NamedCommand[] = [
   PLAY,
   ZYGOTES,
   SIMULATE,
+  SWEEP,
+  VALIDATE,
   CLUSTER,
   MIXED,
   tabled("packages", "starts of a lambda with pandas, imported and from a zygote", (progress) =>

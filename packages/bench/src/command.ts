@@ -24,6 +24,8 @@ export interface BenchCommand<Table extends OptionTable, Found extends object> {
   format(found: Found): string;
   /** An SVG of it; absent if there is nothing to draw. */
   plot?(found: Found): string;
+  /** Throws if what was found is not as it should be, once all of it is printed; absent if it may be anything. */
+  judge?(found: Found): void;
   /** What everything was drawn from; absent if nothing is. */
   seedOf?(values: OptionValues<Table>): number;
 }
@@ -102,5 +104,6 @@ export const namedCommand = <const Table extends OptionTable, Found extends obje
     process.stdout.write(`${JSON.stringify({ ...(await runHeader(name, args, seed)), ...found })}\n`);
     // Last: whatever is wrong with the file, what was measured is not lost.
     if (svg !== undefined && command.plot !== undefined) await save(svg, command.plot(found));
+    command.judge?.(found);
   },
 });

@@ -23,6 +23,17 @@ export const BENCH_ERRORS = {
     status: 500,
     about: "A measured call answered something else than it should have, so its time means nothing.",
   },
+  OL_BENCH_SIMULATION_FAILED: {
+    causedBy: "system",
+    status: 500,
+    about: "A run in virtual time did not come to its end, so there are no figures; the message says why.",
+  },
+  OL_BENCH_SIMULATION_WRONG: {
+    causedBy: "system",
+    status: 500,
+    about:
+      "The simulator differs from the real worker by more than it may; the message says where. On a machine that does other things meanwhile that means nothing.",
+  },
 } as const;
 
 export type BenchErrorCode = keyof typeof BENCH_ERRORS;

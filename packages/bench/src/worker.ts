@@ -92,7 +92,8 @@ const exchange = (
       },
     );
     outgoing.once("timeout", () => outgoing.destroy(new Error(`no reply within ${timeoutMs} ms`)));
-    outgoing.once("error", reject);
+    // A connection that breaks may tell so twice.
+    outgoing.on("error", reject);
     outgoing.end(body);
   });
 

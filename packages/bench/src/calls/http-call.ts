@@ -9,6 +9,8 @@ export interface Outcome {
   readonly status: number;
   /** It waited for a new sandbox. */
   readonly cold: boolean;
+  /** What it waited for in the worker before a sandbox was made for it or ran it: for one, for its turn, for memory. */
+  readonly queueMs: number;
 }
 
 /** One POST that is to be made. */
@@ -28,8 +30,15 @@ export interface HttpCall {
 const CALL_MS = 60_000;
 /** What a call's Server-Timing has only if it waited for a new sandbox. */
 const COLD = /(?:^|, )(?:fork|import);/u;
+/** What it has of waiting: for a sandbox or its turn, and for memory. */
+const WAITED = /(?:^|, )(?:queue|memory);dur=(?<ms>[0-9.]+)/gu;
 
-const isCold = ({ headers }: IncomingMessage): boolean => COLD.test(String(headers["server-timing"] ?? ""));
+/** What a reply says of how the call went. */
+const timingOf = ({ headers }: IncomingMessage): Pick<Outcome, "cold" | "queueMs"> => {
+  const timing = String(headers["server-timing"] ?? "");
+  const waits = [...timing.matchAll(WAITED)].map(({ groups }) => Number(groups?.["ms"]));
+  return { cold: COLD.test(timing), queueMs: waits.reduce((sum, ms) => sum + ms, 0) };
+};
 
 /** Makes the call. Never rejects: a reply that is not whole, or another lambda's, is none. */
 export const httpCall = (
@@ -37,7 +46,7 @@ export const httpCall = (
   dueMs: number,
 ): Promise<Outcome> =>
   new Promise((resolve) => {
-    const none = (): void => resolve({ dueMs, endMs: performance.now(), status: 0, cold: false });
+    const none = (): void => resolve({ dueMs, endMs: performance.now(), status: 0, cold: false, queueMs: 0 });
     const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
     const sent = request({ agent, host, port, method: "POST", path, headers, timeout: CALL_MS }, (reply) => {
       let text = "";
@@ -46,10 +55,11 @@ export const httpCall = (
       reply.once("end", () => {
         const { statusCode: said = 0 } = reply;
         const status = said === 200 && !isRight(text) ? 0 : said;
-        resolve({ dueMs, endMs: performance.now(), status, cold: isCold(reply) });
+        resolve({ dueMs, endMs: performance.now(), status, ...timingOf(reply) });
       });
     });
     sent.once("timeout", () => sent.destroy(new Error(`no reply within ${CALL_MS} ms`)));
-    sent.once("error", none);
+    // A connection that breaks may tell so twice.
+    sent.on("error", none);
     sent.end(body);
   });

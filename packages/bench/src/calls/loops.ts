@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
-
 /** Something that is to be done at a moment. */
 export interface Due<T> {
   /** On the clock of `performance.now()`. */
@@ -9,6 +7,9 @@ export interface Due<T> {
 
 /** A client that was refused comes again after this time. */
 export const REFUSED_MS = 100;
+
+/** On the thread's clock, which may be a virtual one: node:timers keeps to the machine's. */
+export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** A timer that is set for longer, some 24 days, goes off at once. */
 const MOST_SLEEP_MS = 2 ** 31 - 1;

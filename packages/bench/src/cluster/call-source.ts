@@ -39,3 +39,27 @@ export const recordedCalls = ({ calls }: RecordedCalls, seed: number): CallSourc
     },
   };
 };
+
+/** Calls that come in bursts, at once, so many in each; the n-th lambda is called n^-skew as often as the first. */
+export const burstsOfCalls = (lambdas: number, skew: number, seed: number, size: number): CallSource => {
+  const drawn = drawnCalls(lambdas, skew, seed);
+  let made = 0;
+  return {
+    next: () => {
+      const gap = made % size === 0 ? size : 0;
+      made += 1;
+      return { lambda: drawn.next().lambda, gap };
+    },
+  };
+};
+
+/** Each lambda in turn, so many times before the next. */
+export const callsInTurn = (lambdas: number, times: number): CallSource => {
+  let made = -1;
+  return {
+    next: () => {
+      made += 1;
+      return { lambda: Math.floor(made / times) % lambdas, gap: 1 };
+    },
+  };
+};

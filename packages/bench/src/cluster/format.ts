@@ -7,7 +7,9 @@ interface Means {
   readonly policy: string;
   readonly saturated: Figures;
   readonly half: Figures;
-  readonly simulated: { readonly perSec: number; readonly p99Ms: number } | undefined;
+  readonly simulated:
+    | { readonly perSec: number; readonly coldShare: number; readonly p99Ms: number }
+    | undefined;
 }
 
 const meanOf = (values: readonly number[]): number =>
@@ -24,6 +26,7 @@ const meansOf = ({ policy, seeds }: PolicyResult): Means => {
         ? undefined
         : {
             perSec: meanOf(simulated.map(({ saturated }) => saturated.perSec)),
+            coldShare: meanOf(simulated.map(({ saturated }) => saturated.coldShare)),
             p99Ms: meanOf(simulated.map(({ half }) => half.p99Ms)),
           },
   };
@@ -42,6 +45,7 @@ const HEAD = [
   "refused %",
   "failed %",
   "simulated: req/s",
+  "cold %",
   "p99 ms",
   "",
 ];
@@ -57,6 +61,7 @@ const lineOf = ({ policy, saturated, half, simulated }: Means): string[] => [
   percent(half.refusedShare),
   percent(saturated.failedShare + half.failedShare),
   simulated?.perSec.toFixed(0) ?? "-",
+  simulated === undefined ? "-" : percent(simulated.coldShare),
   simulated?.p99Ms.toFixed(0) ?? "-",
   "",
 ];

@@ -14,6 +14,10 @@ export interface Figures {
   /** From when a call should have been sent. */
   readonly p50Ms: number;
   readonly p99Ms: number;
+  /** What 99 in 100 of the calls that were answered waited for at most, as in Outcome. */
+  readonly p99QueueMs: number;
+  /** The mean of that. */
+  readonly meanQueueMs: number;
   /** Of the calls that were answered, those that waited for a new sandbox. */
   readonly coldShare: number;
   /** Sandboxes that imported packages themselves, for each call that was answered. */
@@ -45,10 +49,16 @@ export const figuresOf = (
   const answered = measured.filter(({ status }) => status === 200);
   const refused = measured.filter(({ status }) => REFUSED.has(status)).length;
   const sorted = answered.map(({ dueMs, endMs }) => endMs - dueMs).sort((one, other) => one - other);
+  const waits = answered.map(({ queueMs }) => queueMs).sort((one, other) => one - other);
   return {
     perSec: (answered.length * 1_000) / (toMs - fromMs),
     p50Ms: quantile(sorted, 0.5),
     p99Ms: quantile(sorted, 0.99),
+    p99QueueMs: quantile(waits, 0.99),
+    meanQueueMs: share(
+      waits.reduce((sum, ms) => sum + ms, 0),
+      waits.length,
+    ),
     coldShare: share(answered.filter(({ cold }) => cold).length, answered.length),
     importShare: share(imports, answered.length),
     refusedShare: share(refused, measured.length),
@@ -63,6 +73,8 @@ export const meanFigures = (runs: readonly Figures[]): Figures => {
     perSec: mean("perSec"),
     p50Ms: mean("p50Ms"),
     p99Ms: mean("p99Ms"),
+    p99QueueMs: mean("p99QueueMs"),
+    meanQueueMs: mean("meanQueueMs"),
     coldShare: mean("coldShare"),
     importShare: mean("importShare"),
     refusedShare: mean("refusedShare"),

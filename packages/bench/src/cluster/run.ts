@@ -1,16 +1,22 @@
+import { availableParallelism } from "node:os";
+
 import type { MixedLambda } from "../mixed/workload.ts";
 import { describeLoad, describeMachine } from "../machine.ts";
+import { measureAlone } from "../validate/alone.ts";
+import type { Fitted } from "../validate/fit.ts";
+import { sweep } from "../virtual/sweep.ts";
 import { realPython } from "../python.ts";
 import type { Aim } from "../results.ts";
 import { type BenchSite, makeSite } from "../worker.ts";
 import { loadZygoteData, type ZygoteData } from "../zygotes/data.ts";
 import { aimsOf } from "./aims.ts";
-import { callClosed, callOpen, type CallRun, type CallTarget, type CallTimes } from "./callers.ts";
+import { callClosed, callOpen, type CallTarget } from "./callers.ts";
 import { type CallSource, drawnCalls, recordedCalls } from "./call-source.ts";
 import { type Cluster, startCluster } from "./cluster.ts";
 import { addLambdas } from "./lambdas.ts";
 import { memoryFor, type WorkerMemory } from "./memory.ts";
 import { type Figures, figuresOf } from "./outcome.ts";
+import type { CallRun, CallTimes } from "./players.ts";
 import { type SimulatedFigures, simulatePolicies } from "./simulated.ts";
 import type { RecordedCalls } from "./trace.ts";
 
@@ -187,21 +193,16 @@ class Trial {
 const simulate = async (
   options: ClusterRunOptions,
   { skew }: Scenario,
-  cluster: { readonly seed: number; readonly lambdas: readonly MixedLambda[]; readonly memory: WorkerMemory },
-  data: ZygoteData,
+  cluster: { readonly seed: number; readonly lambdas: readonly MixedLambda[]; readonly memoryMb: number },
+  { costs, packages }: Fitted,
 ): Promise<readonly SimulatedFigures[] | undefined> => {
-  const { workers, slots, clientsPerSlot, runMs, warmupMs, measureMs, recorded } = options;
-  if (recorded !== undefined) return undefined;
+  const { policies, workers, slots, clientsPerSlot, runMs, sandboxMb, warmupMs, measureMs } = options;
+  if (options.recorded !== undefined) return undefined;
+  const cores = availableParallelism();
   const clients = Math.ceil(workers * slots * clientsPerSlot);
-  const times = { runMs, warmupMs, measureMs };
-  return simulatePolicies(options.policies, data, {
-    ...cluster,
-    ...times,
-    workers,
-    slots,
-    skew,
-    clients,
-  });
+  const size = { workers, slots, sandboxMb, cores, clients, skew };
+  const simulated = { ...cluster, ...size, costs, packages, runMs, warmupMs, measureMs };
+  return simulatePolicies(policies, simulated, (runs) => sweep(runs, cores));
 };
 
 /** All scenarios with the lambdas of one seed: for each scenario, figures in the order of the policies. */
@@ -218,11 +219,23 @@ const runSeed = async (
   const ofWorkers = { limits: { mem_mb: sandboxMb }, ...settings };
   await addLambdas(place.site, lambdas, { python, runMs, settings: ofWorkers, progress });
   const names = lambdas.map(({ name }) => name);
+  progress(`seed ${seed}: measuring what starting each lambda costs`);
+  const alone = {
+    ...place,
+    names,
+    runMs,
+    sandboxMb,
+    measureMs: options.measureMs,
+    settings: { ...settings },
+  };
+  const fitted = await measureAlone(alone, data);
   const figures: (readonly SeedFigures[])[] = [];
   for (const scenario of options.scenarios) {
     const trial = new Trial(options, scenario, seed, { ...place, names });
     const real = await trial.run();
-    const simulated = await simulate(options, scenario, { seed, lambdas, memory: trial.memory }, data);
+    const { memoryMb } = trial.memory;
+    progress(`${scenario.label}, seed ${seed}: the same in virtual time`);
+    const simulated = await simulate(options, scenario, { seed, lambdas, memoryMb }, fitted);
     figures.push(real.map((run, at) => ({ ...run, simulated: simulated?.[at] })));
   }
   return figures;

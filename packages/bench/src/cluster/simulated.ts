@@ -1,11 +1,8 @@
-import { packageKey } from "@ol/common";
-import { LEAST_NODE_MB } from "@ol/lambda";
-
 import type { MixedLambda } from "../mixed/workload.ts";
-import type { SimulatedFunction } from "../simulate/functions.ts";
-import { type SimulationRun, simulateCluster } from "../simulate/simulate.ts";
-import { nameOf, type ZygoteData } from "../zygotes/data.ts";
-import type { WorkerMemory } from "./memory.ts";
+import type { Costs } from "../virtual/costs.ts";
+import type { CallPattern } from "../virtual/call-pattern.ts";
+import type { PackageCosts, VirtualLambda } from "../virtual/lambdas.ts";
+import type { VirtualRunOptions, VirtualRun } from "../virtual/virtual-run.ts";
 
 /** What is played in virtual time: the same as to the real cluster. */
 export interface SimulatedCluster {
@@ -13,8 +10,13 @@ export interface SimulatedCluster {
   readonly seed: number;
   readonly workers: number;
   readonly slots: number;
-  /** Of each worker. */
-  readonly memory: WorkerMemory;
+  /** Of each worker, for sandboxes and zygotes. */
+  readonly memoryMb: number;
+  readonly sandboxMb: number;
+  /** All of the cluster, and whoever calls, share so many. */
+  readonly cores: number;
+  readonly costs: Costs;
+  readonly packages: PackageCosts;
   readonly skew: number;
   readonly runMs: number;
   readonly clients: number;
@@ -24,52 +26,48 @@ export interface SimulatedCluster {
 
 /** One policy in virtual time. */
 export interface SimulatedFigures {
-  readonly saturated: SimulationRun;
-  readonly half: SimulationRun;
+  readonly saturated: VirtualRun;
+  readonly half: VirtualRun;
 }
 
-/** The lambdas, in the order of their popularity, with what importing their packages was measured to take. */
-export const simulatedFunctions = (
-  lambdas: readonly MixedLambda[],
-  { costs }: ZygoteData,
-): readonly SimulatedFunction[] =>
-  lambdas.map(({ name, pins }) => ({
-    name,
-    key: packageKey(pins.map(nameOf)) ?? "",
-    importMs: pins.reduce((sum, pin) => sum + (costs.get(nameOf(pin))?.ms ?? 0), 0),
-  }));
+/** Many runs in virtual time, in whatever order and way; see `sweep` and `simulateWorkers`. */
+export type Simulate = (runs: readonly VirtualRunOptions[]) => Promise<readonly VirtualRun[]>;
 
-/** How many package sets a worker's zygotes hold, if each had one of its own. */
-const zygotesIn = (zygotesMb: number, lambdas: readonly MixedLambda[], { costs }: ZygoteData): number => {
-  let allMb = 0;
-  for (const { pins } of lambdas)
-    allMb += pins.reduce((mb, pin) => mb + (costs.get(nameOf(pin))?.mb ?? 0), LEAST_NODE_MB);
-  return Math.floor((zygotesMb * lambdas.length) / allMb);
-};
+/** A lambda that imports its packages and then waits for each call. */
+export const virtualLambda = ({ name, pins }: MixedLambda, runMs: number): VirtualLambda => ({
+  name,
+  pins,
+  waitMs: runMs,
+  cpuMs: 0,
+  spread: "fixed",
+  loadMs: 0,
+});
 
 /** Plays the workload to each policy in virtual time: all workers busy, and with half of what the best answers then. */
 export const simulatePolicies = async (
   policies: readonly string[],
-  data: ZygoteData,
-  { lambdas, memory, clients, ...cluster }: SimulatedCluster,
+  cluster: SimulatedCluster,
+  simulate: Simulate,
 ): Promise<readonly SimulatedFigures[]> => {
-  const options = {
-    ...cluster,
-    balancers: 1,
-    functions: simulatedFunctions(lambdas, data),
-    sandboxes: memory.sandboxes,
-    zygotes: zygotesIn(memory.zygotesMb, lambdas, data),
-  };
-  const trials = policies.map((policy) => ({ label: policy, policy, by: "packages" as const }));
-  const saturated: SimulationRun[] = [];
-  for (const trial of trials)
-    saturated.push(await simulateCluster(options, trial, { kind: "closed", clients }));
+  const { lambdas, seed, workers, slots, memoryMb, sandboxMb, cores, costs, packages } = cluster;
+  const { runMs, warmupMs, measureMs } = cluster;
+  const draw = { by: "popularity", skew: cluster.skew } as const;
+  const runOf = (policy: string, calls: CallPattern): VirtualRunOptions => ({
+    seed,
+    cores,
+    costs,
+    lambdas: lambdas.map((lambda) => virtualLambda(lambda, runMs)),
+    packages,
+    worker: { slots, memoryMb, sandboxMb },
+    cluster: { workers, policy },
+    calls,
+    warmupMs,
+    measureMs,
+  });
+  const runsOf = (calls: CallPattern): Promise<readonly VirtualRun[]> =>
+    simulate(policies.map((policy) => runOf(policy, calls)));
+  const saturated = await runsOf({ kind: "closed", clients: cluster.clients, draw });
   const perSec = Math.max(...saturated.map((run) => run.perSec)) / 2;
-  const figures: SimulatedFigures[] = [];
-  for (const [at, trial] of trials.entries())
-    figures.push({
-      saturated: saturated[at] as SimulationRun,
-      half: await simulateCluster(options, trial, { kind: "open", perSec }),
-    });
-  return figures;
+  const half = await runsOf({ kind: "open", perSec, draw });
+  return saturated.map((run, at) => ({ saturated: run, half: half[at] as VirtualRun }));
 };

@@ -7,6 +7,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import {
   aimsOf,
   type CallSource,
+  DEFAULT_COSTS,
   drawnCalls,
   type Figures,
   figuresOf,
@@ -19,7 +20,9 @@ import {
   readRecordedCalls,
   type RecordedCalls,
   recordedCalls,
+  type Simulate,
   simulatePolicies,
+  simulateWorkers,
   loadZygoteData,
   generateMixed,
   loadImportLines,
@@ -108,6 +111,7 @@ const outcome = (dueMs: number, endMs: number, status = 200, cold = false): Outc
   endMs,
   status,
   cold,
+  queueMs: cold ? 4 : 0,
 });
 
 describe("the figures of a run", () => {
@@ -129,6 +133,8 @@ describe("the figures of a run", () => {
       perSec: 1.5,
       p50Ms: 20,
       p99Ms: expect.closeTo(980.4) as number,
+      p99QueueMs: expect.closeTo(3.92) as number,
+      meanQueueMs: expect.closeTo(4 / 3) as number,
       coldShare: 1 / 3,
       importShare: 1,
       refusedShare: 2 / 6,
@@ -159,6 +165,8 @@ const figures = (perSec: number, p99Ms: number): Figures => ({
   perSec,
   p50Ms: 1,
   p99Ms,
+  p99QueueMs: 0,
+  meanQueueMs: 0,
   coldShare: 0,
   importShare: 0,
   refusedShare: 0,
@@ -227,7 +235,13 @@ describe("a worker's memory", () => {
   });
 });
 
-describe("the workload in virtual time", () => {
+const oneByOne: Simulate = async (runs) => {
+  const results = [];
+  for (const run of runs) results.push(await simulateWorkers(run));
+  return results;
+};
+
+describe("the workload in virtual time", { timeout: 120_000 }, () => {
   it("is played to each policy with the lambdas' own packages, and gives the same figures each time", async () => {
     const data = await loadZygoteData();
     const { lambdas } = generateMixed(data, await loadImportLines(), {
@@ -241,17 +255,21 @@ describe("the workload in virtual time", () => {
       seed: 1,
       workers: 4,
       slots: 4,
-      memory: memoryFor(20, { slots: 4, sandboxMb: 256 }),
+      ...memoryFor(20, { slots: 4, sandboxMb: 256 }),
+      sandboxMb: 256,
+      cores: 4,
+      costs: DEFAULT_COSTS,
+      packages: data.costs,
       skew: 1,
       runMs: 20,
       clients: 64,
-      warmupMs: 5_000,
-      measureMs: 2_000,
+      warmupMs: 2_000,
+      measureMs: 1_000,
     };
-    const [robin, lard] = await simulatePolicies(["RoundRobin", "LARD"], data, cluster);
+    const [robin, lard] = await simulatePolicies(["RoundRobin", "LARD"], cluster, oneByOne);
     expect(lard?.saturated.coldShare).toBeLessThan((robin?.saturated.coldShare ?? 0) / 2);
     expect(lard?.saturated.perSec).toBeGreaterThan(1.5 * (robin?.saturated.perSec ?? Number.NaN));
     // It is the best of the two, so half of its load is the same without the other.
-    expect(await simulatePolicies(["LARD"], data, cluster)).toEqual([lard]);
+    expect(await simulatePolicies(["LARD"], cluster, oneByOne)).toEqual([lard]);
   });
 });

@@ -8,6 +8,7 @@ const outcome = (dueMs: number, endMs: number, status = 200, cold = false): Outc
   endMs,
   status,
   cold,
+  queueMs: 0,
 });
 
 const medians = (tally: Tally): Record<string, number> =>

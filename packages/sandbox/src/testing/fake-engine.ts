@@ -31,6 +31,8 @@ export interface FakeEngineOptions {
   readonly beforeZygote?: (id: string, spec: ZygoteSpec, signal?: AbortSignal) => unknown;
   /** How a zygote's import went, as far as it differs; default: 1 ms, 1 MB and nothing sought. */
   readonly zygoteImport?: (id: string, spec: ZygoteSpec) => Partial<ZygoteImport>;
+  /** Whether its zygotes find a module; default: those of the conformance suite. */
+  readonly findsModule?: (name: string) => boolean;
   /** Runs when a sandbox's connection has closed, before it is told how it ended. May wait. Default: nothing runs. */
   readonly beforeExit?: (id: string) => Promise<void>;
   /** Runs when a sandbox is killed, before it is gone. May wait. Default: nothing runs. */
@@ -60,7 +62,7 @@ export class FakeEngine implements SandboxEngine {
   readonly #options: FakeEngineOptions;
   readonly #code: Readonly<Record<string, FakeCode>>;
   readonly #sandboxes = new Map<string, FakeSandbox>();
-  readonly #zygotes = new FakeZygotes();
+  readonly #zygotes: FakeZygotes;
   #settleLost: (reason: string) => void = () => undefined;
   #created = 0;
   #destroyed = 0;
@@ -69,6 +71,7 @@ export class FakeEngine implements SandboxEngine {
   constructor(options: FakeEngineOptions = {}) {
     this.#options = options;
     this.#code = { ...FAKE_HANDLERS, ...options.code };
+    this.#zygotes = new FakeZygotes(options.findsModule);
     this.lost = new Promise((resolve) => (this.#settleLost = resolve));
   }
 

@@ -42,7 +42,10 @@ export type FakeApp = (request: FakeRequest, reply: FakeReply, context: FakeCont
 
 interface FakeLoad {
   /** Runs before `ready`; what it throws is the import error. */
-  readonly load?: (context: Pick<FakeContext, "environment" | "exit" | "connection">) => unknown;
+  readonly load?: (
+    context: Pick<FakeContext, "environment" | "exit" | "connection">,
+    spec: SandboxSpec,
+  ) => unknown;
   /** What it says to have imported, in a sandbox that has packages; default: nothing. */
   readonly imports?: (spec: SandboxSpec) => ImportReport;
 }
@@ -171,7 +174,7 @@ export class FakeGuest implements FrameHandler {
   async #load(): Promise<void> {
     try {
       const context = { environment: this.#spec.environment, exit: this.#exit, connection: this.#connection };
-      await this.#code.load?.(context);
+      await this.#code.load?.(context, this.#spec);
     } catch (error) {
       this.#write(FRAME.event, 0, 0, ":event\0import-error", Buffer.from(messageOf(error)));
       return;

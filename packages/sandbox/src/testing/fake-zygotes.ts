@@ -10,7 +10,12 @@ const FAKE_IMPORT: ZygoteImport = { ms: 1, memoryMb: 1, sought: [] };
 
 /** Zygotes of a fake engine: names that can be forked from until they are ended. */
 export class FakeZygotes {
+  readonly #findsModule: (name: string) => boolean;
   readonly #zygotes = new Map<string, { spec: ZygoteSpec; end: (exit: SandboxExit) => void }>();
+
+  constructor(findsModule: (name: string) => boolean = (name) => MODULES.test(name)) {
+    this.#findsModule = findsModule;
+  }
 
   get size(): number {
     return this.#zygotes.size;
@@ -20,7 +25,7 @@ export class FakeZygotes {
     if (this.#zygotes.has(id))
       throw sandboxError("OL_SANDBOX_BAD_OPTIONS", `There is a zygote ${id} already.`);
     if (spec.parent !== undefined) this.find(spec.parent, spec.network);
-    const unknown = spec.modules.find((name) => !MODULES.test(name));
+    const unknown = spec.modules.find((name) => !this.#findsModule(name));
     if (unknown !== undefined)
       throw sandboxError(
         "OL_SANDBOX_ZYGOTE_FAILED",
