@@ -23,8 +23,8 @@ const reasonOf = (error) => [error.message, error.stdout, error.stderr].filter(B
 /** Runs a command; its failure is a problem and not an error. */
 const attempt = async (what, command, args, options, expected = /(?:)/) => {
   try {
-    const { stdout } = await run(command, args, { encoding: "utf8", timeout: commandTimeoutMs, ...options });
-    return expected.test(stdout) ? [] : [`${what} printed: ${String(stdout).slice(0, 500)}`];
+    const { stdout } = await run(command, args, { ...options, encoding: "utf8", timeout: commandTimeoutMs });
+    return expected.test(stdout) ? [] : [`${what} printed: ${stdout.slice(0, 500)}`];
   } catch (error) {
     return [`${what} failed: ${reasonOf(error)}`];
   }

@@ -170,6 +170,9 @@ describe("new --base=docker:IMAGE", () => {
     const interrupt = new AbortController();
     const making = failureOf(make("ol-small", { host: proxy.host, signal: interrupt.signal }));
     await proxy.reached;
+    // By which the one of a killed ol-admin is found.
+    const filters = { label: ["openlambda.base-export"] };
+    expect(await daemon.docker.listContainers({ all: true, filters })).toHaveLength(1);
     interrupt.abort();
     expect(await making).toEqual(refusal(/the export of ol-small was interrupted/u));
   });
