@@ -78,7 +78,10 @@ export const startWorkerProcess = async (
     spawnSync(process.execPath, [BIN, "sweep", "--config", file], { timeout: START_MS });
     await rm(directory, { recursive: true, force: true });
   };
-  const line = await readiness(child, log);
+  const line = await readiness(child, log).catch(async (error: unknown) => {
+    await close();
+    throw error;
+  });
   if (!line.startsWith("ready ")) {
     await close();
     throw new Error(`the worker did not start: ${line}`);
