@@ -98,7 +98,7 @@ describe("ol-bench zygote", () => {
 
 describe("ol-bench warm", () => {
   it("has times and CPU of a call in the engine alone and through a worker", async () => {
-    const results = await runWarm({ ...CHOICE, atOnce: [2], warmupMs: 100, durationMs: 600 });
+    const results = await runWarm({ ...CHOICE, atOnce: [2], warmupMs: 1_000, durationMs: 3_000 });
     expect(medianOf(results, { level: "engine", what: "call" })).toBeGreaterThan(0);
     expect(medianOf(results, { level: "engine", what: "cpu" })).toBeGreaterThan(0);
     expect(medianOf(results, { level: "worker", what: "throughput" })).toBeGreaterThan(0);
