@@ -46,7 +46,7 @@ describe("a balancer process", () => {
       else response.end("ready");
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const worker = { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, slots: 100 };
+    const worker = { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, slots: SLOW };
     balancer = await startBalancerProcess([], { workers: [worker], limits: { connections: 20_000 } });
   });
   afterAll(async () => {

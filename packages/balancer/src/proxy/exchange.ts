@@ -14,7 +14,7 @@ import type { ProxyCall, ProxyHost } from "./host.ts";
 import type { ProxyRequest, ProxyResponse } from "./messages.ts";
 import { replyHead, type ReplyHead } from "./reply-head.ts";
 import { ReplyWriter } from "./reply-writer.ts";
-import { RequestBody } from "./request-body.ts";
+import { bodyLength, RequestBody } from "./request-body.ts";
 
 /**
  * reading: the body, to have it as a whole · waiting: for a lease · sent: to a worker · deciding: whether another worker gets
@@ -238,7 +238,7 @@ export class ProxyExchange implements AttemptOwner, CallSink {
   }
 
   #run(): void {
-    const length = this.#lengthOfBody();
+    const length = bodyLength(this.#request);
     if (length === 0) return this.#acquire();
     const { keptBytes: most } = this.#host.limits;
     this.#body = new RequestBody(this.#request, most, this.#host, () => this.#host.nowMs);
@@ -374,13 +374,6 @@ export class ProxyExchange implements AttemptOwner, CallSink {
       this.#lease?.failed("timeout", false);
     }
     this.#breakOff();
-  }
-
-  /** In bytes; Infinity for a body whose length shows at its end. */
-  #lengthOfBody(): number {
-    const { headers } = this.#request;
-    if (headers["transfer-encoding"] !== undefined) return Number.POSITIVE_INFINITY;
-    return Number(headers["content-length"] ?? 0);
   }
 
   #log(error: unknown): void {

@@ -1,6 +1,7 @@
 import type { ErrorReply } from "./error-reply.ts";
 import type { ProxyRequest, ProxyResponse } from "./messages.ts";
 import type { ReplyHead } from "./reply-head.ts";
+import { bodyLength } from "./request-body.ts";
 
 /** Up to here a reply that came as a whole is written together with its head: one write is quicker than two. */
 const ONE_WRITE_BYTES = 16 * 1024;
@@ -66,7 +67,8 @@ export class ReplyWriter {
   /** Answers in place of a worker. `unasked`: the client waits for permission to send its body, and did not get it. */
   answer({ status, headers, body }: ErrorReply, closing: boolean, unasked: boolean): void {
     const response = this.#response;
-    const early = !this.#request.complete;
+    // Node calls a request without a body complete only once it has been handed over.
+    const early = !this.#request.complete && bodyLength(this.#request) > 0;
     if (closing || early) response.shouldKeepAlive = false;
     response.writeHead(status, headers);
     if (!early || unasked) {

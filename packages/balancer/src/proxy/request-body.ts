@@ -12,6 +12,12 @@ export interface KeptBudget {
 const UNWANTED_MS = 2_000;
 const NOTHING = Buffer.alloc(0);
 
+/** In bytes, as the request's head says; Infinity for a body whose length shows at its end. */
+export const bodyLength = ({ headers }: ProxyRequest): number => {
+  if (headers["transfer-encoding"] !== undefined) return Number.POSITIVE_INFINITY;
+  return Number(headers["content-length"] ?? 0);
+};
+
 /**
  * A client's request body. It is collected up to a size before a worker is asked for, so that a slow client holds no
  * place at one, and kept as far as it can be sent again; what is beyond that is read no faster than the worker takes it.

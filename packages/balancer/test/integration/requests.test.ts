@@ -287,6 +287,25 @@ describe("a request for a lambda", () => {
   });
 });
 
+describe("a request that the balancer refuses", () => {
+  it("leaves its connection to the next one, unless some of it is still to come", async () => {
+    await using worker = await ScriptedWorker.start();
+    await using balancer = await startBalancer([worker]);
+    const refused = head("GET /run/.no-name HTTP/1.1");
+    using client = new RawClient(balancer.port);
+    for (let round = 0; round < 3; round += 1) {
+      await client.send(refused);
+      expect(await client.reply()).toMatchObject({ status: 400 });
+    }
+    using half = new RawClient(balancer.port);
+    await half.send(`${head("POST /run/.no-name HTTP/1.1", "Content-Length: 10")}half`);
+    const reply = await half.reply();
+    expect(reply).toMatchObject({ status: 400 });
+    expect(reply === "cut" ? reply : valueOf(reply, "connection")).toBe("close");
+    await half.toEnd();
+  });
+});
+
 describe("what is behind a request on its connection", () => {
   it("does not harm it, if it is no HTTP", async () => {
     let answer: (() => void) | undefined;
