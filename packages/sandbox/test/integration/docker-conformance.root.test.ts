@@ -21,7 +21,7 @@ const ALL = [...CONFORMANCE_CASES, ...CONFORMANCE_HTTP_CASES];
 // Podman takes three times as long, and speaks the same: a soak asks it everything.
 const casesFor = (kind: string): typeof ALL =>
   scaled(
-    ALL.filter(({ title }, at) => !MANY.test(title) && at % (kind === "docker" ? 3 : 9) === 0),
+    ALL.filter(({ title }, at) => !MANY.test(title) && at % (kind === "docker" ? 4 : 15) === 0),
     ALL,
   );
 
