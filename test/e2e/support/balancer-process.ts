@@ -74,6 +74,7 @@ export const startBalancerProcess = async (
     throw new Error(line);
   }
   const pid = child.pid as number;
+  const told = (): readonly string[] => log().match(/^memory \d+$/gmu) ?? [];
   return {
     port: Number(new URL(line.slice("ready ".length)).port),
     pid,
@@ -85,7 +86,6 @@ export const startBalancerProcess = async (
       return Number(/^VmRSS:\s+(\d+) kB$/mu.exec(status)?.[1]) * 1024;
     },
     heldBytes: async () => {
-      const told = (): readonly string[] => log().match(/^memory \d+$/gmu) ?? [];
       const before = told().length;
       child.kill("SIGUSR2");
       while (told().length === before) await sleep(5);
