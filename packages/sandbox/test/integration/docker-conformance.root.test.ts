@@ -21,7 +21,7 @@ const ALL = [...CONFORMANCE_CASES, ...CONFORMANCE_HTTP_CASES];
 // Podman takes longer, and speaks the same: a soak asks it everything.
 const casesFor = (kind: string): typeof ALL =>
   scaled(
-    ALL.filter(({ title }, at) => !MANY.test(title) && at % (kind === "docker" ? 4 : 15) === 0),
+    ALL.filter(({ title }, at) => !MANY.test(title) && at % (kind === "docker" ? 8 : 30) === 0),
     ALL,
   );
 
