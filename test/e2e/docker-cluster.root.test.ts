@@ -4,9 +4,11 @@ import path from "node:path";
 
 import { afterAll, expect, it, onTestFinished } from "vitest";
 
+import { wheel } from "../../packages/lambda/test/support/package-index/wheel.ts";
 import { eventually } from "../../packages/sandbox/test/support/cluster.ts";
 import { startWorkerProcess } from "../../packages/worker/test/http/worker-process.ts";
 import { DockerCluster } from "./support/docker-cluster.ts";
+import { PackageRig } from "./support/package-rig.ts";
 import { callOver, freePorts, RealCluster } from "./support/real-cluster.ts";
 
 const cluster = new DockerCluster("docker");
@@ -87,4 +89,21 @@ it("a worker that root starts becomes another user, and keeps the socket's group
   expect(await worker.exited).toBe(1);
   expect(worker.log()).toContain("the sandbox engine was lost");
   expect(await containers()).toBe(0);
+});
+
+it("a lambda's packages are installed in containers, for the image's Python, and seen read-only", async () => {
+  const distributions = [wheel({ name: "ol_plain" }), wheel({ name: "ol_needs", requires: ["ol-plain"] })];
+  const rig = await PackageRig.start({ distributions, config: await cluster.config() });
+  rig.imports("needs", "ol-needs\n", "ol_plain.VERSION", "ol_needs, ol_plain");
+  expect(await rig.ask("needs")).toEqual([200, '"1.0"']);
+  expect(rig.installed().map((name) => name.replace(/-[0-9a-f]{12}$/u, ""))).toEqual([
+    "ol-needs-1.0",
+    "ol-plain-1.0",
+  ]);
+  rig.lambda("write", "ol-plain\n", "def f(event):\n    open('/packages/mine', 'w')\n");
+  const [status, text] = await rig.ask("write");
+  expect([status, text.trim().split("\n").at(-1)]).toEqual([
+    500,
+    expect.stringContaining("Read-only file system") as string,
+  ]);
 });

@@ -79,7 +79,7 @@ export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
     enum: ["sock", "docker"],
     expects: '"sock" or "docker"',
     description:
-      "The sandbox engine. `sock` forks sandboxes from a zygote process, isolated by namespaces, cgroups and seccomp. `docker` has each be a container of Docker or Podman, which takes a hundred times as long to make; see docs/docker.md.",
+      "The sandbox engine. `sock` forks sandboxes from a zygote process, isolated by namespaces, cgroups and seccomp. `docker` has each be a container of Docker or Podman, which takes far longer to make; see docs/docker.md.",
     default: "sock",
   },
   docker: section("Of `sandbox` `docker` only.", {
@@ -125,7 +125,7 @@ export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
     prepared: {
       ...whole(0, 100),
       description:
-        "How many containers are started in advance for lambdas with the limits and network of those called last. Each holds some 10 MiB.",
+        "How many containers are started in advance for lambdas with the limits and network of those called last. What each holds, an interpreter, comes on top of `mem_pool_mb`.",
       default: 2,
     },
   }),

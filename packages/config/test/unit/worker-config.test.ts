@@ -150,6 +150,26 @@ describe("a worker's configuration", () => {
       expect((await load({ worker_url: loopback })).warnings).toEqual([]);
   });
 
+  test("of the engine docker has no zygotes and no scratch in memory, and says so if they are wanted", async () => {
+    const plain = await load({ sandbox: "docker", docker: { cert_path: "certs", base_image: "python:3" } });
+    expect(plain).toMatchObject({
+      sandbox: "docker",
+      importCache: "off",
+      warnings: [],
+      docker: {
+        certPath: join(cluster, "certs"),
+        baseImage: "python:3",
+        python: "python3",
+        network: "host",
+        prepared: 2,
+      },
+    });
+    const wanted = { sandbox: "docker", import_cache: "auto", storage: { scratch: "memory" } };
+    const { importCache, warnings } = await load(wanted);
+    expect(importCache).toBe("off");
+    expect(warnings.map((warning) => warning.split(" ")[0])).toEqual(["import_cache", "storage.scratch"]);
+  });
+
   test("of a file that does not exist, is unreadable or wrong fails with its own code", async () => {
     await expect(loadWorkerConfig(file)).rejects.toMatchObject({ code: "OL_CONFIG_NOT_FOUND" });
     await expect(loadWorkerConfig(cluster)).rejects.toMatchObject({ code: "OL_CONFIG_UNREADABLE" });

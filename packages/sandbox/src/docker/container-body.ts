@@ -76,6 +76,8 @@ export const containerBody = (frame: ContainerFrame, wish: ContainerWish): Conta
     Env: ["PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "HOME=/host"],
     WorkingDir: "/",
     Hostname: "sandbox",
+    // A daemon that stops would wait ten seconds for what Python, as a first process, does not hear.
+    StopSignal: "SIGKILL",
     Labels: { ...frame.labels, ...wish.labels },
     HostConfig: {
       ...confinement(frame, wish),

@@ -9,6 +9,7 @@ export interface ContainerBody {
   readonly Env: readonly string[];
   readonly WorkingDir: string;
   readonly Hostname: string;
+  readonly StopSignal: string;
   readonly Labels: Readonly<Record<string, string>>;
   readonly HostConfig: Readonly<Record<string, unknown>>;
 }

@@ -6,9 +6,13 @@ import { fileURLToPath } from "node:url";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { silentLogger } from "@ol/common";
+
 import type { SandboxSpec } from "../../src/engine.ts";
 import { DockerEngine } from "../../src/docker/engine.ts";
+import { findDaemon } from "../../src/docker/find-daemon.ts";
 import { inspectDocker, sweepDocker } from "../../src/docker/host.ts";
+import { prepareImage } from "../../src/docker/image.ts";
 import { type Sandbox, SandboxPool } from "../../src/index.ts";
 import { DockerPlace } from "../support/docker-place.ts";
 import { eventually } from "../support/cluster.ts";
@@ -89,7 +93,21 @@ describe("an engine", () => {
     expect(containers()).toEqual([]);
   });
 
-  it("builds its image from the Dockerfile where none is named, or says why it cannot", async () => {
+  it("builds its image from the Dockerfile where none is named, once, or says why it cannot", async () => {
+    const { daemon } = await findDaemon({ host: place.daemon.host });
+    await using engine = await place.engine();
+    const said: string[] = [];
+    const logger = { ...silentLogger, info: (message: string) => void said.push(message) };
+    const built = await prepareImage(daemon, { buildBase: engine.image }, logger);
+    await using other = await place.engine({
+      image: built,
+      workerName: "worker-1",
+      workDir: path.join(place.directory, "worker-1"),
+    });
+    expect(other.python).toBe(engine.python);
+    expect(await prepareImage(daemon, { buildBase: engine.image }, logger)).toBe(built);
+    expect(said).toEqual(["building the image of sandboxes"]);
+    await engine.close();
     const { baseDir: _none, ...options } = place.options;
     await expect(DockerEngine.create(options)).rejects.toMatchObject({
       code: "OL_SANDBOX_BAD_IMAGE",

@@ -34,11 +34,21 @@ const within = async (base: string, original: string): Promise<string> => {
   return target;
 };
 
+// What uv is linked with, besides what Python is.
+const OF_UV = ["libgcc_s.so.1", "librt.so.1", "libpthread.so.0", "libdl.so.2", "libm.so.6"];
+
+/** Where this machine has libraries, by the loader's own list. */
+const librariesOf = async (names: readonly string[]): Promise<string[]> =>
+  (await output("ldconfig", ["-p"])).flatMap((line) => {
+    const found = /^\s*(?<name>\S+) \(.*x86-64.*\) => (?<file>\S+)$/u.exec(line)?.groups;
+    return found !== undefined && names.includes(found["name"] ?? "") ? [found["file"] ?? ""] : [];
+  });
+
 /**
  * Fills `base` with the least root file system that runs this machine's Python: interpreter, standard library, and the
- * shared libraries of both, each at the path that it has here.
+ * shared libraries of both, each at the path that it has here. `withUv`: what uv needs besides.
  */
-export const makeBase = async (base: string): Promise<void> => {
+export const makeBase = async (base: string, withUv = false): Promise<void> => {
   const python = (await findPython()).path;
   const copy = async (file: string): Promise<void> => {
     const target = await within(base, file);
@@ -59,6 +69,7 @@ export const makeBase = async (base: string): Promise<void> => {
     const library = /(?:=>)?\s(?<file>\/\S+) \(0x/u.exec(line)?.groups?.["file"];
     if (library !== undefined) await copy(library);
   }
+  for (const library of withUv ? await librariesOf(OF_UV) : []) await copy(library);
   // As distributions have it: a link, here an absolute one, which must be looked up in the base.
   await mkdir(path.join(base, "usr/local/bin"), { recursive: true });
   await symlink(python, path.join(base, "usr/local/bin/python3"));

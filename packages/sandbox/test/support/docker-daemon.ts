@@ -1,7 +1,8 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, rmdirSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { request } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
@@ -101,6 +102,7 @@ export class TestDaemon implements AsyncDisposable {
     await this.#end("SIGTERM");
     await this.#endLeftProcesses();
     await this.#unmount();
+    this.#removeGroups();
     removeAll(this.directory);
   }
 
@@ -111,14 +113,13 @@ export class TestDaemon implements AsyncDisposable {
   #arguments(): string[] {
     const at = (name: string): string => path.join(this.directory, name);
     const words = {
-      docker: `--data-root ${at("data")} --exec-root ${at("exec")} --pidfile ${at("pid")} --host ${this.host} --iptables=false --ip6tables=false --bridge=none --group=root`,
+      docker: `--data-root ${at("data")} --exec-root ${at("exec")} --pidfile ${at("pid")} --host ${this.host} --iptables=false --ip6tables=false --bridge=none --group=root --cgroup-parent=/${path.basename(this.directory)}`,
       podman: `--root ${at("data")} --runroot ${at("run")} --tmpdir ${at("tmp")} --cgroup-manager=cgroupfs --events-backend=file system service --time=0 ${this.host}`,
     };
     return words[this.kind].split(" ");
   }
 
   async #answers(): Promise<boolean> {
-    const { request } = await import("node:http");
     return new Promise((resolve) => {
       const asked = request({ socketPath: this.socket, path: "/_ping", timeout: 1_000 }, (reply) => {
         reply.resume();
@@ -142,7 +143,6 @@ export class TestDaemon implements AsyncDisposable {
 
   /** Shims and monitors outlive a daemon that was killed; theirs are the only command lines that name the directory. */
   async #endLeftProcesses(): Promise<void> {
-    const { readdirSync } = await import("node:fs");
     const left = (): number[] =>
       readdirSync("/proc")
         .map(Number)
@@ -151,8 +151,23 @@ export class TestDaemon implements AsyncDisposable {
     await eventually(() => left().length === 0);
   }
 
+  /** Of control groups the one above its containers' stays, and those of containers that it could not remove. */
+  #removeGroups(): void {
+    for (const hierarchy of ["", ...readdirSync("/sys/fs/cgroup").map((each) => `/${each}`)]) {
+      const group = `/sys/fs/cgroup${hierarchy}/${this.kind === "docker" ? path.basename(this.directory) : "libpod_parent"}`;
+      const below = existsSync(group) ? readdirSync(group, { withFileTypes: true }) : [];
+      const names = below.filter((each) => each.isDirectory()).map(({ name }) => `${group}/${name}`);
+      for (const each of existsSync(group) ? [...names, group] : []) {
+        try {
+          rmdirSync(each);
+        } catch {
+          // Podman's has one name for all: another one's containers are in it.
+        }
+      }
+    }
+  }
+
   async #unmount(): Promise<void> {
-    const { execFileSync } = await import("node:child_process");
     const mounts = (await readFile("/proc/self/mountinfo", "utf8"))
       .split("\n")
       .map((line) => line.split(" ")[4] ?? "")

@@ -19,7 +19,7 @@ export class DockerPlace implements AsyncDisposable {
     const directory = await mkdtemp(path.join(tmpdir(), "ol-docker-"));
     const base = path.join(directory, "base");
     await mkdir(base);
-    const [daemon] = await Promise.all([TestDaemon.start(kind), makeBase(base)]);
+    const [daemon] = await Promise.all([TestDaemon.start(kind), makeBase(base, true)]);
     return new DockerPlace(daemon, directory);
   }
 

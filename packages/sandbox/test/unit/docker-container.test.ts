@@ -109,11 +109,12 @@ describe("a container", () => {
   });
 });
 
+const found = async (place: object) =>
+  (await candidates(place)).map(({ from, address }) => [from, address.url]);
+
 describe("the daemon's address", () => {
   it("is the configured one, else the environment's, else one of the usual places", async () => {
     const environment = { DOCKER_HOST: "tcp://127.0.0.1:2375", XDG_RUNTIME_DIR: "/run/user/7" };
-    const found = async (place: object) =>
-      (await candidates(place)).map(({ from, address }) => [from, address.url]);
     expect(await found({ host: "unix:///x.sock", environment })).toEqual([["docker.host", "unix:///x.sock"]]);
     expect(await found({ host: "/x.sock" })).toEqual([["docker.host", "unix:///x.sock"]]);
     expect(await found({ environment })).toEqual([["DOCKER_HOST", "tcp://127.0.0.1:2375"]]);
