@@ -5,7 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { type Sandbox, type SandboxEngine, SandboxPool, SockEngine } from "@ol/sandbox";
+import { DockerEngine, type Sandbox, type SandboxEngine, SandboxPool, SockEngine } from "@ol/sandbox";
 import { CONFORMANCE_HANDLERS_DIR } from "@ol/sandbox/testing";
 
 import { ProcessEngine } from "./process-engine.ts";
@@ -27,6 +27,16 @@ const ENGINES: Readonly<Record<string, () => Promise<SandboxEngine>>> = {
       workDir,
       codeDir,
       networks: ["none"],
+    }),
+  // Of the image that IMAGE names, with the daemon that the command `docker` would ask.
+  docker: () =>
+    DockerEngine.create({
+      clusterId: randomBytes(4).toString("hex"),
+      workerName: "d",
+      workDir: join(workDir, "docker"),
+      codeDir,
+      daemon: { environment: process.env },
+      ...(process.env["IMAGE"] !== undefined && { image: process.env["IMAGE"] }),
     }),
   process: async () => new ProcessEngine({ codeDir }),
 };

@@ -24,7 +24,7 @@ const reasonOf = (error) => [error.message, error.stdout, error.stderr].filter(B
 const attempt = async (what, command, args, options, expected = /(?:)/) => {
   try {
     const { stdout } = await run(command, args, { ...options, encoding: "utf8", timeout: commandTimeoutMs });
-    return expected.test(stdout) ? [] : [`${what} printed: ${stdout.slice(0, 500)}`];
+    return expected.test(stdout) ? [] : [`${what} printed: ${String(stdout).slice(0, 500)}`];
   } catch (error) {
     return [`${what} failed: ${reasonOf(error)}`];
   }

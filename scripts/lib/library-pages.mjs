@@ -49,6 +49,15 @@ export const PAGES = [
     types: ["Enforcement", "HostReport", "HostCheck", "SweepReport", "Python"],
   },
   {
+    file: "docker-engine",
+    title: "DockerEngine",
+    package: "@ol/sandbox",
+    class: "DockerEngine",
+    options: ["DockerEngineOptions", "DaemonPlace"],
+    functions: ["inspectDocker", "sweepDocker"],
+    types: ["Enforcement", "HostReport", "SweepReport"],
+  },
+  {
     file: "sandbox-engine",
     title: "SandboxEngine: an engine of one's own",
     package: "@ol/sandbox",

@@ -2,9 +2,17 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 
 import type { NetworkClass } from "@ol/common";
-import { type SandboxEngine, SockEngine } from "@ol/sandbox";
+import {
+  DockerEngine,
+  type DockerEngineOptions,
+  inspectDocker,
+  type SandboxEngine,
+  SockEngine,
+} from "@ol/sandbox";
 
 import { benchError } from "./errors.ts";
+import { keeperOf } from "./peers/containers.ts";
+import { runTool } from "./peers/tool.ts";
 import type { Skipped } from "./results.ts";
 
 /** What an engine is made for. */
@@ -33,13 +41,22 @@ export interface EngineKind {
   roots?(engine: SandboxEngine): Promise<readonly number[]>;
 }
 
+/** Of all engines of this process, whose names differ. */
+const CLUSTER_ID = `b${randomBytes(4).toString("hex")}`.slice(0, 8);
+
+/** Containers are made where the command `docker` makes them, of the image that OL_BENCH_IMAGE names or of one that is built. */
+const dockerPlace = (): Pick<DockerEngineOptions, "daemon" | "image"> => {
+  const image = process.env["OL_BENCH_IMAGE"];
+  return { daemon: { environment: process.env }, ...(image !== undefined && { image }) };
+};
+
 /** Every engine that there is, by its name on the command line. */
 export const ENGINES: Readonly<Record<string, EngineKind>> = {
   sock: {
     missing: async () => undefined,
     start: ({ name, directory, codeDir, python, prepared, networks, packagesDir, steps = false }) =>
       SockEngine.create({
-        clusterId: `b${randomBytes(4).toString("hex")}`.slice(0, 8),
+        clusterId: CLUSTER_ID,
         workerName: name,
         workDir: join(directory, "work"),
         codeDir,
@@ -49,6 +66,30 @@ export const ENGINES: Readonly<Record<string, EngineKind>> = {
         steps,
         ...(packagesDir !== undefined && { packagesDir }),
       }),
+  },
+  docker: {
+    missing: async () => {
+      const wrong = (await inspectDocker(dockerPlace())).checks.find(({ ok }) => !ok);
+      return wrong === undefined ? undefined : `${wrong.name}: ${wrong.detail}`;
+    },
+    start: ({ name, directory, codeDir, python, prepared, packagesDir }) =>
+      DockerEngine.create({
+        ...dockerPlace(),
+        clusterId: CLUSTER_ID,
+        workerName: name,
+        workDir: join(directory, "work"),
+        codeDir,
+        python,
+        prepared,
+        ...(packagesDir !== undefined && { packagesDir }),
+      }),
+    // Containers are their daemon's children, and not this process's.
+    roots: async (engine) => {
+      const place = ["--host", (engine as DockerEngine).daemon.address];
+      const ours = ["ps", "--quiet", "--filter", `name=ol-${CLUSTER_ID}-`];
+      const ids = (await runTool("docker", [...place, ...ours])).split("\n").filter((id) => id !== "");
+      return (await Promise.all(ids.map((id) => keeperOf("docker", id, place)))).flat();
+    },
   },
 };
 

@@ -34,9 +34,13 @@ const makeImage = async (
   }
 };
 
-/** The process that keeps the container: the parent of its first one. */
-const keeperOf = async (tool: ContainerTool, name: string): Promise<readonly number[]> => {
-  const pid = await runTool(tool, ["inspect", "--format", "{{.State.Pid}}", name]);
+/** The process that keeps the container: the parent of its first one. `place`: what the tool is told of where its daemon is. */
+export const keeperOf = async (
+  tool: ContainerTool,
+  name: string,
+  place: readonly string[] = [],
+): Promise<readonly number[]> => {
+  const pid = await runTool(tool, [...place, "inspect", "--format", "{{.State.Pid}}", name]);
   return [parentOf(await readFile(`/proc/${pid}/stat`, "utf8"))];
 };
 

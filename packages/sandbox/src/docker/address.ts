@@ -19,11 +19,11 @@ export interface DaemonAddress {
 
 /** What is known of where the daemon is. */
 export interface DaemonPlace {
-  /** As configured; it decides. */
+  /** Its address, as configured: it decides. Default: DOCKER_HOST of `environment`, else the usual sockets. */
   readonly host?: string;
-  /** Directory with ca.pem, cert.pem and key.pem; a tcp:// host is then spoken to by TLS. */
+  /** Directory with ca.pem, cert.pem and key.pem; a tcp:// host is then spoken to by TLS. Default: what `environment` says. */
   readonly certPath?: string;
-  /** DOCKER_HOST, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and XDG_RUNTIME_DIR of it count. */
+  /** DOCKER_HOST, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and XDG_RUNTIME_DIR of it count; default: none is set. */
   readonly environment?: Environment;
 }
 

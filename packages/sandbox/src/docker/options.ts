@@ -14,7 +14,7 @@ export interface DockerEngineOptions {
   readonly codeDir: string;
   /**
    * Whom this process, started by root, becomes after `create`; the porter stays root. It gets `codeDir`, and must be able to use
-   * the daemon's socket.
+   * the daemon's socket. Default: it stays who it is.
    */
   readonly worker?: { readonly uid: number; readonly gid: number };
   /** Where the last output of destroyed sandboxes is kept, as NAME/SANDBOX.stdout and .stderr; default: nowhere. */
@@ -25,19 +25,23 @@ export interface DockerEngineOptions {
   readonly daemon?: DaemonPlace;
   /** Image with Python 3.9 or newer; pulled if it is not there. Default: one that is made of `baseDir`, else built. */
   readonly image?: string;
-  /** Directory with a root file system, of which an image is made. */
+  /** Directory with a root file system, of which an image is made; default: none. */
   readonly baseDir?: string;
   /** Name or path of Python in the image; default `python3`. */
   readonly imagePython?: string;
   /** OCI runtime that the daemon knows, such as `runsc`; default: the daemon's own. */
   readonly runtime?: string;
-  /** What sandboxes of network class `host` get: `host` (default), `bridge`, or the name of a network of the daemon's. */
+  /** What sandboxes of network class `host` get: `host`, `bridge`, or the name of a network of the daemon's; default `host`. */
   readonly network?: string;
-  /** Containers that are started in advance for sandboxes like those before; default 0. */
+  /**
+   * Containers that are started in advance for sandboxes like those before; default 0. At the limit: the one that was started
+   * longest ago ends for one of another kind.
+   */
   readonly prepared?: number;
   /** Whether the runtime puts its own filter of system calls over the daemon's; default true. `false` is for tests. */
   readonly seccomp?: boolean;
   /** Python of this machine, for the porter; default `python3`. */
   readonly python?: string;
+  /** Where is logged what people should know; default: nowhere. */
   readonly logger?: Logger;
 }
