@@ -2,10 +2,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { HTTP_CASES, type HttpCase } from "../../packages/worker/test/http/cases.ts";
 import { agentClient, rawClient } from "../../packages/worker/test/http/clients.ts";
-import { writeLambdas } from "../../packages/worker/test/http/lambdas.ts";
+import { PYTHON_FILES } from "../../packages/worker/test/http/lambdas.ts";
 import { RawConnection } from "../../packages/worker/test/http/raw-connection.ts";
 import { AppWorker } from "./support/app-worker.ts";
 import { type BalancerProcess, startBalancerProcess } from "./support/balancer-process.ts";
+import { localCode } from "./support/code-home.ts";
 
 const matches = (actual: string | undefined, wanted: string | RegExp): boolean =>
   actual !== undefined && (typeof wanted === "string" ? actual === wanted : wanted.test(actual));
@@ -49,7 +50,7 @@ describe("a worker behind a balancer", () => {
 
   beforeAll(async () => {
     worker = await AppWorker.start({ token: TOKEN });
-    await writeLambdas(worker.process.registryDir);
+    for (const [name, code] of Object.entries(PYTHON_FILES)) await localCode.put(worker.process, name, code);
     for (const kind of ["wsgi", "asgi"] as const) await worker.add(`${kind}-one`, kind, "max_instances: 1\n");
     balancer = await startBalancerProcess([`http://127.0.0.1:${worker.port}`], { token: TOKEN });
   });

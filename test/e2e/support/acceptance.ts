@@ -1,14 +1,14 @@
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
 import { createServer, type Server, type Socket as TcpSocket } from "node:net";
-import { join } from "node:path";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { agentClient } from "../../../packages/worker/test/http/clients.ts";
 import { startWorkerProcess, type WorkerProcess } from "../../../packages/worker/test/http/worker-process.ts";
+
+import { type CodeHome, localCode } from "./code-home.ts";
 
 type Config = Readonly<Record<string, unknown>>;
 
@@ -16,6 +16,8 @@ type Config = Readonly<Record<string, unknown>>;
 export interface AcceptanceOptions {
   /** Over the suite's own; asked for before the worker is started. */
   readonly config?: () => Promise<Config>;
+  /** Where code comes from; default: the worker's own directory. */
+  readonly code?: CodeHome;
   /** Numbers of lambdas that are called at once, and how many MB each has. */
   readonly many: readonly (readonly [count: number, megabytes: number])[];
   /** Clients that load one lambda at the same time, and for how long, in ms. */
@@ -88,12 +90,9 @@ export const describeAcceptance = (engine: string, options: AcceptanceOptions): 
   let worker: WorkerProcess;
   const client = agentClient();
 
-  const write = async (name: string, code: string, yaml?: string): Promise<void> => {
-    const directory = join(worker.registryDir, name);
-    await mkdir(directory, { recursive: true });
-    if (yaml !== undefined) await writeFile(join(directory, "ol.yaml"), yaml);
-    await writeFile(join(directory, "lambda_func.py"), code);
-  };
+  const home = options.code ?? localCode;
+  const write = (name: string, code: string, yaml?: string): Promise<void> =>
+    home.put(worker, name, { ...(yaml !== undefined && { "ol.yaml": yaml }), "lambda_func.py": code });
 
   const call = (name: string, event: unknown = {}) =>
     client.send(worker.port, { method: "POST", path: `/runLambda/${name}`, body: JSON.stringify(event) });
@@ -115,6 +114,7 @@ export const describeAcceptance = (engine: string, options: AcceptanceOptions): 
       registry_cache_ms: CACHE_MS,
       mem_pool_mb: POOL_MB,
       limits: { mem_mb: MEMORY_MB, procs: PROCESSES },
+      ...(await home.config()),
       ...(await options.config?.()),
     });
   });

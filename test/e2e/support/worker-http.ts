@@ -6,7 +6,7 @@ import {
   rawClient,
   undiciClient,
 } from "../../../packages/worker/test/http/clients.ts";
-import { writeLambdas } from "../../../packages/worker/test/http/lambdas.ts";
+import { PYTHON_FILES } from "../../../packages/worker/test/http/lambdas.ts";
 import {
   casesThrough,
   concurrencyCases,
@@ -15,23 +15,26 @@ import {
 } from "../../../packages/worker/test/http/suite.ts";
 import { startWorkerProcess, type WorkerProcess } from "../../../packages/worker/test/http/worker-process.ts";
 
+import { type CodeHome, localCode } from "./code-home.ts";
+
 const CLIENTS = { raw: rawClient, agent: agentClient, undici: undiciClient, curl: curlClient };
 
 /**
  * What a worker answers over HTTP. The same cases run against a fake engine in packages/worker; here the lambdas are Python in real
- * sandboxes. `config` is asked for before the worker is started.
+ * sandboxes. `config` is asked for before the worker is started; the code is put into `home`.
  */
 export const describeWorkerHttp = (
   engine: string,
   clients: readonly (keyof typeof CLIENTS)[],
   config: () => Promise<Readonly<Record<string, unknown>>> = () => Promise.resolve({}),
+  home: CodeHome = localCode,
 ): void => {
   describe(`a worker process with the engine ${engine}`, () => {
     let worker: WorkerProcess;
 
     beforeAll(async () => {
-      worker = await startWorkerProcess(await config());
-      await writeLambdas(worker.registryDir);
+      worker = await startWorkerProcess({ ...(await home.config()), ...(await config()) });
+      for (const [name, code] of Object.entries(PYTHON_FILES)) await home.put(worker, name, code);
     });
     afterAll(() => worker.close());
 

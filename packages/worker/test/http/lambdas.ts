@@ -1,6 +1,3 @@
-import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-
 import type { LambdaConfig } from "@ol/bundle";
 import { FakeBadOutput, type FakeCode } from "@ol/sandbox/testing";
 
@@ -154,11 +151,10 @@ export const LAMBDAS: Readonly<Record<string, CaseLambda>> = {
   },
 };
 
-/** Writes the Python ones into a registry directory. */
-export const writeLambdas = async (registryDir: string): Promise<void> => {
-  for (const [name, { python, yaml }] of Object.entries(LAMBDAS)) {
-    await mkdir(join(registryDir, name), { recursive: true });
-    await writeFile(join(registryDir, name, "f.py"), python);
-    if (yaml !== undefined) await writeFile(join(registryDir, name, "ol.yaml"), yaml);
-  }
-};
+/** The files of the Python ones, by name and then by path. */
+export const PYTHON_FILES: Readonly<Record<string, Readonly<Record<string, string>>>> = Object.fromEntries(
+  Object.entries(LAMBDAS).map(([name, { python, yaml }]) => [
+    name,
+    { ...(yaml !== undefined && { "ol.yaml": yaml }), "f.py": python },
+  ]),
+);

@@ -53,8 +53,11 @@ export const soon = (): AbortSignal => AbortSignal.timeout(30_000);
 export const VERSITYGW: string =
   process.env["OL_TEST_VERSITYGW"] ?? join(homedir(), ".cache", "openlambda", "versitygw-1.8.0", "versitygw");
 
-/** A real registry, as a process of its own, in a directory that is gone after the test; and what is uploaded to it. */
-export class TestRegistry {
+/** Who is asked for what a worker may: reading. */
+export const READER_KEYS: Keys = READER;
+
+/** A real registry, as a process of its own, in a directory that is gone with it; and what is uploaded to it. */
+export class TestRegistry implements AsyncDisposable {
   readonly directory: string;
   readonly #program: "ours" | "versitygw";
   readonly #requests: string[] = [];
@@ -63,18 +66,19 @@ export class TestRegistry {
   #packed = 0;
   #admin: RegistryClient | undefined;
 
-  /** Ours, or versitygw. */
+  /** Ours, or versitygw; gone after the test. */
   static async start(program: "ours" | "versitygw" = "ours"): Promise<TestRegistry> {
-    const directory = await mkdtemp(join(tmpdir(), "ol-registry-"));
-    const registry = new TestRegistry(directory, program);
-    onTestFinished(async () => {
-      await registry.kill();
-      await rm(directory, { recursive: true, force: true });
-    });
+    const registry = await TestRegistry.make(program);
+    onTestFinished(() => registry[Symbol.asyncDispose]());
     await registry.launch();
     await registry.admin.probe(soon());
     registry.requests();
     return registry;
+  }
+
+  /** Not started yet, and gone when it is disposed of. */
+  static async make(program: "ours" | "versitygw" = "ours"): Promise<TestRegistry> {
+    return new TestRegistry(await mkdtemp(join(tmpdir(), "ol-registry-")), program);
   }
 
   private constructor(directory: string, program: "ours" | "versitygw") {
@@ -82,8 +86,14 @@ export class TestRegistry {
     this.#program = program;
   }
 
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#admin?.[Symbol.asyncDispose]();
+    await this.kill();
+    await rm(this.directory, { recursive: true, force: true });
+  }
+
   get admin(): RegistryClient {
-    this.#admin ??= this.client(KEYS);
+    this.#admin ??= this.#client(KEYS);
     return this.#admin;
   }
 
@@ -93,10 +103,14 @@ export class TestRegistry {
 
   /** A client with the keys that a worker has, or with others. */
   client(keys: Keys = this.#program === "ours" ? READER : KEYS): RegistryClient {
-    const endpoint = new URL(`http://127.0.0.1:${this.#port}`);
-    const client = RegistryClient.create({ endpoint, bucket: BUCKET, ...keys, timeoutMs: 5_000 });
+    const client = this.#client(keys);
     onTestFinished(() => client[Symbol.asyncDispose]());
     return client;
+  }
+
+  #client(keys: Keys): RegistryClient {
+    const endpoint = new URL(`http://127.0.0.1:${this.#port}`);
+    return RegistryClient.create({ endpoint, bucket: BUCKET, ...keys, timeoutMs: 5_000 });
   }
 
   /** Starts it, again at the same address and on the same directory. */
