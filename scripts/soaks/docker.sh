@@ -5,4 +5,5 @@ set -euo pipefail
 export OL_TEST_SOAK=1
 node_modules/.bin/tsc -b
 node_modules/.bin/vitest run --project integration --reporter=verbose packages/sandbox/test/integration/docker-*.root.test.ts "$@"
-exec node_modules/.bin/vitest run --project e2e --reporter=verbose test/e2e/docker-*.root.test.ts "$@"
+export OL_TEST_COMBINATION="docker off local"
+exec node_modules/.bin/vitest run --project e2e --reporter=verbose test/e2e/{docker-*,combination}.root.test.ts "$@"

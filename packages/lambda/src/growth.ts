@@ -29,8 +29,10 @@ export class Growth {
   readonly #fleet: Fleet;
   readonly #grower: Grower;
   readonly #scaling: Scaling;
+  #runs = 0;
   #meanRunMs: number | undefined;
   #tailRunMs: number | undefined;
+  #starts = 0;
   #meanStartMs: number | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -61,7 +63,8 @@ export class Growth {
   }
 
   noteRun(runMs: number): void {
-    this.#meanRunMs = nextMean(this.#meanRunMs, runMs);
+    this.#meanRunMs = nextMean(this.#meanRunMs, runMs, this.#runs);
+    this.#runs += 1;
     this.#tailRunMs = nextTail(this.#tailRunMs, runMs);
   }
 
@@ -69,7 +72,8 @@ export class Growth {
     this.#meanStartMs =
       this.#meanStartMs === undefined
         ? Math.max(startMs, FIRST_START_GUESS_MS)
-        : nextMean(this.#meanStartMs, startMs);
+        : nextMean(this.#meanStartMs, startMs, this.#starts);
+    this.#starts += 1;
   }
 
   /** Looks whether one more would help, unless it did a moment ago: a look costs more than a quick call. */
@@ -106,6 +110,7 @@ export class Growth {
       cpus: options.cpus,
       freeSlots: slots.free,
       meanRunMs: this.#meanRunMs,
+      runs: this.#runs,
       meanStartMs: this.meanStartMs,
       nowMs,
     });

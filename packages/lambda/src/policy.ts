@@ -20,6 +20,8 @@ export interface ScaleSnapshot {
   readonly freeSlots: number;
   /** Recent mean run time of a call, undefined before the second call ended. */
   readonly meanRunMs: number | undefined;
+  /** How many calls were measured for that, since the function was first heard of. */
+  readonly runs: number;
   /** How long the oldest running call has run, counted from when its sandbox was ready; 0 if none runs. */
   readonly oldestRunMs: number;
   /** Recent mean time from asking for a sandbox until its code was loaded. */
@@ -30,6 +32,9 @@ export interface ScaleSnapshot {
 
 /** Calls below this wait for nothing but a CPU. */
 const QUICK_MS = 1;
+
+/** Of fewer calls the mean says little. */
+const FEW_RUNS = 8;
 
 /** Recent run times of a function's calls, in ms. */
 export interface RunTimes {
@@ -64,7 +69,9 @@ export const desiredInstances = (s: ScaleSnapshot): number => {
   // With so many the queue is worked off in the time one of them needs to start.
   const useful = s.stuck + Math.ceil((s.queued * runMs) / (Math.max(s.meanStartMs, 1) * s.concurrency));
   const room = Math.min(unserved, s.freeSlots - s.starting, max - s.live);
-  const wanted = Math.min(useful, s.live + Math.max(room, 0));
+  // How long the first calls take may be the machine's doing, and the next look is a few milliseconds away.
+  const most = s.runs < FEW_RUNS ? Math.max(2 * s.live, 2) : Number.POSITIVE_INFINITY;
+  const wanted = Math.min(useful, s.live + Math.max(room, 0), most);
   return Math.max(s.live, wanted, 1);
 };
 
@@ -137,9 +144,12 @@ export const mayPipeline = (s: PipelineSnapshot): boolean =>
  */
 const MEAN_WEIGHT = 1 / 32;
 
-/** The running mean after one more value. */
-export const nextMean = (mean: number | undefined, value: number): number =>
-  mean === undefined ? value : mean + (value - mean) * MEAN_WEIGHT;
+/**
+ * The running mean after one more value; `count` is how many there were before it. The first ones weigh the same: the very
+ * first, which is most likely to be unusual, would else be a third of the mean after thirty others.
+ */
+export const nextMean = (mean: number | undefined, value: number, count: number): number =>
+  mean === undefined ? value : mean + (value - mean) * Math.max(1 / (count + 1), MEAN_WEIGHT);
 
 const TAIL = 0.95;
 const TAIL_STEP = 1 / 8;

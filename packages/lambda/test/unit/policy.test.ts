@@ -24,6 +24,7 @@ const scale = (changes: Partial<ScaleSnapshot>): number =>
     cpus: 2,
     freeSlots: 8,
     meanRunMs: undefined,
+    runs: changes.meanRunMs === undefined ? 0 : 100,
     oldestRunMs: 0,
     meanStartMs: 10,
     nowMs: 0,
@@ -47,7 +48,15 @@ describe("how many instances a function should have", () => {
 
   it("grows once a running call shows that the others would wait", () => {
     expect(scale({ queued: 15, oldestRunMs: 1 })).toBe(2);
-    expect(scale({ queued: 15, oldestRunMs: 100, freeSlots: 7 })).toBe(8);
+    // Doubled each time: it may be the machine that is slow.
+    expect(scale({ queued: 15, oldestRunMs: 100, freeSlots: 7 })).toBe(2);
+    expect(scale({ queued: 15, live: 4, oldestRunMs: 100, freeSlots: 7 })).toBe(8);
+  });
+
+  it("does not take the first calls' word for how long they all take", () => {
+    expect(scale({ queued: 60, max: 64, freeSlots: 63, meanRunMs: 5, runs: 1 })).toBe(2);
+    expect(scale({ queued: 60, max: 64, freeSlots: 63, meanRunMs: 5, runs: 8 })).toBe(30);
+    expect(scale({ queued: 60, max: 64, live: 0, freeSlots: 64, meanRunMs: 5, runs: 1 })).toBe(2);
   });
 
   it("of a quick function never exceeds the CPUs: more would only take turns", () => {
@@ -117,10 +126,15 @@ describe("whether one more call may wait in a busy sandbox", () => {
 
 describe("the running mean", () => {
   it("begins with the first value and follows a change within some hundred", () => {
-    let mean = nextMean(undefined, 100);
+    let mean = nextMean(undefined, 100, 0);
     expect(mean).toBe(100);
-    for (let count = 0; count < 100; count += 1) mean = nextMean(mean, 1);
-    expect(mean).toBeLessThan(8);
+    for (let count = 1; count < 32; count += 1) mean = nextMean(mean, 1, count);
+    // Of 32 values one was unusual.
+    expect(mean).toBeCloseTo((100 + 31) / 32, 6);
+    for (let count = 32; count < 132; count += 1) mean = nextMean(mean, 1, count);
+    expect(mean).toBeLessThan(1.2);
+    // From then on each counts for a thirty-second.
+    expect(nextMean(1, 33, 1_000)).toBe(2);
   });
 });
 
