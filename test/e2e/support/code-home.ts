@@ -1,7 +1,12 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import { type Code, READER_KEYS, TestRegistry } from "../../../packages/worker/test/support/registry.ts";
+import {
+  type Code,
+  READER_KEYS,
+  soon,
+  TestRegistry,
+} from "../../../packages/worker/test/support/registry.ts";
 import type { WorkerProcess } from "../../../packages/worker/test/http/worker-process.ts";
 
 /** Where a worker of a test file takes its code from. */
@@ -49,6 +54,8 @@ export class RemoteCode implements CodeHome {
     this.#registry ??= (async () => {
       const registry = await TestRegistry.make();
       await registry.launch();
+      // Makes the bucket.
+      await registry.admin.probe(soon());
       return registry;
     })();
     return this.#registry;
