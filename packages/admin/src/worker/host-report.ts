@@ -13,7 +13,7 @@ interface Enforcement {
   readonly notes: readonly string[];
 }
 
-/** Its fields, if it has any. */
+/** Its fields; none of what is no object. */
 export const asRecord = (value: unknown): Record<string, unknown> =>
   (typeof value === "object" && value !== null ? value : {}) as Record<string, unknown>;
 

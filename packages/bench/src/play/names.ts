@@ -4,7 +4,7 @@ import type { Trace, TraceCall } from "./trace.ts";
 
 const MOST_CHARS = 1_024;
 
-/** A function's name in a trace: any text in one line. */
+/** Whether it can be a function's name in a trace: a text of one line, whatever is in it. */
 export const isTraceName = (name: unknown): name is string =>
   typeof name === "string" && name !== "" && name.length <= MOST_CHARS && !/\p{Cc}/u.test(name);
 
