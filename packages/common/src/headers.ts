@@ -24,9 +24,14 @@ export interface LoadReport {
   readonly draining: boolean;
 }
 
+/** toFixed takes longer than all the rest. */
+const SHARES: readonly string[] = Array.from({ length: 101 }, (_, percent) => (percent / 100).toFixed(2));
+
+const shareText = (share: number): string => SHARES[Math.round(share * 100)] ?? share.toFixed(2);
+
 /** `X-OL-Load: v=1;slots=8;busy=3;queue=0;mem=0.41;drain=0` */
 export const formatLoad = (load: LoadReport): string =>
-  `v=1;slots=${load.slots};busy=${load.busy};queue=${load.queue};mem=${load.memory.toFixed(2)};drain=${load.draining ? 1 : 0}`;
+  `v=1;slots=${load.slots};busy=${load.busy};queue=${load.queue};mem=${shareText(load.memory)};drain=${load.draining ? 1 : 0}`;
 
 /** As it is written above, which takes a third of the time to read. */
 const USUAL_LOAD =

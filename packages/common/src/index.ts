@@ -4,6 +4,7 @@ export * from "./client-error.ts";
 export * from "./cluster-signature.ts";
 export * from "./command-line.ts";
 export * from "./connections.ts";
+export * from "./container-daemon.ts";
 export * from "./deferred.ts";
 export * from "./errors.ts";
 export * from "./file-watch.ts";

@@ -1,4 +1,4 @@
-import { type KeySchema, LOG_OUTPUT, path, PORT, section, whole } from "./schema-parts.ts";
+import { type KeySchema, LOG_OUTPUT, path, PORT, SECRET_KEY, section, whole } from "./schema-parts.ts";
 
 /** A week: damage is found while backups and workers still have what was damaged. */
 const SCRUB_HOURS = 168;
@@ -14,10 +14,7 @@ const keyPair: KeySchema = {
       description: "The name of the pair; it goes over the wire.",
     },
     secret_key: {
-      type: "string",
-      minLength: 8,
-      maxLength: 1024,
-      expects: "at least 8 characters",
+      ...SECRET_KEY,
       description: "What proves who a request is from; it never goes over the wire.",
     },
     role: {

@@ -64,6 +64,16 @@ export const TOKEN: Omit<KeySchema, "description"> = {
   expects: "at least 16 characters",
 };
 
+/**
+ * The secret of a pair of keys: whatever the registry has for one, workers take. A line end is that of the file which somebody
+ * took it from.
+ */
+export const SECRET_KEY: Omit<KeySchema, "description"> = {
+  type: "string",
+  pattern: "^\\P{Cc}{8,1024}$",
+  expects: "8 to 1024 characters, and no line end",
+};
+
 /** Peers whose `fields` are believed. `more` is said besides. */
 export const trustedProxies = (peers: string, fields: string, more = ""): KeySchema => ({
   type: "array",

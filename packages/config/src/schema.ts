@@ -1,11 +1,13 @@
 import { LIMIT_KEYS, type LimitKey } from "@ol/common";
 
+import { DOCKER_SCHEMA } from "./docker-schema.ts";
 import {
   HOUR_MS,
   type KeySchema,
   LOG_OUTPUT,
   path,
   PORT,
+  SECRET_KEY,
   section,
   TOKEN,
   trustedProxies,
@@ -13,8 +15,6 @@ import {
 } from "./schema-parts.ts";
 
 export type { KeySchema };
-
-const TEXT = { type: "string", minLength: 1, maxLength: 4096, pattern: "^[^\\u0000]*$" } as const;
 
 const limit = (key: LimitKey): KeySchema => ({
   type: key.integer ? "integer" : "number",
@@ -82,53 +82,7 @@ export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
       "The sandbox engine. `sock` forks sandboxes from a zygote process, isolated by namespaces, cgroups and seccomp. `docker` has each be a container of Docker or Podman, which takes far longer to make; see docs/docker.md.",
     default: "sock",
   },
-  docker: section("Of `sandbox` `docker` only.", {
-    host: {
-      ...TEXT,
-      expects: 'where a daemon listens, such as "unix:///var/run/docker.sock"',
-      description:
-        "Where the daemon is: a unix socket, or `tcp://HOST:PORT` of one on this machine, since it is given directories.",
-      defaultText:
-        "`DOCKER_HOST` of the worker's environment, else the first of Docker's and Podman's usual sockets that answers",
-    },
-    cert_path: path(
-      "A directory with `ca.pem`, `cert.pem` and `key.pem`: a `tcp://` daemon is spoken to by TLS.",
-      { defaultText: "`DOCKER_CERT_PATH` if `DOCKER_TLS_VERIFY` is set and `DOCKER_HOST` names the daemon" },
-    ),
-    base_image: {
-      ...TEXT,
-      expects: 'the name of an image, such as "python:3.12-slim"',
-      description:
-        "The image that sandboxes are made from, with a Python 3.9 or newer in it; pulled if the daemon does not have it.",
-      defaultText:
-        "one made of `sock_base_path`, or of `base` in the cluster directory if there is anything in it; else one that is built",
-    },
-    python: {
-      ...TEXT,
-      expects: 'a program of the image, such as "python3"',
-      description: "The Python in the image that lambdas run on.",
-      default: "python3",
-    },
-    runtime: {
-      ...TEXT,
-      expects: 'a runtime that the daemon knows, such as "runsc"',
-      description: "The OCI runtime of the sandboxes, such as `crun` or gVisor's `runsc`.",
-      defaultText: "the daemon's own",
-    },
-    network: {
-      ...TEXT,
-      expects: '"host", "bridge" or the name of a network of the daemon\'s',
-      description:
-        "What a lambda of network `host` gets. `host` is the machine's own, as with `sock`; `bridge` one of the daemon's that leads out by address translation.",
-      default: "host",
-    },
-    prepared: {
-      ...whole(0, 100),
-      description:
-        "How many containers are started in advance for lambdas with the limits and network of those called last. What each holds, an interpreter, comes on top of `mem_pool_mb`.",
-      default: 2,
-    },
-  }),
+  docker: DOCKER_SCHEMA,
   sock_base_path: path(
     "The root file system that sandboxes see, read-only, instead of this machine's own `/usr`: a directory that `debootstrap`, `docker export` or the like has filled, with a Python 3.9 or newer in it, on which lambdas run.",
     { defaultText: "`base` in the cluster directory if there is anything in it, else this machine's own" },
@@ -181,9 +135,7 @@ export const WORKER_SCHEMA: KeySchema = section("Configuration of a worker.", {
     defaultText: "none",
   },
   registry_secret_key: {
-    type: "string",
-    pattern: "^[\\u0021-\\u007e]{8,256}$",
-    expects: "8 to 256 characters without blanks",
+    ...SECRET_KEY,
     description: "The secret of `registry_access_key`. It is never shown.",
     defaultText: "none",
   },

@@ -17,6 +17,7 @@ export interface WorkerTemplate {
     readonly runtime?: string;
     readonly network?: string;
     readonly prepared?: number;
+    readonly share?: "off" | "lambda";
   };
   readonly sock_base_path?: string;
   readonly network?: "host" | "outbound" | "none";

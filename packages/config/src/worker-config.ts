@@ -37,6 +37,7 @@ export interface DockerConfig {
   readonly runtime?: string;
   readonly network: string;
   readonly prepared: number;
+  readonly share: "off" | "lambda";
 }
 
 /** A worker's configuration with every default filled in. Paths are absolute. */
@@ -196,6 +197,7 @@ const dockerOf = ({ docker = {} }: WorkerTemplate, place: Place): DockerConfig =
   ...(docker.runtime !== undefined && { runtime: docker.runtime }),
   network: docker.network ?? "host",
   prepared: docker.prepared ?? 2,
+  share: docker.share ?? "off",
 });
 
 const EVERY_ADDRESS: ReadonlySet<string> = new Set(["0.0.0.0", "::", "[::]"]);

@@ -44,7 +44,9 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/u;
 const REGION = /^[A-Za-z0-9-]{1,64}$/u;
 /** What can be sent in a header field. */
-const KEY = /^[\u0021-\u007e]{1,256}$/u;
+const ACCESS_KEY = /^[\u0021-\u007e]{1,256}$/u;
+/** A line end comes from a file that it was taken from. */
+const SECRET_KEY = /^\P{Cc}{1,1024}$/u;
 
 const bad = (what: string): Error => registryClientError("OL_REGISTRY_CLIENT_BAD_OPTION", what);
 
@@ -73,8 +75,10 @@ const check = ({ endpoint, bucket, accessKey, secretKey, region }: RegistryClien
     throw bad(
       `${JSON.stringify(bucket.slice(0, 80))} is no bucket's name; it has 3 to 63 lower-case letters, digits, '.' and '-'`,
     );
-  if (!KEY.test(accessKey)) throw bad("the registry's access key is missing or has characters no key has");
-  if (!KEY.test(secretKey)) throw bad("the registry's secret key is missing or has characters no key has");
+  if (!ACCESS_KEY.test(accessKey))
+    throw bad("the registry's access key is missing or has characters no key has");
+  if (!SECRET_KEY.test(secretKey))
+    throw bad("the registry's secret key is missing, or has a line end or the like in it");
   if (region !== undefined && !REGION.test(region))
     throw bad("the registry's region may have only letters, digits and '-'");
 };

@@ -1,5 +1,3 @@
-import { existsSync } from "node:fs";
-
 import { isOlError } from "@ol/common";
 
 import type { Arguments } from "../cli/arguments.ts";
@@ -7,11 +5,13 @@ import type { Context } from "../cli/command.ts";
 import { findClusterDirectory } from "./discover.ts";
 import { clusterPaths } from "./paths.ts";
 
-/** The first worker's configuration, or what it will be made from, if a cluster is named or found: it names the base. */
+/**
+ * What the next worker is made from, if a cluster is named or found: it names engine and base. Not what an earlier one was made
+ * from, which may be another by now.
+ */
 export const hostConfigFile = (args: Arguments, context: Context): string | undefined => {
   try {
-    const paths = clusterPaths(findClusterDirectory(args, context));
-    return [paths.workerConfig(0), paths.template].find((file) => existsSync(file));
+    return clusterPaths(findClusterDirectory(args, context)).template;
   } catch (error) {
     // The machine, and its own base, can be looked at before there is a cluster.
     if (isOlError(error, "OL_ADMIN_NO_CLUSTER") && args.text("cluster") === undefined) return undefined;

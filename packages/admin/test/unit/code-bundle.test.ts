@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
 import { isOlError } from "@ol/common";
-import { beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { HOSTILE_BUNDLES } from "@ol/bundle/testing";
 import { makeCodeBundle } from "../../src/code/code-bundle.ts";
@@ -35,7 +35,8 @@ const git = (...words: string[]): string =>
     stdio: ["ignore", "pipe", "ignore"],
   }).trim();
 
-const leftovers = (): string[] => readdirSync(tmpdir()).filter((name) => name.startsWith("ol-upload-"));
+/** In the temporary directory, which is each test's own: others upload as well. */
+const leftovers = (): string[] => readdirSync(tmpdir());
 
 const make = (given: string, environment: Record<string, string> = {}): ReturnType<typeof makeCodeBundle> =>
   makeCodeBundle(given, {
@@ -56,9 +57,15 @@ const outcome = async (given: string): Promise<{ digest: string; files: string[]
   }
 };
 
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
+
 beforeEach(() => {
   cwd = temporaryDirectory();
   code = join(cwd, "code");
+  mkdirSync(join(cwd, "tmp"));
+  vi.stubEnv("TMPDIR", join(cwd, "tmp"));
   write("f.py", "def f(event):\n    return 1\n");
 });
 
@@ -150,14 +157,13 @@ describe("code to upload", () => {
   });
 
   test("is unpacked beside its bundle, and all of it is gone afterwards", async () => {
-    const before = leftovers();
     {
       await using bundle = await make("code");
       expect(readFileSync(join(bundle.directory, "f.py"), "utf8")).toContain("return 1");
       expect(bundle).toMatchObject({ entry: "f.py", entries: 1 });
-      expect(leftovers().length).toBe(before.length + 1);
+      expect(leftovers()).toHaveLength(1);
     }
-    expect(leftovers()).toEqual(before);
+    expect(leftovers()).toEqual([]);
   });
 
   test.each<[string, () => string, RegExp]>([
@@ -185,9 +191,8 @@ describe("code to upload", () => {
       /^OL_BUNDLE_BAD_ARCHIVE: the bundle is not compressed by gzip/u,
     ],
   ])("%s is refused, and nothing stays", async (_name, given, message) => {
-    const before = leftovers();
     expect(await outcome(given())).toMatch(message);
-    expect(leftovers()).toEqual(before);
+    expect(leftovers()).toEqual([]);
   });
 
   test.each(HOSTILE_BUNDLES.map((one) => [one.name, one] as const))(

@@ -102,6 +102,7 @@ describe("where a worker's code comes from", () => {
     ["registry_server", "no port:9000"],
     ["registry_bucket", "Code"],
     ["registry_secret_key", "short"],
+    ["registry_secret_key", "taken-from-a-file\n"],
   ])("has no %s %j", (key, value) => {
     expect(problemsIn({ [key]: value })).toHaveLength(1);
   });

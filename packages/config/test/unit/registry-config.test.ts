@@ -81,7 +81,11 @@ describe("a registry's configuration", () => {
     ],
     [
       { registry_keys: [{ ...KEYS[0], secret_key: "secret!" }] },
-      "registry_keys.0.secret_key: must be at least 8 characters",
+      "registry_keys.0.secret_key: must be 8 to 1024 characters",
+    ],
+    [
+      { registry_keys: [{ ...KEYS[0], secret_key: "very-secret\n" }] },
+      "registry_keys.0.secret_key: must be 8 to 1024 characters, and no line end",
     ],
     [
       { registry_keys: [{ access_key: "admin", secret_key: "very-secret" }] },

@@ -65,6 +65,7 @@ describe("a worker's configuration", () => {
   test.each([
     ["sandbox", "podman", '"sock" or "docker"'],
     ["docker.prepared", -1, "a whole number from 0 to 100"],
+    ["docker.share", "cluster", '"off" or "lambda"'],
     ["docker.host", "", 'where a daemon listens, such as "unix:///var/run/docker.sock"'],
   ])("%s %j is refused, and what would do is said", (key, value, instead) => {
     expect(problemsIn(nested(key, value))).toEqual([

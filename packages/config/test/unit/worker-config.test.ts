@@ -162,6 +162,7 @@ describe("a worker's configuration", () => {
         python: "python3",
         network: "host",
         prepared: 2,
+        share: "off",
       },
     });
     const wanted = { sandbox: "docker", import_cache: "auto", storage: { scratch: "memory" } };

@@ -10,8 +10,8 @@ import { fileURLToPath } from "node:url";
 
 /** The keys of whoever may do everything. */
 export const ADMIN = { accessKey: "admin-key", secretKey: "admin-secret-1" } as const;
-/** The keys of who may only read, where a store has such. */
-export const READER = { accessKey: "reader-key", secretKey: "reader-secret-1" } as const;
+/** The keys of who may only read, where a store has such; a secret may be whatever somebody thinks of. */
+export const READER = { accessKey: "reader-key", secretKey: "the reader's own Schlüssel" } as const;
 
 /** A real S3 server in a directory of its own, as a process of its own. */
 export interface TestStore {

@@ -8,7 +8,7 @@ import { describe, expect, it, onTestFinished, vi } from "vitest";
 
 import { agentClient } from "../http/clients.ts";
 import { startWorkerProcess, type WorkerProcess } from "../http/worker-process.ts";
-import { soon, TestRegistry } from "../support/registry.ts";
+import { READER_KEYS, soon, TestRegistry } from "../support/registry.ts";
 
 const CACHE_MS = 300;
 const PATIENCE = { timeout: 20_000, interval: 50 };
@@ -29,8 +29,8 @@ const setup = async (config: Readonly<Record<string, unknown>> = {}) => {
   const registry = await TestRegistry.start();
   const workerConfig = {
     registry: `http://127.0.0.1:${registry.port}`,
-    registry_access_key: "reader-key",
-    registry_secret_key: "reader-secret-1",
+    registry_access_key: READER_KEYS.accessKey,
+    registry_secret_key: READER_KEYS.secretKey,
     registry_cache_ms: CACHE_MS,
     ...config,
   };

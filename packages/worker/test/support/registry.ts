@@ -16,7 +16,7 @@ import { onTestFinished, vi } from "vitest";
 import { RegistryCodeSource, type RegistryCodeSourceOptions } from "../../src/index.ts";
 
 const KEYS = { accessKey: "admin-key", secretKey: "admin-secret-1" } as const;
-const READER = { accessKey: "reader-key", secretKey: "reader-secret-1" } as const;
+const READER = { accessKey: "reader-key", secretKey: "the reader's own Schlüssel" } as const;
 const BUCKET = "registry";
 interface Keys {
   readonly accessKey: string;
