@@ -82,6 +82,7 @@ const docker: EngineKind = {
       ...(config.docker.runtime !== undefined && { runtime: config.docker.runtime }),
       network: config.docker.network,
       prepared: forPackages ? 0 : config.docker.prepared,
+      share: forPackages ? "off" : config.docker.share,
       seccomp: config.enableSeccomp,
       logger,
     });
@@ -98,6 +99,7 @@ const docker: EngineKind = {
           ...imageOf(config),
           daemon: daemonOf(config, environment),
           ...(config.docker.runtime !== undefined && { runtime: config.docker.runtime }),
+          share: config.docker.share,
         }),
 };
 

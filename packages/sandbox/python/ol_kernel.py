@@ -73,6 +73,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_GET_SECCOMP = 21
 PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
@@ -92,6 +93,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc_locked = ctypes.PyDLL(None, use_errno=True)
 _syscall = _libc.syscall
 _syscall.restype = ctypes.c_long
+# Not when they are first called: that makes each of them anew in every process that was forked before.
+_unshare, _setns, _mount, _umount2 = _libc.unshare, _libc.setns, _libc.mount, _libc.umount2
+_prctl, _capset, _clearenv = _libc.prctl, _libc.capset, _libc.clearenv
 
 
 class UnsupportedMachine(Exception):
@@ -115,11 +119,11 @@ def _call(name: str, *args: object) -> int:
 
 
 def unshare(flags: int) -> None:
-    _check(_libc.unshare(ctypes.c_int(flags)), "unshare")
+    _check(_unshare(ctypes.c_int(flags)), "unshare")
 
 
 def setns(fd: int, kind: int) -> None:
-    _check(_libc.setns(ctypes.c_int(fd), ctypes.c_int(kind)), "setns")
+    _check(_setns(ctypes.c_int(fd), ctypes.c_int(kind)), "setns")
 
 
 def clone_process(flags: int) -> "tuple[int, int]":
@@ -148,17 +152,23 @@ def clone_process(flags: int) -> "tuple[int, int]":
     return result, pidfd.value
 
 
+def run_fork_handlers() -> None:
+    """What Python does before a fork and then, in the child, after it, where there is none. No other thread may run."""
+    ctypes.pythonapi.PyOS_BeforeFork()
+    ctypes.pythonapi.PyOS_AfterFork_Child()
+
+
 def mount(source: str, target: str, kind: "str | None", flags: int, data: "str | None" = None) -> None:
     encoded = (None if text is None else text.encode() for text in (kind, data))
     kind_bytes, data_bytes = encoded
     _check(
-        _libc.mount(source.encode(), target.encode(), kind_bytes, ctypes.c_ulong(flags), data_bytes),
+        _mount(source.encode(), target.encode(), kind_bytes, ctypes.c_ulong(flags), data_bytes),
         f"mount {target}",
     )
 
 
 def umount(target: str, flags: int) -> None:
-    _check(_libc.umount2(target.encode(), ctypes.c_int(flags)), f"umount {target}")
+    _check(_umount2(target.encode(), ctypes.c_int(flags)), f"umount {target}")
 
 
 def pivot_root(new: str, old: str) -> None:
@@ -234,7 +244,7 @@ def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
 
 def prctl(option: int, argument: int = 0, argument3: int = 0) -> None:
     _check(
-        _libc.prctl(
+        _prctl(
             ctypes.c_int(option),
             ctypes.c_ulong(argument),
             ctypes.c_ulong(argument3),
@@ -277,8 +287,10 @@ def eventfd() -> int:
 
 def clear_environment() -> None:
     """Also of what C code has put there, of which os.environ knows nothing."""
-    os.environ.clear()
-    _libc.clearenv()
+    # Its own clear() ends with an exception.
+    for name in list(os.environ):
+        del os.environ[name]
+    _clearenv()
 
 
 def set_thread_stack(size: int) -> None:
@@ -307,7 +319,7 @@ def set_capabilities(capabilities: "tuple[int, ...]") -> None:
     low, high = bits & 0xFFFFFFFF, bits >> 32
     header = struct.pack("Ii", version_3, 0)
     data = struct.pack("IIIIII", low, low, 0, high, high, 0)
-    _check(_libc.capset(header, data), "capset")
+    _check(_capset(header, data), "capset")
 
 
 def drop_bounding_set() -> None:

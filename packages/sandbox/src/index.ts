@@ -15,7 +15,7 @@ export {
 } from "./channels.ts";
 export { DockerEngine } from "./docker/engine.ts";
 export { inspectDocker, sweepDocker } from "./docker/host.ts";
-export type { DaemonPlace } from "./docker/address.ts";
+export type { DaemonPlace } from "@ol/common";
 export type { DockerEngineOptions } from "./docker/options.ts";
 export * from "./engine.ts";
 export * from "./errors.ts";

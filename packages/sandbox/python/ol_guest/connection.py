@@ -14,7 +14,7 @@ import signal
 import socket
 import struct
 import time
-from typing import Any, Callable, Union
+from typing import Any, Callable, Optional, Union
 
 from ol_guest import wire
 from ol_guest.frames import Frames, die_of
@@ -35,6 +35,18 @@ class Cancelled(BaseException):
 
 class Gone(Exception):
     """The worker closed the connection."""
+
+
+_noticing: "Optional[Connection]" = None
+
+
+def _on_fork() -> None:
+    if _noticing is not None:
+        _noticing.in_child()
+
+
+# Once, and not by each sandbox: see output.py.
+os.register_at_fork(after_in_child=_on_fork)
 
 
 class Connection(Frames):
@@ -61,10 +73,11 @@ class Connection(Frames):
         self.forked = False
 
     def notice_forks(self) -> None:
-        """From now on a process that the lambda forks is kept from speaking for this one."""
-        os.register_at_fork(after_in_child=self._in_child)
+        """From now on a process that the lambda forks is kept from speaking for this one. Of one connection at a time."""
+        global _noticing
+        _noticing = self
 
-    def _in_child(self) -> None:
+    def in_child(self) -> None:
         self.forked = True
         self.running = 0
         self.socket.close()

@@ -38,28 +38,44 @@ _EXIT_BROKEN = 70
 
 def main() -> NoReturn:
     try:
-        _take_streams()
+        take_streams()
         output = Output()
         output.install()
-        engine = _connect()
-        assignment = _assignment(engine)
+        engine = connect(_SOCKET)
+        assignment = message(engine)
         if assignment is None:
             # The engine ended, or did not need this one.
             os._exit(0)
-        _confine(assignment)
+        limit(assignment["rlimits"])
+        close_off(assignment["ownNetwork"])
+        if assignment["seccomp"]:
+            filter_calls()
+    except BaseException:  # noqa: B036 - whatever it is, the log is the only place where anybody finds it
+        give_up()
+    run(engine, output, assignment)
+
+
+def run(engine: socket.socket, output: Output, assignment: "dict[str, Any]") -> NoReturn:
+    """Becomes what the assignment says: its `environment` and its `packages` count here."""
+    try:
         os.environ.clear()
         os.environ.update(assignment["environment"])
         if "TZ" in assignment["environment"]:
             time.tzset()
         os.chdir("/handler")
         preload.make_way_for("/handler")
-    except BaseException:  # noqa: B036 - whatever it is, the log is the only place where anybody finds it
-        traceback.print_exc()
-        os._exit(_EXIT_BROKEN)
+    except BaseException:  # noqa: B036 - as in main
+        give_up()
     directories = assignment["packages"]
     search_path.use(directories)
     recorder = imports.Recorder(directories) if directories else None
     serve.serve_connection(Connection(engine), output, "/handler", recorder)
+
+
+def give_up() -> NoReturn:
+    """Of what is being handled."""
+    traceback.print_exc()
+    os._exit(_EXIT_BROKEN)
 
 
 def report() -> None:
@@ -75,36 +91,44 @@ def report() -> None:
         "compiled": bool(compiled),
         "landlock": _knows_landlock(),
         "seccomp": _seccomp_mode(),
+        # runc gives what is mounted there the mode of the image's own directory.
+        "tmp": os.access("/tmp", os.W_OK),
     }
-    text = json.dumps(told).encode()
-    with _connect() as engine:
-        engine.sendall(_LENGTH.pack(len(text)) + text)
+    with connect(_SOCKET) as engine:
+        tell(engine, told)
 
 
-def _take_streams() -> None:
-    """The log files that the engine has put into /host. Nobody has run here before who could have exchanged them."""
+def take_streams(prefix: str = "") -> None:
+    """The log files that the engine has put into /host. Of a container's first process: nobody has run here before who could
+    have exchanged them."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
-        opened = os.open(f"/host/{name}", flags)
+        opened = os.open(f"/host/{prefix}{name}", flags)
         os.dup2(opened, descriptor)
         os.close(opened)
 
 
-def _connect() -> socket.socket:
+def connect(path: str) -> socket.socket:
     engine = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    engine.connect(_SOCKET)
+    engine.connect(path)
     return engine
 
 
-def _assignment(engine: socket.socket) -> "Optional[dict[str, Any]]":
+def message(engine: socket.socket) -> "Optional[dict[str, Any]]":
+    """The next one; None when the engine has closed."""
     head = _exactly(engine, _LENGTH.size)
     if head is None:
         return None
     (length,) = _LENGTH.unpack(head)
     if length > _MOST_BYTES:
-        raise ValueError(f"an assignment of {length} bytes")
+        raise ValueError(f"a message of {length} bytes")
     text = _exactly(engine, length)
     return None if text is None else json.loads(text)
+
+
+def tell(engine: socket.socket, told: "dict[str, Any]") -> None:
+    text = json.dumps(told).encode()
+    engine.sendall(_LENGTH.pack(len(text)) + text)
 
 
 def _exactly(engine: socket.socket, count: int) -> "Optional[bytes]":
@@ -118,19 +142,24 @@ def _exactly(engine: socket.socket, count: int) -> "Optional[bytes]":
     return data
 
 
-def _confine(assignment: "dict[str, Any]") -> None:
-    for name, value in assignment["rlimits"].items():
+def limit(rlimits: "dict[str, int]") -> None:
+    for name, value in rlimits.items():
         kind = getattr(resource, f"RLIMIT_{name}")
         _soft, hard = resource.getrlimit(kind)
         least = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (least, least))
     os.umask(0o022)
-    if not assignment["ownNetwork"] and _knows_landlock():
+
+
+def close_off(own_network: bool) -> None:
+    if not own_network and _knows_landlock():
         # Abstract sockets belong to the network namespace, and in the host's there are everybody's.
         kernel.landlock_scope()
-    if assignment["seccomp"]:
-        for rules in (seccomp.tree_filter(), seccomp.leaf_filter()):
-            kernel.SeccompFilter(rules).install()
+
+
+def filter_calls() -> None:
+    for rules in (seccomp.tree_filter(), seccomp.leaf_filter()):
+        kernel.SeccompFilter(rules).install()
 
 
 def _knows_landlock() -> bool:

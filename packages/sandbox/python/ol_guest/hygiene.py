@@ -21,6 +21,8 @@ import warnings
 _WARNING_FILTERS = list(warnings.filters)
 _LOCALE = _locale.setlocale(_locale.LC_ALL)
 
+_SIGCHLD = int(signal.SIGCHLD)
+
 # CPython's own dispositions, for what a zygote or a package's import is known to change.
 _DISPOSITIONS = (
     (signal.SIGINT, signal.default_int_handler),
@@ -36,6 +38,10 @@ _DISPOSITIONS = (
     (signal.SIGIO, _signal.SIG_DFL),
 )
 
+# Of the module uuid: the process's node, and what it remembers.
+_node = b""
+_last_timestamps: "list[str]" = []
+
 
 def warm() -> None:
     """Call in a zygote after its imports and before gc.freeze(): makes what every leaf would make for itself."""
@@ -44,12 +50,20 @@ def warm() -> None:
         sys.modules["_ssl"].RAND_bytes(1)
 
 
-def fresh_process() -> None:
-    """Call once, in the child, before the handler is loaded. A TZ that is set later needs another time.tzset()."""
-    _reset_signals()
-    reseed()
-    _forget()
+def fresh_process(of_packages: bool = True) -> None:
+    """Call once, in the child, before the handler is loaded. A TZ that is set later needs another time.tzset().
+
+    `of_packages`: packages were imported before the fork. Without any there is less to be reset, and all of it makes the child
+    write to memory that it shares: see rehearsal.py.
+    """
+    if of_packages:
+        _reset_signals()
+        _forget()
+    else:
+        # By which a zygote hears that its children ended.
+        _signal.signal(_SIGCHLD, _signal.SIG_DFL)
     sys.argv[:] = [""]
+    reseed()
     gc.enable()
 
 
@@ -86,21 +100,24 @@ def reseed() -> None:
 def _renew_uuids(uuid: types.ModuleType) -> None:
     """libuuid keeps its node and its clock sequence over a fork, so that siblings that ask it in the same microsecond get the
     same: each has a random node of its own, as RFC 4122 (4.5) lets who has no address."""
+    global _node
     node = bytearray(os.urandom(6))
     # No network card has the bit for many.
     node[0] |= 1
+    _node = bytes(node)
     uuid._node = int.from_bytes(node, "big")
-    # Names end in _v6, _v7 in later versions.
-    for name in [name for name in vars(uuid) if name.startswith("_last_timestamp")]:
+    if not _last_timestamps:
+        # Names end in _v6, _v7 in later versions. Looked for once: that writes to the reference count of each name.
+        _last_timestamps.extend(name for name in vars(uuid) if name.startswith("_last_timestamp"))
+    for name in _last_timestamps:
         setattr(uuid, name, None)
     generate = getattr(uuid, "_generate_time_safe", None)
-    if generate is None:
+    if generate is None or hasattr(generate, "__wrapped__"):
         return
-    generate = getattr(generate, "__wrapped__", generate)
 
     def generate_time_safe() -> "tuple[bytes, int | None]":
         value, safely_generated = generate()
-        return value[:10] + node, safely_generated
+        return value[:10] + _node, safely_generated
 
     generate_time_safe.__wrapped__ = generate
     uuid._generate_time_safe = generate_time_safe

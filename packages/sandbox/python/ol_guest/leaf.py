@@ -29,7 +29,9 @@ if typing.TYPE_CHECKING:
 # A leaf ends with this when it could not be set up; the reason went to the broker.
 EXIT_SETUP_FAILED = 70
 
-_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
+# A new namespace's has no other flag that can be changed.
+_LOOPBACK_UP = struct.pack("16sh14x", b"lo", _IFF_UP)
 _ROOTLESS_UID = 1000
 _MIB = 1024 * 1024
 # Enough for a Python thread at its recursion limit.
@@ -43,6 +45,7 @@ def run(
     tree_proc: int,
     settings: "Settings",
     seccomp_filter: kernel.SeccompFilter,
+    output: Output,
     marks: Marks,
 ) -> None:
     """Becomes a sandbox and serves calls until the worker goes; returns only if the broker is gone.
@@ -53,7 +56,6 @@ def run(
     step = "prepare"
     try:
         _prepare(cgroup_files, request["tmpMb"], settings, marks)
-        output = Output()
         output.install()
         if not _is_awaited(channel):
             rehearsal.rehearse(settings.depth > 0)
@@ -78,7 +80,8 @@ def run(
         messages.send(channel, {"op": "failed", "error": f"{step}: {type(error).__name__}: {error}"})
         return
     channel.close()
-    search_path.use(assignment["packages"])
+    if assignment["packages"] or settings.depth > 0:
+        search_path.use(assignment["packages"])
     _start(assignment["environment"], assignment["packages"], listener, output, marks)
 
 
@@ -109,8 +112,10 @@ def _prepare(cgroup_files: "list[int]", tmp_mb: int, settings: "Settings", marks
     marks.mark("mounts")
     os.setsid()
     os.umask(0o022)
-    kernel.clear_environment()
-    hygiene.fresh_process()
+    if settings.depth > 0:
+        # Before that it is empty.
+        kernel.clear_environment()
+    hygiene.fresh_process(of_packages=settings.depth > 0)
     marks.mark("fresh")
 
 
@@ -130,9 +135,7 @@ def _is_awaited(channel: socket.socket) -> bool:
 
 def _bring_loopback_up() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        request = struct.pack("16sh14x", b"lo", 0)
-        (flags,) = struct.unpack("16xh14x", fcntl.ioctl(probe, _SIOCGIFFLAGS, request))
-        fcntl.ioctl(probe, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | _IFF_UP))
+        fcntl.ioctl(probe, _SIOCSIFFLAGS, _LOOPBACK_UP)
 
 
 def _attach(descriptors: "list[int]") -> socket.socket:

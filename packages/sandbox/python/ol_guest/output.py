@@ -175,20 +175,44 @@ class _Text(io.TextIOBase):
         return False
 
 
+# Who has put its streams in place, and in which process.
+_installed: "Optional[tuple[int, tuple[_Lines, ...]]]" = None
+
+
+def _on_fork() -> None:
+    if _installed is not None:
+        parent, streams = _installed
+        for stream in streams:
+            stream.forked(parent)
+
+
+# Once, and not by each sandbox: what a process does for the first time makes it write to memory that it shares.
+os.register_at_fork(after_in_child=_on_fork)
+
+
 class Output:
     """Both streams. `install` puts them in place; afterwards `finish_lines` is called at the end of each call."""
 
     def __init__(self) -> None:
         self.invocation = Invocation()
         self._streams = (_Lines(1, self.invocation), _Lines(2, self.invocation))
+        self._replaced: "tuple[Any, ...]" = ()
+        self._texts = tuple(_Text(lines, name) for lines, name in zip(self._streams, ("<stdout>", "<stderr>")))
 
     def install(self) -> None:
-        stdout, stderr = self._streams
-        sys.stdout = sys.__stdout__ = _Text(stdout, "<stdout>")
-        sys.stderr = sys.__stderr__ = _Text(stderr, "<stderr>")
-        parent = os.getpid()
-        for stream in self._streams:
-            os.register_at_fork(after_in_child=lambda stream=stream: stream.forked(parent))
+        stdout, stderr = self._texts
+        # Kept: nobody has to see to their end then, which is more work than all of this.
+        self._replaced += (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+        sys.stdout = sys.__stdout__ = stdout
+        sys.stderr = sys.__stderr__ = stderr
+        global _installed
+        _installed = (os.getpid(), self._streams)
+
+    @staticmethod
+    def uninstall() -> None:
+        """For a rehearsal; the caller puts other streams in place."""
+        global _installed
+        _installed = None
 
     def complain(self, text: str) -> None:
         """Writes to the log of errors, whatever the lambda has put in the place of sys.stderr."""

@@ -14,7 +14,7 @@ import os
 import socket
 import sys
 import traceback
-from typing import Any, NoReturn, Optional
+from typing import Any, Mapping, NoReturn, Optional
 
 from ol_guest import entry, failure, frames, import_report, wire, wsgi
 from ol_guest.connection import Cancelled, Connection, Gone
@@ -69,7 +69,7 @@ def serve_connection(
         marks.mark("hello")
         if recorder is not None:
             recorder.start()
-        loaded = _load(link, output, handler_dir, early)
+        loaded = _load(link, output, handler_dir, early, os.environ)
         marks.mark("code")
         marks.tell(link.send)
         reaper = Reaper()
@@ -99,26 +99,50 @@ def rehearse(listener: socket.socket, handler_dir: str, recorder: "Optional[Reco
     """Loads the function in a directory and answers one call of nobody: see rehearsal.py."""
     with socket.socket(socket.AF_UNIX) as far:
         far.connect(listener.getsockname())
-        # As the worker sends a first call, before it is known that the code is a function.
-        meta = wire.meta(":id", "rehearsal", ":timeout", "1000", ":method", "POST", ":path", "", "host", "nobody")
-        call = wire.frame(wire.HTTP, wire.END, 1, meta, b'{"name": "nobody"}')
-        far.sendall(wire.frame(wire.HELLO, 0, 0, _hello()) + call)
+        _call_of_nobody(far)
         link = _accept(listener)
         with link.socket:
-            # Ends the loop when it wants to wait for the next call.
-            link.socket.setblocking(False)
-            output = Output()
-            early = link.greet(_hello())
-            if recorder is not None:
-                recorder.start()
-            loaded = _load(link, output, handler_dir, early)
-            link.watch()
-            _report_imports(link, recorder)
-            link.send(wire.ready(loaded.kind))
-            link.take(early)
-            with contextlib.suppress(BlockingIOError):
-                _run_calls(link, output, Reaper(), loaded)
-            link.unwatch()
+            _answer_nobody(link, handler_dir, os.environ, recorder)
+
+
+def rehearse_unnamed(handler_dir: str, environment: "Mapping[str, str]") -> None:
+    """The same without a socket that has a name: for a zygote, which is no leaf. Handlers of signals are not its own afterwards."""
+    near, far = socket.socketpair()
+    with near, far:
+        _call_of_nobody(far)
+        Reaper().install()
+        # As accept() makes it.
+        with socket.socket(near.family, near.type, near.proto, near.detach()) as accepted:
+            _answer_nobody(Connection(accepted), handler_dir, environment, None)
+
+
+def _call_of_nobody(far: socket.socket) -> None:
+    # As the worker sends a first call, before it is known that the code is a function.
+    meta = wire.meta(":id", "rehearsal", ":timeout", "1000", ":method", "POST", ":path", "", "host", "nobody")
+    call = wire.frame(wire.HTTP, wire.END, 1, meta, b'{"name": "nobody"}')
+    far.sendall(wire.frame(wire.HELLO, 0, 0, _hello()) + call)
+
+
+def _answer_nobody(
+    link: Connection,
+    handler_dir: str,
+    environment: "Mapping[str, str]",
+    recorder: "Optional[Recorder]",
+) -> None:
+    # Ends the loop when it wants to wait for the next call.
+    link.socket.setblocking(False)
+    output = Output()
+    early = link.greet(_hello())
+    if recorder is not None:
+        recorder.start()
+    loaded = _load(link, output, handler_dir, early, environment)
+    link.watch()
+    _report_imports(link, recorder)
+    link.send(wire.ready(loaded.kind))
+    link.take(early)
+    with contextlib.suppress(BlockingIOError):
+        _run_calls(link, output, Reaper(), loaded)
+    link.unwatch()
 
 
 def _accept(listener: socket.socket) -> Connection:
@@ -137,9 +161,11 @@ def _hello() -> bytes:
     )
 
 
-def _load(link: Connection, output: Output, handler_dir: str, early: bytes) -> entry.Entry:
+def _load(
+    link: Connection, output: Output, handler_dir: str, early: bytes, environment: "Mapping[str, str]"
+) -> entry.Entry:
     try:
-        return entry.load(handler_dir, os.environ)
+        return entry.load(handler_dir, environment)
     except entry.EntryError as error:
         text = f"{error}\n"
     except BaseException as error:

@@ -18,8 +18,9 @@ import typing
 
 import ol_kernel as kernel
 
-from ol_guest import hygiene, leaf, messages, offspring, packages, preload, seccomp
+from ol_guest import hygiene, leaf, messages, offspring, packages, preload, rehearsal, seccomp
 from ol_guest.marks import Marks
+from ol_guest.output import Output
 from ol_guest.settings import Settings
 
 # Of the standard library some 150 are imported at the start, in a third of a second. Who asks for processes meanwhile need
@@ -36,7 +37,10 @@ class Zygote:
         # How importing packages went; None for a root.
         self._imported = imported
         self._settings = settings
+        # What every leaf would make for itself.
         self._filter = kernel.SeccompFilter(seccomp.leaf_filter())
+        self._output = Output()
+        self._filling: "list[object]" = []
         # pid to what the broker knows it by: {"leaf": N} or {"zygote": N}.
         self._children: "dict[int, dict[str, object]]" = {}
         # While a leaf is being forked and not yet announced, its exit must wait to be reported.
@@ -48,6 +52,9 @@ class Zygote:
     def run(self) -> None:
         """Serves the broker until it is gone: from the start, and between two modules of the standard library."""
         self._settings.keep_only_what_forking_needs()
+        # What its parent set, and what it remembers of itself: leaves without packages do not look after that.
+        kernel.clear_environment()
+        hygiene.fresh_process()
         offspring.announce(self._control, [os.getpid()])
         self._watch_children()
         waiting = select.poll()
@@ -67,11 +74,15 @@ class Zygote:
         if "asyncio" in sys.modules:
             # For ASGI apps, of whose start it would be 10 ms.
             importlib.import_module("ol_guest.asgi")
+        if self._imported is None:
+            rehearsal.warm()
         # Without this each leaf's first collection would touch, and so copy, the whole inherited heap.
         gc.collect()
+        self._filling = rehearsal.fill_holes()
         gc.freeze()
-        # Import code may have put another in its place.
+        # Import code, and the rehearsal, may have put another in its place; then nobody was told of what ended meanwhile.
         self._watch_children()
+        self._report_exits()
         told = {} if self._imported is None else {"import": self._imported._asdict()}
         messages.send(self._control, {"op": "ready", **told})
         while self._answer_one():
@@ -153,7 +164,7 @@ class Zygote:
             channel = socket.socket(fileno=descriptors[0])
             os.close(self._own_pid_namespace)
             self._control.close()
-            leaf.run(channel, descriptors[1:], request, self._proc, self._settings, self._filter, marks)
+            leaf.run(channel, descriptors[1:], request, self._proc, self._settings, self._filter, self._output, marks)
         finally:
             # Whatever happens, a leaf's process never returns into the zygote's loop.
             os._exit(leaf.EXIT_SETUP_FAILED)

@@ -334,6 +334,10 @@ class Broker(DeskLoop):
         self._close_deadline = time.monotonic() + _CLOSE_SEC
         self._forest.close()
 
+    def abandon(self) -> None:
+        # Processes that are in no group end with their tree, and that with this process; directories wait for the next start.
+        self._ground.close()
+
     def _try_to_finish(self, now: float) -> None:
         """Ends the broker once nothing is left, or when it takes too long: the next start sweeps what stays."""
         assert self._close_deadline is not None

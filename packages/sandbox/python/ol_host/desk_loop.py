@@ -38,7 +38,20 @@ class DeskLoop(abc.ABC):
     def begin_close(self, answer_to: "int | None") -> None:
         """The worker asks for the end, or is gone."""
 
+    def abandon(self) -> None:
+        """It ends by a mistake of its own: what would stay on the machine until the next start goes now, as far as it can be
+        told without knowing what the mistake was."""
+
     def run(self) -> None:
+        try:
+            self._serve()
+        except BaseException:
+            # The worker hears of it by the end of this process.
+            if self._started:
+                self.abandon()
+            raise
+
+    def _serve(self) -> None:
         while not self._finished:
             for key, _events in self._selector.select(self._timeout()):
                 # One of the same batch may have closed it.

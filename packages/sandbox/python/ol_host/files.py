@@ -55,6 +55,8 @@ class Scratch:
         # The socket on which the sandbox awaits the worker; -1 before it is made, and when it was handed over.
         self.listener_fd = -1
         self.output_fds = output_fds
+        # Of others that write to this directory too: see tenants.py.
+        self.further_output_fds: "list[int]" = []
 
     def hand_over(self) -> "tuple[int, int]":
         """The mount and the listening socket, which are the caller's from now on."""

@@ -183,7 +183,7 @@ def _work(broker: int, writing: int, leaves: "typing.Iterable[Leaf]") -> typing.
             scratch = leaf.scratch
             if scratch is None:
                 continue
-            outputs = [os.fstat(descriptor) for descriptor in scratch.output_fds]
+            outputs = [os.fstat(descriptor) for descriptor in (*scratch.output_fds, *scratch.further_output_fds)]
             devices = {found.st_dev for found in [os.fstat(scratch.directory_fd), *outputs]}
             unseen = processes.nameless(leaf, devices)
             use = Use(0, 0)

@@ -274,14 +274,18 @@ class Nursery:
             # It said so before it forked this one, and we have only not read it yet.
             with contextlib.suppress(BlockingIOError):
                 self._on_control(zygote.parent)
-        if not zygote.believe_itself(descriptors):
-            # Dead already; the end of its channel is next.
+        known_init = zygote.init_pidfd
+        try:
+            lives = zygote.believe_itself(descriptors)
+        finally:
+            if zygote.init_pidfd is not None and known_init is None:
+                self._selector.register(zygote.init_pidfd, selectors.EVENT_READ, lambda: self._on_init_death(zygote))
+        if not lives:
+            # Not the end of its channel, which a process that it left behind may hold.
+            self.hear_out(zygote)
             return
-        descriptors.clear()
         assert zygote.pidfd is not None
         self._selector.register(zygote.pidfd, selectors.EVENT_READ, lambda: self.hear_out(zygote))
-        if zygote.init_pidfd is not None and not zygote.is_root:
-            self._selector.register(zygote.init_pidfd, selectors.EVENT_READ, lambda: self._on_init_death(zygote))
         if zygote.kill_wanted:
             zygote.kill()
 
@@ -362,8 +366,8 @@ class Nursery:
         if isinstance(zygote.groups, OwnGroups):
             zygote.groups.dissolve()
         # Its init tells its parent how it ended, as soon as nothing else lives there.
-        known = zygote.kill_wanted or zygote.error is not None or zygote.status is not None or zygote.is_root
-        if known or self._closing or zygote.pid is None:
+        known = zygote.kill_wanted or zygote.error is not None or zygote.status is not None
+        if known or self._closing or zygote.parent is None or not zygote.parent.alive:
             self._tell_end(zygote)
         else:
             zygote.tell_moment = time.monotonic() + _STATUS_GRACE_SEC

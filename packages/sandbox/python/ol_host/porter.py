@@ -2,7 +2,8 @@
 else has, measured, and removed again.
 
 Verbs, all that there are: `start` (once, first), `place` (what a container is to have of the file system, before it is
-made), `take` (a place that was made in advance gets its code and its name), `running` (its process), `leave` (its container
+made), `take` (a place that was made in advance gets its code and its name), `join` (one more sandbox in the container of such a
+place), `limit` (what a place may hold from now on), `running` (its process), `leave` (its container
 is gone), `keep` (`leave`, after which something of the scratch is kept), `close`. Events: `full` (a sandbox has more in its
 scratch than it may), `log`. It neither knows the daemon nor ends a container: who asks for `leave` has done so.
 """
@@ -19,6 +20,7 @@ from ol_host.keeping import Keeper, Order, Outcome, failed
 from ol_host.meter import ScratchMeter
 from ol_host.obstacles import explain
 from ol_host.rooms import Room, Rooms
+from ol_host.tenants import Tenant, join
 from ol_host.uids import LeafUids
 from ol_host.wire import Refused, WireError
 
@@ -33,6 +35,7 @@ class Porter(DeskLoop):
     def __init__(self, connection: socket.socket) -> None:
         super().__init__(connection)
         self._rooms: "dict[str, Room]" = {}
+        self._tenants = 0
         self._close_request: "int | None" = None
         self._close_deadline: "float | None" = None
         self._next_log_check = 0.0
@@ -42,6 +45,8 @@ class Porter(DeskLoop):
             "start": self._start,
             "place": self._place,
             "take": self._take,
+            "join": self._join,
+            "limit": self._limit,
             "running": self._running,
             "leave": self._leave,
             "keep": self._keep,
@@ -90,7 +95,8 @@ class Porter(DeskLoop):
         # Open as long as we live: the claim hangs on it.
         first_uid, self._uid_claim = (None, None) if own_ids else host.claim_uid_block()
         swept = self._files.sweep()
-        self._made = Rooms(self._files, request["workDir"], request["codeDir"], first_uid, LeafUids())
+        self._work = request["workDir"]
+        self._made = Rooms(self._files, self._work, request["codeDir"], first_uid, LeafUids())
         swept += self._made.sweep()
         notes = []
         stuck = self._files.trash.wait_until_empty(_SWEEP_SEC)
@@ -126,6 +132,29 @@ class Porter(DeskLoop):
             raise Refused("OL_SANDBOX_CREATE_FAILED", explain(error, self._rootless)) from error
         room.limit(request["limits"])
         self._rooms[request["as"]] = self._rooms.pop(request["sandbox"])
+        return {}
+
+    def _join(self, request: "dict[str, typing.Any]") -> "dict[str, object]":
+        """{"sandbox", "name", "limits", "room": as in `place`}; `leave` ends it like any other."""
+        self._refuse_if_closing()
+        sandbox, landlord = request["sandbox"], self._rooms.get(request["room"])
+        if sandbox in self._rooms:
+            raise Refused("OL_SANDBOX_BAD_OPTIONS", f"there is a sandbox {sandbox} already")
+        if landlord is None:
+            raise Refused("OL_SANDBOX_CREATE_FAILED", "the container that it was to be in has ended")
+        self._tenants += 1
+        try:
+            tenant = join(self._files, self._work, self._tenants, landlord, sandbox, request["name"])
+        except OSError as error:
+            raise Refused("OL_SANDBOX_CREATE_FAILED", explain(error, self._rootless)) from error
+        tenant.limit(request["limits"])
+        self._rooms[sandbox] = tenant
+        return {"prefix": tenant.prefix}
+
+    def _limit(self, request: "dict[str, typing.Any]") -> "dict[str, object]":
+        room = self._rooms.get(request["sandbox"])
+        if room is not None:
+            room.limit(request["limits"])
         return {}
 
     def _running(self, request: "dict[str, typing.Any]") -> "dict[str, object]":
@@ -165,7 +194,10 @@ class Porter(DeskLoop):
     def _empty(self, room: Room) -> None:
         scratch: Scratch = room.scratch
         try:
-            self._made.remove(room)
+            if isinstance(room, Tenant):
+                room.move_out(self._files)
+            else:
+                self._made.remove(room)
         except OSError as error:
             # One full disk must not end all other sandboxes; the next start tries again.
             self.log("error", f"what sandbox {scratch.sandbox} left behind could not be removed: {error}")

@@ -179,19 +179,22 @@ class Zygote:
         return self._believe(descriptor, {self.pid, self.init_pid})
 
     def believe_itself(self, descriptors: "list[int]") -> bool:
-        """Takes pidfds over: of itself, and for a child zygote of its init. False if they have ended already."""
+        """Takes pidfds over, each as soon as it is believed: for a child zygote of its init, and of itself. False if it has
+        ended already; then its init may live, and with it what import code left there."""
         if self.parent is None:
-            (self.pidfd,) = descriptors
+            self.pidfd = descriptors.pop()
             self.pid = pid_of(self.pidfd)
             return True
-        if len(descriptors) != 2 or self.pid is not None:
+        if len(descriptors) != 2 or self.pid is not None or self.init_pid is not None:
             raise Violation("it did not say who it is, or did so twice")
-        init_pid = self._believe(descriptors[1], {self.parent.pid, self.parent.init_pid})
-        pid = None if init_pid is None else self._believe(descriptors[0], {init_pid})
-        if pid is None:
+        self.init_pid = self._believe(descriptors[1], {self.parent.pid, self.parent.init_pid})
+        if self.init_pid is None:
             return False
-        self.pid, self.init_pid = pid, init_pid
-        self.pidfd, self.init_pidfd = descriptors
+        self.init_pidfd = descriptors.pop()
+        self.pid = self._believe(descriptors[0], {self.init_pid})
+        if self.pid is None:
+            return False
+        self.pidfd = descriptors.pop()
         return True
 
     def _believe(self, descriptor: int, parents: "set[int | None]") -> "int | None":

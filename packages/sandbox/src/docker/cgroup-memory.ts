@@ -29,3 +29,25 @@ export const memoryFileIn = (text: string, containerId: string): string | undefi
   const second = groups.find((group) => group?.["controllers"] === "");
   return second === undefined ? undefined : `${ROOT}${second["path"]}/memory.current`;
 };
+
+/**
+ * How many processes of a container were killed because its memory ran out, from the file that `memoryFileOf` found; undefined where
+ * the kernel does not say. Counted before the process ends.
+ */
+export const memoryKillsOf = async (memoryFile: string): Promise<number | undefined> => {
+  const file = memoryFile
+    .replace(/memory\.current$/u, "memory.events")
+    .replace(/memory\.usage_in_bytes$/u, "memory.oom_control");
+  try {
+    return memoryKillsIn(await readFile(file, "utf8"));
+  } catch {
+    // Its control group is gone.
+    return undefined;
+  }
+};
+
+/** From the text of memory.events, or memory.oom_control of control groups v1. */
+export const memoryKillsIn = (text: string): number | undefined => {
+  const count = /^oom_kill (?<count>\d+)$/mu.exec(text)?.groups?.["count"];
+  return count === undefined ? undefined : Number(count);
+};

@@ -1,7 +1,7 @@
 import type { NetworkClass, SandboxLimits } from "@ol/common";
 
 import { sandboxError } from "../errors.ts";
-import type { ContainerBody, DaemonInfo } from "./daemon.ts";
+import type { ContainerBody, ContainerLimits, DaemonInfo } from "./daemon.ts";
 
 /** As sandboxes of the other engine have it. */
 const OOM_SCORE = 500;
@@ -13,10 +13,18 @@ const PROCESSES_OF_USER = 4_096;
 const CPU_PERIOD_USEC = 100_000;
 const PYTHON_FLAGS = ["-I", "-S", "-B", "-X", "utf8", "-c"];
 const RUNTIME = "/ol/runtime";
-const START = `import sys; sys.path.insert(0, "${RUNTIME}"); from ol_guest.container import`;
+const START = `import sys; sys.path.insert(0, "${RUNTIME}"); from ol_guest.`;
 
-/** What the guest does in the container: `main` serves a lambda, `report` says whether the image is of use. */
-export type GuestProgram = "main" | "report";
+/**
+ * What the guest does in the container: `main` serves a lambda, `shared` is what sandboxes of a lambda are forked from, `report`
+ * says whether the image is of use.
+ */
+export type GuestProgram = "main" | "shared" | "report";
+const PROGRAMS: Readonly<Record<GuestProgram, string>> = {
+  main: "container import main",
+  shared: "shared import main",
+  report: "container import report",
+};
 
 /** What is the same for every container of an engine. */
 export interface ContainerFrame {
@@ -38,8 +46,11 @@ export interface ContainerWish {
   readonly program: GuestProgram;
   readonly network: NetworkClass;
   readonly limits: SandboxLimits;
+  /** How large /tmp and /dev/shm can become, which is part of the memory limit; default: as large as that. */
+  readonly filesMb?: number;
   readonly scratch: string;
   readonly code: string;
+  /** The guest's socket; of a shared container the directory of its sockets. */
   readonly socket: string;
   /** User and group on the host, and in the container. */
   readonly uid: number;
@@ -68,11 +79,12 @@ export const networkMode = (network: NetworkClass, ofHost: string): string => {
 export const containerBody = (frame: ContainerFrame, wish: ContainerWish): ContainerBody => {
   const { info, image, python } = frame;
   const user = info.rootless ? 0 : wish.uid;
+  const filesMb = wish.filesMb ?? wish.limits.memoryMb;
   return {
     Image: image,
     User: `${user}:${user}`,
     Entrypoint: [python],
-    Cmd: [...PYTHON_FLAGS, `${START} ${wish.program}; ${wish.program}()`],
+    Cmd: [...PYTHON_FLAGS, `${START}${PROGRAMS[wish.program]} as program; program()`],
     Env: ["PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "HOME=/host"],
     WorkingDir: "/",
     Hostname: "sandbox",
@@ -84,10 +96,10 @@ export const containerBody = (frame: ContainerFrame, wish: ContainerWish): Conta
       ...limitsOf(info, wish.limits),
       Mounts: mountsOf(frame, wish),
       // /dev/shm; the memory limit counts both.
-      ShmSize: wish.limits.memoryMb * MIB,
-      Tmpfs: { "/tmp": `rw,exec,nosuid,nodev,mode=1777,size=${wish.limits.memoryMb}m` },
+      ShmSize: filesMb * MIB,
+      Tmpfs: { "/tmp": `rw,exec,nosuid,nodev,mode=1777,size=${filesMb}m` },
       // A lambda's output is in files of its scratch. That of a container that only tries the image is asked for.
-      LogConfig: wish.program === "main" ? { Type: "none" } : { Type: "json-file" },
+      LogConfig: { Type: wish.program === "report" ? "json-file" : "none" },
       ...(frame.runtime !== undefined && { Runtime: frame.runtime }),
     },
   };
@@ -110,7 +122,8 @@ const confinement = ({ info, network }: ContainerFrame, wish: ContainerWish): Re
   ...(info.remapsIds && { UsernsMode: "host" }),
 });
 
-const limitsOf = (info: DaemonInfo, limits: SandboxLimits): Record<string, unknown> => {
+/** The part of it that can be changed while it runs. */
+export const limitsOf = (info: DaemonInfo, limits: SandboxLimits): ContainerLimits => {
   if (info.cgroups === "none") return {};
   const memory = limits.memoryMb * MIB;
   return {
@@ -129,8 +142,9 @@ const limitsOf = (info: DaemonInfo, limits: SandboxLimits): Record<string, unkno
 
 const mountsOf = (frame: ContainerFrame, wish: ContainerWish): object[] => {
   return [
-    bind(frame.runtimeDir, RUNTIME, wish.program === "main"),
-    bind(wish.socket, "/ol/socket", false),
+    bind(frame.runtimeDir, RUNTIME, wish.program !== "report"),
+    // To connect to a socket is no change of the directory.
+    wish.program === "shared" ? bind(wish.socket, "/ol/run", true) : bind(wish.socket, "/ol/socket", false),
     bind(wish.scratch, "/host", false),
     bind(wish.code, "/handler", true),
     ...(frame.packagesDir === undefined ? [] : [bind(frame.packagesDir, "/packages", true)]),

@@ -1,31 +1,17 @@
-import { type Deferred, deferred, isOlError, type Logger, messageOf, within } from "@ol/common";
-import { type FileHandle, readFile } from "node:fs/promises";
-import { constants } from "node:os";
+import { type Deferred, deferred, isOlError, messageOf, within } from "@ol/common";
+import { readFile } from "node:fs/promises";
 
 import type { KeepOrder, KeepOutcome, SandboxExit, SandboxSpec } from "../engine.ts";
 import { sandboxError } from "../errors.ts";
 import type { GuestSocket } from "../frames/guest-socket.ts";
-import type { BrokerClient } from "../sock/broker-client.ts";
 import { encodeFrame } from "../sock/broker-wire.ts";
 import { memoryFileOf } from "./cgroup-memory.ts";
-import { type ContainerFrame, type ContainerWish, containerBody, LABELS } from "./container-body.ts";
-import { type ContainerDaemon, DaemonRefusal } from "./daemon.ts";
+import { type ContainerWish, containerBody, LABELS, limitsOf } from "./container-body.ts";
+import type { ContainerKit, ContainerOrder } from "./container-kit.ts";
+import { DaemonRefusal } from "./daemon.ts";
+import { signalName, words } from "./exit-words.ts";
 import { GuestListener } from "./guest-listener.ts";
-import type { Orphans } from "./orphans.ts";
-
-/** What all containers of an engine share. */
-export interface ContainerKit {
-  readonly daemon: ContainerDaemon;
-  readonly porter: BrokerClient;
-  readonly frame: ContainerFrame;
-  /** The directory in which guests are awaited, open. */
-  readonly meeting: FileHandle;
-  readonly meetingDir: string;
-  readonly orphans: Orphans;
-  readonly namePrefix: string;
-  readonly seccomp: boolean;
-  readonly logger: Logger;
-}
+import { MeetingPlace } from "./meeting-place.ts";
 
 /** Python starts in a tenth of a second; a machine that starts fifty containers takes its time. */
 const CONNECT_MS = 30_000;
@@ -49,6 +35,7 @@ export class Container {
   #id: string | undefined;
   #connection: GuestSocket | undefined;
   #listener: GuestListener | undefined;
+  #meetingPlace: MeetingPlace | undefined;
   #over = false;
   #full = false;
   #memoryFile: string | undefined;
@@ -58,18 +45,18 @@ export class Container {
   #cleaned: Promise<void> | undefined;
 
   /**
-   * Starts one whose guest waits for its assignment. `code` absent: in advance, for nobody yet. Fails with OL_SANDBOX_CREATE_FAILED,
+   * Starts one whose guest waits for its assignment. Fails with OL_SANDBOX_CREATE_FAILED,
    * _DAEMON_UNAVAILABLE and as the porter does; nothing is left of it then.
    */
   static async start(
     kit: ContainerKit,
     sandbox: string,
-    spec: Pick<SandboxSpec, "name" | "network" | "limits"> & { readonly code?: string },
+    order: ContainerOrder,
     signal?: AbortSignal,
   ): Promise<Container> {
     const container = new Container(kit, sandbox);
     try {
-      await container.#start(spec, signal);
+      await container.#start(order, signal);
       return container;
     } catch (error) {
       container.#end({ reason: "lost", message: "it could not be made" });
@@ -95,24 +82,35 @@ export class Container {
     return this.#over;
   }
 
+  /** Where its guests are awaited, if it is shared. */
+  get meetingPlace(): MeetingPlace {
+    if (this.#meetingPlace === undefined) throw new Error("the container is not shared");
+    return this.#meetingPlace;
+  }
+
+  /** As `memoryFileOf` found it. */
+  get memoryFile(): string | undefined {
+    return this.#memoryFile;
+  }
+
   async #start(
-    spec: Pick<SandboxSpec, "name" | "network" | "limits"> & { readonly code?: string },
+    { name, network, limits, code, shared }: ContainerOrder,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const { daemon, porter, frame, meeting, meetingDir, namePrefix } = this.#kit;
-    const { name, network, limits, code } = spec;
+    const { daemon, porter, frame, namePrefix } = this.#kit;
     const place = { sandbox: this.sandbox, name, network, limits, ...(code !== undefined && { code }) };
     const room = await porter.request("place", place);
     signal?.throwIfAborted();
-    const listener = await GuestListener.open(meeting, meetingDir, this.sandbox);
+    const listener = await this.#listen(shared !== undefined);
     this.#listener = listener;
     const wish: ContainerWish = {
-      program: "main",
+      program: shared === undefined ? "main" : "shared",
       network,
       limits,
+      ...shared,
       scratch: room["scratch"] as string,
       code: room["code"] as string,
-      socket: listener.path,
+      socket: this.#meetingPlace?.directory ?? listener.path,
       uid: (room["uid"] as number | null) ?? process.getuid?.() ?? 0,
       labels: { [LABELS.sandbox]: this.sandbox, [LABELS.lambda]: code === undefined ? "" : name },
     };
@@ -130,6 +128,13 @@ export class Container {
     this.#connection = await this.#awaitGuest(listener, signal);
     // Its end is the sandbox's, which the container's end tells; without a listener an error would end this process.
     this.#connection.on("error", () => undefined);
+  }
+
+  async #listen(shared: boolean): Promise<GuestListener> {
+    const { meeting, meetingDir } = this.#kit;
+    if (!shared) return GuestListener.open(meeting, meetingDir, this.sandbox);
+    this.#meetingPlace = await MeetingPlace.make(meetingDir, this.sandbox);
+    return this.#meetingPlace.listen("control");
   }
 
   async #awaitGuest(listener: GuestListener, signal: AbortSignal | undefined): Promise<GuestSocket> {
@@ -174,7 +179,14 @@ export class Container {
         "The sandbox's description (its environment, mostly) is larger than 64 KiB.",
       );
     this.connection.write(assignment);
-    void this.#tellPid();
+    void this.look();
+  }
+
+  /** Changes what it may use. Fails with OL_SANDBOX_DAEMON_UNAVAILABLE and a DaemonRefusal. */
+  async resize(limits: SandboxSpec["limits"]): Promise<void> {
+    const wanted = limitsOf(this.#kit.frame.info, limits);
+    if (this.#id === undefined || this.#over || Object.keys(wanted).length === 0) return;
+    await this.#kit.daemon.update(this.#id, wanted);
   }
 
   /** Gives one that was started in advance its code and its name. Fails as the porter does. */
@@ -300,7 +312,8 @@ export class Container {
     return (await this.#kit.daemon.inspect(id)).outOfMemory;
   }
 
-  async #tellPid(): Promise<void> {
+  /** Finds its process, for whoever measures it. Never rejects. */
+  async look(): Promise<void> {
     try {
       if (this.#id === undefined) return;
       const { pid } = await this.#kit.daemon.inspect(this.#id);
@@ -334,6 +347,7 @@ export class Container {
     this.#listener?.close();
     const id = this.#id;
     const left = async (): Promise<void> => {
+      await this.#meetingPlace?.remove();
       try {
         await leave();
       } catch (error) {
@@ -359,16 +373,6 @@ export class Container {
     });
   }
 }
-
-const words = (exit: SandboxExit): string => {
-  if (exit.reason === "exit") return `it exited with code ${exit.code}`;
-  if (exit.reason === "signal") return `it was ended by ${exit.signal}`;
-  if (exit.reason === "lost") return exit.message ?? "no reason is known";
-  return exit.reason;
-};
-
-const signalName = (number: number): string | undefined =>
-  Object.entries(constants.signals).find(([, value]) => value === number)?.[0];
 
 /** What the daemon said, as an error of ours. */
 export const asCreateFailure = (step: string, error: unknown): unknown =>

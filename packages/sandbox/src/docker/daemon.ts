@@ -14,6 +14,19 @@ export interface ContainerBody {
   readonly HostConfig: Readonly<Record<string, unknown>>;
 }
 
+/** What a container may use, in the words of `POST /containers/{id}/update`; what is absent has no limit. */
+export interface ContainerLimits {
+  /** In bytes; `MemorySwap`, with swap, -1 is without a limit. */
+  readonly Memory?: number;
+  readonly MemorySwap?: number;
+  /** Of control groups v1; only when a container is made. */
+  readonly MemorySwappiness?: number;
+  readonly PidsLimit?: number;
+  /** In us. */
+  readonly CpuPeriod?: number;
+  readonly CpuQuota?: number;
+}
+
 /** What a daemon says of itself and of its machine. */
 export interface DaemonInfo {
   /** "Docker 20.10.24" or "Podman 4.3.1". */
@@ -71,6 +84,8 @@ export interface ContainerDaemon {
   inspect(id: string): Promise<ContainerState>;
   pause(id: string): Promise<void>;
   unpause(id: string): Promise<void>;
+  /** Changes what one that runs may use. Refused where less memory is wanted than it holds, and by daemons that cannot do it. */
+  update(id: string, limits: ContainerLimits): Promise<void>;
   memoryBytes(id: string): Promise<number>;
   /** The end of what it has written, where its log is kept. */
   lastWords(id: string): Promise<string>;

@@ -5,14 +5,15 @@ import type { Readable } from "node:stream";
 
 import type Docker from "dockerode";
 
-import { deferred, messageOf } from "@ol/common";
+import { type DaemonAddress, daemonConnection, deferred, messageOf } from "@ol/common";
 
 import { sandboxError } from "../errors.ts";
-import type { DaemonAddress } from "./address.ts";
+import { framesText, infoOf, resourcesOf } from "./daemon-answers.ts";
 import { Gate } from "./gate.ts";
 import {
   type ContainerBody,
   type ContainerDaemon,
+  type ContainerLimits,
   type ContainerState,
   type DaemonInfo,
   DaemonRefusal,
@@ -45,6 +46,7 @@ export class DockerodeDaemon implements ContainerDaemon {
   readonly socketPath: string | undefined;
   readonly #docker: Docker;
   readonly #gate = new Gate(MOST_AT_ONCE);
+  #podman = false;
 
   /** dockerode is loaded only where it is used: with all that it needs that takes 0.2 s. */
   static async open(address: DaemonAddress): Promise<DockerodeDaemon> {
@@ -65,7 +67,9 @@ export class DockerodeDaemon implements ContainerDaemon {
         (this.#docker.version as unknown as Described).call(this.#docker, { abortSignal }),
       ]),
     );
-    return infoOf(info, version);
+    const known = infoOf(info, version);
+    this.#podman = known.podman;
+    return known;
   }
 
   async create(name: string, body: ContainerBody, signal?: AbortSignal): Promise<string> {
@@ -126,6 +130,22 @@ export class DockerodeDaemon implements ContainerDaemon {
     await this.#gate.through(() =>
       this.#call("resume a container", CALL_MS, (abortSignal) =>
         this.#docker.getContainer(id).unpause({ abortSignal }),
+      ),
+    );
+  }
+
+  async update(id: string, { MemorySwappiness: _fixed, ...limits }: ContainerLimits): Promise<void> {
+    // Podman has it among its own requests only, in the words of the OCI.
+    const path = this.#podman ? `/v4.0.0/libpod/containers/${id}/update?` : `/containers/${id}/update?`;
+    const options = {
+      path,
+      method: "POST",
+      options: this.#podman ? resourcesOf(limits) : limits,
+      statusCodes: { 200: true, 201: true },
+    };
+    await this.#gate.through(() =>
+      this.#call("change a container's limits", CALL_MS, (abortSignal) =>
+        this.#dial({ ...options, abortSignal }),
       ),
     );
   }
@@ -264,15 +284,19 @@ export class DockerodeDaemon implements ContainerDaemon {
     // docker-modem takes the last character of a path with a query away.
     const options = { path: `${path}&`, method, isStream: true, statusCodes, abortSignal, file };
     try {
-      return await new Promise<Readable>((resolve, reject) => {
-        this.#docker.modem.dial(options as never, (error: Error | null, answer: unknown) => {
-          if (error) reject(error);
-          else resolve(answer as Readable);
-        });
-      });
+      return (await this.#dial(options)) as Readable;
     } catch (error) {
       throw this.#asOurs(error);
     }
+  }
+
+  #dial(options: object): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#docker.modem.dial(options as never, (error: Error | null, answer: unknown) => {
+        if (error) reject(error);
+        else resolve(answer);
+      });
+    });
   }
 
   async #whole(answer: Readable): Promise<string> {
@@ -313,7 +337,10 @@ export class DockerodeDaemon implements ContainerDaemon {
 
   #asOurs(error: unknown): unknown {
     const { statusCode, json, message } = error as Refused;
-    if (statusCode !== undefined) return new DaemonRefusal(statusCode, textOf(json) ?? message);
+    if (statusCode !== undefined) {
+      const said = textOf(json) ?? message;
+      return new DaemonRefusal(statusCode, said.replaceAll(/\s+/gu, " ").trim());
+    }
     return this.#unavailable(reasonOf(error as NodeJS.ErrnoException), error);
   }
 
@@ -329,24 +356,12 @@ type Described = (options: object) => Promise<Fields>;
 const untyped = (options: object): undefined => options as unknown as undefined;
 
 const connectOptions = (address: DaemonAddress): Docker.DockerOptions => {
-  if (address.socketPath !== undefined)
-    // A connection that was kept would break in the middle of the first request after the daemon's restart.
-    return { socketPath: address.socketPath, agent: new Agent({ keepAlive: false }) } as Docker.DockerOptions;
-  const { hostname, port } = new URL(address.url);
-  if (address.tls === undefined)
-    return {
-      host: hostname,
-      port: Number(port),
-      protocol: "http",
-      agent: new Agent({ keepAlive: false }),
-    } as Docker.DockerOptions;
-  return {
-    host: hostname,
-    port: Number(port),
-    protocol: "https",
-    ...address.tls,
-    agent: new TlsAgent({ keepAlive: false, ...address.tls }),
-  } as unknown as Docker.DockerOptions;
+  // A connection that was kept would break in the middle of the first request after the daemon's restart.
+  const agent =
+    address.tls === undefined
+      ? new Agent({ keepAlive: false })
+      : new TlsAgent({ keepAlive: false, ...address.tls });
+  return { ...daemonConnection(address), agent } as Docker.DockerOptions;
 };
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -371,37 +386,3 @@ const textOf = (json: unknown): string | undefined => {
 
 const tagged = (name: string): string =>
   name.includes("@") || /:[^/]+$/u.test(name) ? name : `${name}:latest`;
-
-/** Output of a container without a terminal comes in frames of eight bytes and text. */
-const framesText = (log: Buffer): string => {
-  const parts: string[] = [];
-  for (let at = 0; at + 8 <= log.length;) {
-    const size = log.readUInt32BE(at + 4);
-    parts.push(log.toString("utf8", at + 8, at + 8 + size));
-    at += 8 + size;
-  }
-  return parts.join("");
-};
-
-const infoOf = (info: Fields, version: Fields): DaemonInfo => {
-  const components = (version["Components"] ?? []) as readonly { readonly Name?: string }[];
-  const podman = components.some(({ Name }) => Name?.startsWith("Podman") === true);
-  const options = (info["SecurityOptions"] ?? []) as readonly string[];
-  const has = (name: string): boolean =>
-    options.some((option) => option === `name=${name}` || option.startsWith(`name=${name},`));
-  const driver = info["CgroupDriver"];
-  return {
-    product: `${podman ? "Podman" : "Docker"} ${String(version["Version"])}`,
-    podman,
-    cgroups:
-      driver === "none" || driver === "" ? "none" : info["CgroupVersion"] === "2" ? "cgroup-v2" : "cgroup-v1",
-    memoryLimit: info["MemoryLimit"] === true,
-    swapLimit: info["SwapLimit"] === true,
-    pidsLimit: info["PidsLimit"] === true,
-    cpuLimit: info["CpuCfsQuota"] === true,
-    rootless: has("rootless"),
-    remapsIds: has("userns"),
-    seccomp: has("seccomp"),
-    runtimes: Object.keys(info["Runtimes"] ?? {}),
-  };
-};

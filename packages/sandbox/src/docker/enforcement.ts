@@ -7,18 +7,24 @@ export const enforcementOf = (
   info: DaemonInfo,
   report: ImageReport,
   notes: readonly string[],
+  share: "off" | "lambda" = "off",
 ): Enforcement => {
   const limitedBy = (wanted: boolean): "cgroup-v1" | "cgroup-v2" | "none" => (wanted ? info.cgroups : "none");
   return {
     memory: limitedBy(info.memoryLimit),
     procs: limitedBy(info.pidsLimit),
     cpu: limitedBy(info.cpuLimit),
-    pause: info.cgroups,
+    pause: share === "off" ? info.cgroups : "signals",
     scratch: "measured",
     rootless: info.rootless,
-    notes: [...notes, ...shortcomings(info, report)],
+    notes: [...notes, ...shortcomings(info, report), ...(share === "off" ? [] : SHARED)],
   };
 };
+
+/** What sandboxes give up that share a container. */
+const SHARED = [
+  "sandboxes of one lambda share a container (docker.share): limits hold for all of them together, as many times as there are sandboxes in it, and they see each other's processes, /tmp and /host; set docker.share to off where calls of one lambda must not reach each other",
+];
 
 const shortcomings = (info: DaemonInfo, report: ImageReport): string[] => {
   const missing = [

@@ -7,7 +7,8 @@ import { CleanupStack, deferred, type HeldLock, type Logger, messageOf, tryLock 
 import { sandboxError } from "../errors.ts";
 import { BrokerClient } from "../sock/broker-client.ts";
 import { findPython, PORTER } from "../sock/python.ts";
-import type { Container, ContainerKit } from "./container.ts";
+import type { Container } from "./container.ts";
+import type { ContainerKit } from "./container-kit.ts";
 import { type ContainerFrame, LABELS } from "./container-body.ts";
 import type { ContainerDaemon, DaemonInfo } from "./daemon.ts";
 import { findDaemon } from "./find-daemon.ts";

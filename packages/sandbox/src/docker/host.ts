@@ -14,7 +14,7 @@ import type { DockerEngineOptions } from "./options.ts";
 
 type Inspected = Pick<
   DockerEngineOptions,
-  "python" | "baseDir" | "image" | "imagePython" | "daemon" | "runtime" | "logger"
+  "python" | "baseDir" | "image" | "imagePython" | "daemon" | "runtime" | "share" | "logger"
 >;
 
 const TRIAL_CODE = "def f(event):\n    return event\n";

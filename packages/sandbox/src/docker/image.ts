@@ -16,6 +16,8 @@ export const DOCKERFILE: string = fileURLToPath(new URL("../../docker/Dockerfile
 // With a host's name, since Podman completes others to one of Docker Hub's.
 const BUILT = "localhost/openlambda-python";
 const IMPORTED = "localhost/openlambda-base";
+/** Another one for another way to make an image of the same directory. */
+const IMPORT_VERSION = "2";
 const DIGEST_CHARACTERS = 16;
 const SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -52,14 +54,15 @@ const pulled = async (daemon: ContainerDaemon, image: string, logger: Logger): P
 
 /** Once for each state of the directory: an image of the same is taken again. */
 const imported = async (daemon: ContainerDaemon, directory: string, logger: Logger): Promise<string> => {
-  const tag = await fingerprint(directory);
+  const tag = digest([IMPORT_VERSION, await fingerprint(directory)]);
   const image = `${IMPORTED}:${tag}`;
   if (await daemon.hasImage(image)) return image;
   logger.info("importing a root file system as an image", { directory, image });
   const options = ["--create", "--numeric-owner", "--one-file-system", "--directory", directory];
+  // Where it has no /tmp, what is mounted there is everybody's; else it has that one's mode, which in a base is its owner's alone.
   await throughProgram(
     "tar",
-    [...options, "--exclude=./dev/*", "--exclude=./proc/*", "."],
+    [...options, "--exclude=./dev/*", "--exclude=./proc/*", "--exclude=./tmp", "."],
     directory,
     (archive) => daemon.import(archive, IMPORTED, tag),
   );

@@ -1,6 +1,4 @@
-import type { Logger } from "@ol/common";
-
-import type { DaemonPlace } from "./address.ts";
+import type { DaemonPlace, Logger } from "@ol/common";
 
 /** Where a Docker engine works, and as what. */
 export interface DockerEngineOptions {
@@ -38,6 +36,11 @@ export interface DockerEngineOptions {
    * longest ago ends for one of another kind.
    */
   readonly prepared?: number;
+  /**
+   * Whether sandboxes of one lambda share a container, in which each is a process of its own: `lambda`, those of the same name, code,
+   * network, packages, environment and limits; default `off`, each has a container. At the limit: a container is shared by 32.
+   */
+  readonly share?: "off" | "lambda";
   /** Whether the runtime puts its own filter of system calls over the daemon's; default true. `false` is for tests. */
   readonly seccomp?: boolean;
   /** Python of this machine, for the porter; default `python3`. */

@@ -94,11 +94,21 @@ const explained = (error: unknown): string => {
 };
 
 const checked = (image: string, told: unknown): ImageReport => {
-  const { python, landlock, seccomp } = told as { python: string; landlock: boolean; seccomp: number };
+  const { python, landlock, seccomp, tmp } = told as {
+    python: string;
+    landlock: boolean;
+    seccomp: number;
+    tmp: boolean;
+  };
   const [major = 0, minor = 0] = python.split(".").map(Number);
   if (major < OLDEST_PYTHON[0] || (major === OLDEST_PYTHON[0] && minor < OLDEST_PYTHON[1]))
     throw badImage(
       `${image} has Python ${python}, and sandboxes need ${OLDEST_PYTHON.join(".")} or newer`,
+      undefined,
+    );
+  if (!tmp)
+    throw badImage(
+      `in ${image} not everybody may write to /tmp, as lambdas have to; make it again after chmod 1777 of its /tmp`,
       undefined,
     );
   return { python, landlock, seccomp: seccomp === 2 };

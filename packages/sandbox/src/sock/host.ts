@@ -1,4 +1,5 @@
-import { access } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { arch, platform, release } from "node:os";
 
 import { isOlError, messageOf, type OlError } from "@ol/common";
@@ -6,8 +7,10 @@ import { isOlError, messageOf, type OlError } from "@ol/common";
 import type { Enforcement, SandboxSpec } from "../engine.ts";
 import type { SandboxPool } from "../pool.ts";
 import { SockEngine } from "./engine.ts";
+import { hasLeftGroup } from "./left-groups.ts";
 import type { SockEngineOptions } from "./options.ts";
 import { findPython } from "./python.ts";
+import { groupNameOf } from "./start-fields.ts";
 import { type Inspected, Trial } from "./trial.ts";
 
 /** One thing that was looked at. */
@@ -137,12 +140,17 @@ const tryOutbound = async (pool: SandboxPool, spec: SandboxSpec): Promise<HostCh
 export const sweepSock = async (
   options: Pick<SockEngineOptions, "clusterId" | "workerName" | "workDir" | "codeDir" | "python" | "logger">,
 ): Promise<SweepReport> => {
+  if (existsSync(options.workDir)) return sweepAs(options);
+  // A worker that never started has left nothing; of one whose directory somebody removed, the groups are there.
+  if (!(await hasLeftGroup(groupNameOf(options)))) return { removed: 0 };
   try {
-    await access(options.workDir);
-  } catch {
-    // A worker that never started has left nothing.
-    return { removed: 0 };
+    return await sweepAs(options);
+  } finally {
+    await rm(options.workDir, { recursive: true, force: true });
   }
+};
+
+const sweepAs = async (options: Parameters<typeof sweepSock>[0]): Promise<SweepReport> => {
   const engine = await SockEngine.create({ ...options, prepared: 0, networks: [] });
   await engine.close();
   return { removed: engine.swept };

@@ -5,6 +5,12 @@ const DEFAULT_PREPARED = 1;
 // More than a machine forks in the time that a first call takes would only hold memory.
 const DEFAULT_MOST_PREPARED = 8;
 
+/** The name of the control group that holds all others of a worker. */
+export const groupNameOf = ({
+  clusterId,
+  workerName,
+}: Pick<SockEngineOptions, "clusterId" | "workerName">): string => `ol-${clusterId}-${workerName}`;
+
 /** The broker's `start` request. */
 export const startFields = (options: SockEngineOptions): Record<string, unknown> => {
   const prepared = options.prepared ?? DEFAULT_PREPARED;
@@ -16,7 +22,7 @@ export const startFields = (options: SockEngineOptions): Record<string, unknown>
     ...(options.baseDir !== undefined && { base: options.baseDir }),
     ...(options.worker !== undefined && { worker: options.worker }),
     runtimeDir: PYTHON_DIR,
-    groupPrefix: `ol-${options.clusterId}-${options.workerName}`,
+    groupPrefix: groupNameOf(options),
     prepared,
     mostPrepared: Math.max(prepared, options.mostPrepared ?? DEFAULT_MOST_PREPARED),
     preload: options.preload ?? "stdlib",

@@ -26,45 +26,62 @@ const ALLOWED: Readonly<Record<string, string>> = {
     "in its own limit, by the one point that the kernel lets it",
 };
 
+/** What sharing gives up besides. */
+const ALLOWED_SHARED: Readonly<Record<string, string>> = {
+  ...ALLOWED,
+  "see processes of others": "those of its own lambda, and the one that they are forked from",
+  "signal processes of others": "the first process hears none, and what it can end are its siblings",
+};
+
+type Share = "off" | "lambda";
+
 let place: DockerPlace;
 let host: Host;
 let bait: Bait;
 let removeBait: () => Promise<void>;
-let pool: SandboxPool;
-let engine: Awaited<ReturnType<DockerPlace["engine"]>>;
-const sandboxes = new Map<NetworkClass, Sandbox>();
+let pools: Readonly<Record<Share, SandboxPool>>;
+const engines: Awaited<ReturnType<DockerPlace["engine"]>>[] = [];
+const sandboxes = new Map<string, Sandbox>();
 
 beforeAll(async () => {
   [place, host] = await Promise.all([DockerPlace.make("docker"), Host.open("root")]);
   ({ bait, remove: removeBait } = await layBait(host));
-  engine = await place.engine({ codeDir: path.join(host.directory, "code") });
-  pool = SandboxPool.create({ engine, memoryMb: 4_096, createMs: 60_000 });
+  pools = { off: await makePool("off"), lambda: await makePool("lambda") };
 }, MAKE_MS);
 
 afterAll(async () => {
-  await pool?.close();
-  await engine?.close();
+  for (const pool of Object.values(pools ?? {})) await pool.close();
+  for (const engine of engines) await engine.close();
   await removeBait?.();
   await host?.[Symbol.asyncDispose]();
   await place?.[Symbol.asyncDispose]();
 }, MAKE_MS);
 
-const sandboxOf = async (network: NetworkClass): Promise<Sandbox> => {
-  const known = sandboxes.get(network);
+const makePool = async (share: Share): Promise<SandboxPool> => {
+  const codeDir = path.join(host.directory, "code");
+  const workDir = path.join(place.directory, share);
+  const engine = await place.engine({ codeDir, share, workDir, workerName: share });
+  engines.push(engine);
+  return SandboxPool.create({ engine, memoryMb: 4_096, createMs: 60_000 });
+};
+
+const sandboxOf = async (network: NetworkClass, share: Share): Promise<Sandbox> => {
+  const key = `${network} ${share}`;
+  const known = sandboxes.get(key);
   if (known !== undefined && known.ended === undefined) return known;
-  const made = await pool.acquire({
+  const made = await pools[share].acquire({
     name: "probes",
     code: "probes",
     network,
     environment: {},
     limits: LIMITS,
   });
-  sandboxes.set(network, made);
+  sandboxes.set(key, made);
   return made;
 };
 
-const probeIn = async (network: NetworkClass, event: ProbeEvent): Promise<Outcome> => {
-  const sandbox = await sandboxOf(network);
+const probeIn = async (network: NetworkClass, event: ProbeEvent, share: Share = "off"): Promise<Outcome> => {
+  const sandbox = await sandboxOf(network, share);
   try {
     const reply = await sandbox.call({
       invocationId: "probe",
@@ -78,27 +95,39 @@ const probeIn = async (network: NetworkClass, event: ProbeEvent): Promise<Outcom
 };
 
 /** What could be done that must not be, and probes that broke; without those that `isOpen` lets through. */
-const violations = async (network: NetworkClass, isOpen: (probe: Probe) => boolean): Promise<string[]> => {
+const violations = async (
+  network: NetworkClass,
+  isOpen: (probe: Probe) => boolean,
+  share: Share = "off",
+): Promise<string[]> => {
+  const allowed = share === "off" ? ALLOWED : ALLOWED_SHARED;
   const found: string[] = [];
   for (const { name, probes } of FAMILIES)
     for (const probe of probes) {
-      if (isOpen(probe) || probe.title in ALLOWED) continue;
-      const { succeeded, broken, detail } = await probeIn(network, eventOf(probe.event, bait));
+      if (isOpen(probe) || probe.title in allowed) continue;
+      const { succeeded, broken, detail } = await probeIn(network, eventOf(probe.event, bait), share);
       if (succeeded || broken === true) found.push(`${name}: ${probe.title}: ${JSON.stringify(detail)}`);
     }
   return found;
 };
+
+const isOpenInNone = ({ open = [] }: Probe): boolean => open.includes("none");
 
 const isOpenInHost = ({ open = [], withoutScopes = [] }: Probe): boolean =>
   [...open, ...withoutScopes].includes("host");
 
 describe("a lambda in a container", () => {
   it("cannot do what a sandbox must not let it do (network none)", async () => {
-    expect(await violations("none", ({ open = [] }) => open.includes("none"))).toEqual([]);
+    expect(await violations("none", isOpenInNone)).toEqual([]);
   }, 300_000);
 
   it("cannot do it with network host either, but for what that is there for", async () => {
     expect(await violations("host", isOpenInHost)).toEqual([]);
+  }, 300_000);
+
+  it("cannot do it where sandboxes of its own lambda share the container either, but see the first process", async () => {
+    expect(await violations("none", isOpenInNone, "lambda")).toEqual([]);
+    expect(await violations("host", isOpenInHost, "lambda")).toEqual([]);
   }, 300_000);
 
   it("cannot reach the daemon, whose socket whoever starts containers can", async () => {

@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -91,6 +91,27 @@ describe("an engine", () => {
       message: expect.stringMatching(/python3.*not found/u) as string,
     });
     expect(containers()).toEqual([]);
+  });
+
+  it("whose image lets not everybody write to /tmp says so, but makes a better one of such a directory", async () => {
+    const { daemon } = await findDaemon({ host: place.daemon.host });
+    const baseDir = path.join(place.directory, "closed");
+    // No links: others read a base that is given, and would find it changed.
+    execFileSync("cp", ["-a", place.options.baseDir ?? "", baseDir]);
+    await rm(path.join(baseDir, "tmp"), { recursive: true, force: true });
+    // As in a base that ol-admin has made of an archive.
+    await mkdir(path.join(baseDir, "tmp"), { mode: 0o755 });
+    const archive = spawn("tar", ["--create", "--directory", baseDir, "."], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    await daemon.import(archive.stdout, "localhost/closed", "1");
+    await expect(place.engine({ image: "localhost/closed:1" })).rejects.toMatchObject({
+      code: "OL_SANDBOX_BAD_IMAGE",
+      message: expect.stringContaining("not everybody may write to /tmp") as string,
+    });
+    expect(containers()).toEqual([]);
+    await using engine = await place.engine({ baseDir });
+    expect(engine.image).not.toBe("localhost/closed:1");
   });
 
   it("builds its image from the Dockerfile where none is named, once, or says why it cannot", async () => {

@@ -6,8 +6,9 @@ import path from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 
 import { type Account, accounts, forgetAccounts } from "../support/accounts.ts";
-import { TestCluster } from "../support/cluster.ts";
-import { filesOf, usageOf } from "../support/leftovers.ts";
+import { sweepSock } from "../../src/sock/host.ts";
+import { eventually, TestCluster } from "../support/cluster.ts";
+import { cgroupsOf, filesOf, usageOf } from "../support/leftovers.ts";
 
 afterAll(forgetAccounts);
 
@@ -155,4 +156,23 @@ describe.each(ordinary)("a work directory of another user", (account) => {
     expect((error as Error).message).toContain("/usr/run");
     expect(existsSync("/usr/run")).toBe(false);
   });
+});
+
+it("a work directory may be gone: the groups of a killed worker are swept", async () => {
+  const own = (await accounts()).find(({ uid }) => uid === undefined) as Account;
+  await using cluster = await TestCluster.create(own);
+  const worker = await cluster.start();
+  expect(await worker.call({ handler: "hello", event: 1 })).toBe(1);
+  process.kill(worker.brokerPid, "SIGKILL");
+  await worker.kill();
+  expect(await eventually(() => cluster.leftovers().every((line) => !line.startsWith("process")))).toBe(true);
+  await rm(cluster.workDir, { recursive: true });
+  // An ordinary user may have been given none.
+  const least = process.getuid?.() === 0 ? 1 : 0;
+  expect(cgroupsOf(cluster.id).length).toBeGreaterThanOrEqual(least);
+  await sweepSock(cluster.engine);
+  expect(cgroupsOf(cluster.id)).toEqual([]);
+  expect(existsSync(cluster.workDir)).toBe(false);
+  // Without anything that is left, nothing is started.
+  expect(await sweepSock({ ...cluster.engine, python: "/nowhere" })).toEqual({ removed: 0 });
 });

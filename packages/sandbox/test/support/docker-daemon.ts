@@ -7,9 +7,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 
 import { eventually, removeAll } from "./cluster.ts";
+import { SLOWNESS } from "./scale.ts";
 
-const START_MS = 60_000;
-const STOP_MS = 30_000;
+const START_MS = 60_000 * SLOWNESS;
+const STOP_MS = 30_000 * SLOWNESS;
 
 /** Which daemons this machine and user can start. A rootless one needs a user's session, which a test does not have. */
 export type DaemonKind = "docker" | "podman";
@@ -22,6 +23,14 @@ export const DAEMONS: readonly DaemonKind[] =
     ? (["docker", "podman"] as const).filter((kind) => isInstalled(kind === "docker" ? "dockerd" : "podman"))
     : [];
 
+/** What a daemon does besides; of Docker's alone. */
+export interface DaemonWays {
+  /** Listens at this port of 127.0.0.1 too, by TLS, with ca.pem, server-cert.pem and server-key.pem of this directory. */
+  readonly tls?: { readonly port: number; readonly directory: string };
+  /** Other OCI runtimes, by their names: programs. */
+  readonly runtimes?: Readonly<Record<string, string>>;
+}
+
 /**
  * A container daemon of the test's own, without systemd: all that it has is in a directory that goes with it. Its containers
  * have no network but the machine's.
@@ -29,19 +38,21 @@ export const DAEMONS: readonly DaemonKind[] =
 export class TestDaemon implements AsyncDisposable {
   readonly kind: DaemonKind;
   readonly directory: string;
+  readonly #ways: DaemonWays;
   #process: ChildProcess | undefined;
   #log = "";
 
-  static async start(kind: DaemonKind): Promise<TestDaemon> {
+  static async start(kind: DaemonKind, ways: DaemonWays = {}): Promise<TestDaemon> {
     // Socket paths may have 108 bytes.
-    const daemon = new TestDaemon(kind, await mkdtemp(path.join(tmpdir(), "ol-d-")));
+    const daemon = new TestDaemon(kind, await mkdtemp(path.join(tmpdir(), "ol-d-")), ways);
     await daemon.start();
     return daemon;
   }
 
-  private constructor(kind: DaemonKind, directory: string) {
+  private constructor(kind: DaemonKind, directory: string, ways: DaemonWays) {
     this.kind = kind;
     this.directory = directory;
+    this.#ways = ways;
   }
 
   get socket(): string {
@@ -61,7 +72,8 @@ export class TestDaemon implements AsyncDisposable {
     const child = spawn(this.#program(), this.#arguments(), {
       stdio: ["ignore", "pipe", "pipe"],
       detached: true,
-      env: { ...process.env, DOCKER_HOST: undefined, TMPDIR: tmpdir() },
+      // Podman leaves each archive that it imports in there, and containerd what its threads did when it was slow to answer.
+      env: { ...process.env, DOCKER_HOST: undefined, TMPDIR: this.directory },
     });
     this.#process = child;
     for (const stream of [child.stdout, child.stderr])
@@ -113,10 +125,25 @@ export class TestDaemon implements AsyncDisposable {
   #arguments(): string[] {
     const at = (name: string): string => path.join(this.directory, name);
     const words = {
-      docker: `--data-root ${at("data")} --exec-root ${at("exec")} --pidfile ${at("pid")} --host ${this.host} --iptables=false --ip6tables=false --bridge=none --group=root --cgroup-parent=/${path.basename(this.directory)}`,
+      docker: `--data-root ${at("data")} --exec-root ${at("exec")} --pidfile ${at("pid")} --host ${this.host} --iptables=false --ip6tables=false --bridge=none --group=root --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent=/${path.basename(this.directory)}`,
       podman: `--root ${at("data")} --runroot ${at("run")} --tmpdir ${at("tmp")} --cgroup-manager=cgroupfs --events-backend=file system service --time=0 ${this.host}`,
     };
-    return words[this.kind].split(" ");
+    return [...words[this.kind].split(" "), ...this.#waysAsArguments()];
+  }
+
+  #waysAsArguments(): string[] {
+    const { tls, runtimes = {} } = this.#ways;
+    const words = Object.entries(runtimes).map(([name, program]) => `--add-runtime=${name}=${program}`);
+    if (tls === undefined) return words;
+    const file = (name: string): string => path.join(tls.directory, name);
+    return [
+      ...words,
+      `--host=tcp://127.0.0.1:${tls.port}`,
+      "--tlsverify",
+      `--tlscacert=${file("ca.pem")}`,
+      `--tlscert=${file("server-cert.pem")}`,
+      `--tlskey=${file("server-key.pem")}`,
+    ];
   }
 
   async #answers(): Promise<boolean> {

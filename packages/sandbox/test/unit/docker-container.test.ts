@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 
-import { candidates } from "../../src/docker/address.ts";
 import { memoryFileIn } from "../../src/docker/cgroup-memory.ts";
 import {
   type ContainerFrame,
@@ -10,6 +9,7 @@ import {
 } from "../../src/docker/container-body.ts";
 import type { DaemonInfo } from "../../src/docker/daemon.ts";
 import { enforcementOf } from "../../src/docker/enforcement.ts";
+import { findDaemon } from "../../src/docker/find-daemon.ts";
 import { Gate } from "../../src/docker/gate.ts";
 
 const INFO: DaemonInfo = {
@@ -79,6 +79,19 @@ describe("a container", () => {
     ]);
   });
 
+  it("that sandboxes share gets the directory of their sockets, which it cannot change, and room for many in memory", () => {
+    const shared = { program: "shared", socket: "/work/run/guests/.1", filesMb: 1_600 } as const;
+    const mounts = hostConfig({}, shared)["Mounts"] as {
+      Source: string;
+      Target: string;
+      ReadOnly: boolean;
+    }[];
+    expect(mounts.filter(({ ReadOnly }) => !ReadOnly).map(({ Target }) => Target)).toEqual(["/host"]);
+    expect(mounts.find(({ Target }) => Target === "/ol/run")?.Source).toBe("/work/run/guests/.1");
+    expect(hostConfig({}, shared)).toMatchObject({ Memory: 50 << 20, ShmSize: 1_600 << 20 });
+    expect(containerBody(FRAME, { ...WISH, ...shared }).Cmd.at(-1)).toContain("ol_guest.shared import main");
+  });
+
   it("has the limits that the daemon can set, and no others", () => {
     expect(hostConfig()).toMatchObject({
       Memory: 50 << 20,
@@ -109,37 +122,14 @@ describe("a container", () => {
   });
 });
 
-const found = async (place: object) =>
-  (await candidates(place)).map(({ from, address }) => [from, address.url]);
-
-describe("the daemon's address", () => {
-  it("is the configured one, else the environment's, else one of the usual places", async () => {
-    const environment = { DOCKER_HOST: "tcp://127.0.0.1:2375", XDG_RUNTIME_DIR: "/run/user/7" };
-    expect(await found({ host: "unix:///x.sock", environment })).toEqual([["docker.host", "unix:///x.sock"]]);
-    expect(await found({ host: "/x.sock" })).toEqual([["docker.host", "unix:///x.sock"]]);
-    expect(await found({ environment })).toEqual([["DOCKER_HOST", "tcp://127.0.0.1:2375"]]);
-    const usual = await found({ environment: { XDG_RUNTIME_DIR: "/run/user/7" } });
-    expect(usual.map(([, url]) => url)).toEqual([
-      "unix:///var/run/docker.sock",
-      "unix:///run/user/7/docker.sock",
-      "unix:///run/podman/podman.sock",
-      "unix:///run/user/7/podman/podman.sock",
-    ]);
-  });
-
-  it.each(["ssh://host", "tcp://", "nowhere", "tcp://a/b"])("%s is refused in one line", async (host) => {
-    await expect(candidates({ host })).rejects.toMatchObject({
+it("a daemon that is elsewhere is refused in one line, with the reason", async () => {
+  for (const place of [{ host: "ssh://h" }, { environment: { DOCKER_HOST: "ssh://h" } }])
+    await expect(findDaemon(place)).rejects.toMatchObject({
       code: "OL_SANDBOX_BAD_OPTIONS",
-      message: expect.stringMatching(/^docker\.host is .*must be a unix socket/u) as string,
+      message: expect.stringMatching(
+        / is "ssh:[^\n]* containers get directories of this machine$/u,
+      ) as string,
     });
-  });
-
-  it("needs certificates where TLS is wanted", async () => {
-    const environment = { DOCKER_HOST: "tcp://127.0.0.1", DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: "/none" };
-    await expect(candidates({ environment })).rejects.toMatchObject({
-      message: expect.stringMatching(/^\/none\/ca\.pem cannot be read/u) as string,
-    });
-  });
 });
 
 describe("a container's memory", () => {

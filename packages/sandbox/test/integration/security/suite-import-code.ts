@@ -1,15 +1,19 @@
 import { execFile } from "node:child_process";
 import { readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import type { NetworkClass } from "@ol/common";
 
+import { treeOf } from "../../support/leftovers.ts";
+import { SLOWNESS } from "../../support/scale.ts";
 import { hasLandlockScopes, layBait } from "./bait.ts";
 import { type Engine, Host, type Mode, type Outcome, type ProbeEvent } from "./host.ts";
 import { eventOf } from "./probes.ts";
+import { childrenOf } from "./processes.ts";
 import { FAILED, attributeOf, expectUnharmed, makePlain } from "./zygote-kit.ts";
 import { OPEN_TO_ZYGOTES, OWN_ZYGOTE_PROBES, ZYGOTE_PROBES } from "./zygote-probes.ts";
 
@@ -137,6 +141,40 @@ export const describeImportCode = (mode: Mode): void => {
       const error = await engine.createZygote("confuser", { packages: ["hostile"], modules: [module] });
       expect(error).toEqual({ code: FAILED, message: expect.stringMatching(reason), unfit: [] });
       await expectUnharmed(engine);
+    });
+
+    it("is given up also if it ended before the broker looked at it, and left somebody its channel", async () => {
+      await using own = await host.engine();
+      await makePlain(own);
+      const { zygote } = treeOf(own.brokerPid);
+      const known = (await childrenOf(zygote)).map(({ pid }) => pid);
+      const heirs = async (): Promise<string[]> => {
+        const inits = (await childrenOf(zygote)).filter(({ pid }) => !known.includes(pid));
+        const left = await Promise.all(inits.map(({ pid }) => childrenOf(pid)));
+        return left.flat().map(({ name }) => name);
+      };
+      process.kill(zygote, "SIGSTOP");
+      const spec = { packages: ["hostile"], modules: ["ol_heir"], importMs: 10_000 };
+      const making = own.createZygote("confuser", spec);
+      // Until the broker has asked for it, and the zygote alone goes on.
+      await expect
+        .poll(
+          async () => {
+            process.kill(zygote, "SIGSTOP");
+            process.kill(own.brokerPid, "SIGCONT");
+            await delay(100);
+            process.kill(own.brokerPid, "SIGSTOP");
+            process.kill(zygote, "SIGCONT");
+            await delay(300);
+            return heirs();
+          },
+          { timeout: 5_000 * SLOWNESS },
+        )
+        .toEqual(["ol_heir"]);
+      process.kill(own.brokerPid, "SIGCONT");
+      expect(await making).toEqual({ code: FAILED, message: expect.stringMatching(/code 4/), unfit: [] });
+      expect(await heirs()).toEqual([]);
+      await expectUnharmed(own);
     });
 
     it("cannot fill the broker's table of descriptors", async () => {
