@@ -3,6 +3,7 @@ import { isNotStarted, type Sandbox, type SandboxErrorCode } from "@ol/sandbox";
 
 import type { CodeVersion } from "./code-state.ts";
 import type { CallRunner, ColdStart, PendingCall } from "./pending-call.ts";
+import { isPaidOff } from "./policy.ts";
 
 /**
  * empty: no sandbox · starting: one was asked for · idle: has one, no call · busy: runs calls · ending: the sandbox
@@ -110,6 +111,19 @@ export class Instance implements CallRunner {
   /** Whether its sandbox is on its way or still loads the code. */
   get loading(): boolean {
     return this.#state === "starting" || (this.#sandbox !== undefined && this.#loadedMs === undefined);
+  }
+
+  /** Whether its sandbox may end for another function's although its own has work for it: see `isPaidOff`. */
+  paidOff(nowMs: number): boolean {
+    const { makeMs = 0, madeMs = 0 } = this.#sandbox?.making ?? {};
+    return isPaidOff({
+      sinceMs: this.sandboxSinceMs,
+      makeMs,
+      madeMs,
+      loadedMs: this.#loadedMs,
+      proven: this.proven,
+      nowMs,
+    });
   }
 
   /** How long the running call has run with its code loaded. */

@@ -6,19 +6,21 @@ import { CallNews } from "./call-news.ts";
 import { CodeInquiry } from "./code-inquiry.ts";
 import { CodeKeeper } from "./code-keeper.ts";
 import type { CodeVersion } from "./code-state.ts";
+import { Dispatch } from "./dispatch.ts";
 import { Fleet } from "./fleet.ts";
 import { FunctionReport } from "./function-report.ts";
 import type { FunctionHost } from "./function-host.ts";
 import { Growth } from "./growth.ts";
 import { Instance, type InstanceOwner } from "./instance.ts";
 import { type CallOwner, type Invocation, type LambdaRequest, PendingCall } from "./pending-call.ts";
-import { type LambdaInfo, makeProfile, type Profile } from "./profile.ts";
+import { type LambdaInfo, type Profile, Profiles } from "./profile.ts";
 import type { SlotWaiter } from "./slots.ts";
 import type { FunctionStats } from "./stats.ts";
 import { SpareSandboxes } from "./spare-sandboxes.ts";
 import { Tally } from "./tally.ts";
 import { traceOf } from "./tracing.ts";
 import { Trial } from "./trial.ts";
+import { Upkeep } from "./upkeep.ts";
 import { WaitingCalls } from "./waiting-calls.ts";
 
 /** A sandbox that ended is replaced at once where one is to be kept warm, but not more often than that. */
@@ -38,12 +40,12 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   readonly #growth: Growth;
   readonly #trial: Trial;
   readonly #logger: Logger;
-  #running = 0;
-  readonly #profiles = new WeakMap<CodeVersion, Profile>();
-  #crashedMs = Number.NEGATIVE_INFINITY;
+  readonly #dispatch: Dispatch;
+  readonly #profiles: Profiles;
   #lostMs = Number.NEGATIVE_INFINITY;
   readonly #spare: SpareSandboxes;
   readonly #inquiry: CodeInquiry;
+  readonly #upkeep: Upkeep;
   /** What balancers are told of it. */
   readonly report: FunctionReport;
 
@@ -51,6 +53,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.name = name;
     this.#host = host;
     this.#logger = host.options.logger;
+    this.#profiles = new Profiles(host.options);
     this.#tally = new Tally(host.counter);
     this.#news = new CallNews(name);
     this.#queue = new WaitingCalls(
@@ -64,6 +67,8 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     );
     this.#scaling = new Scaling(name, host.options.autoscaler, this.#logger);
     this.#growth = new Growth(host, this.fleet, this, this.#scaling);
+    const parts = { queue: this.#queue, news: this.#news, growth: this.#growth };
+    this.#dispatch = new Dispatch(this, host.slots, parts);
     this.keeper = new CodeKeeper({
       name,
       source: host.options.source,
@@ -75,6 +80,8 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     this.#trial = new Trial(this);
     this.#inquiry = new CodeInquiry(this, host.options);
     this.#spare = new SpareSandboxes(this, host);
+    const kept = { scaling: this.#scaling, growth: this.#growth, trial: this.#trial, spare: this.#spare };
+    this.#upkeep = new Upkeep(this, host, kept);
     this.report = new FunctionReport(this, this.#growth, host.changes);
   }
 
@@ -101,7 +108,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     const { current } = this.keeper;
     const max = current === undefined ? options.maxQueuedPerFunction : this.profileOf(current).maxQueued;
     // The queue is for calls that find no sandbox: one that finds it is not counted against its limit.
-    if (!this.#queue.add(call, this.#isFirstInLine(current) ? Math.max(max, 1) : max)) return call;
+    if (!this.#queue.add(call, this.#dispatch.isFirstInLine(current) ? Math.max(max, 1) : max)) return call;
     this.pump(nowMs);
     return call;
   }
@@ -144,7 +151,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     }
     this.#tally.cut(error);
     if (error.code === "OL_SANDBOX_IMPORT_FAILED") this.importFailed(instance, error);
-    else if (instance.state !== "idle" && instance.state !== "busy") this.#crashedMs = performance.now();
+    else if (instance.state !== "idle" && instance.state !== "busy") this.#dispatch.crashed();
     this.#callLeft(instance);
   }
 
@@ -254,38 +261,9 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     return this.#inquiry.awaited;
   }
 
-  /** Ends what has been idle for long; whether the function itself may be forgotten. */
+  /** As Upkeep's. */
   sweep(nowMs: number): boolean {
-    const { idleSandboxMs, surplusSandboxMs, idleFunctionMs } = this.#host.options;
-    const { current } = this.keeper;
-    const min = current === undefined ? 0 : this.profileOf(current).minInstances;
-    if (min > 0) this.keeper.fresh(nowMs);
-    const idle = this.fleet.idleByAge();
-    const surplus = this.#scaling.surplus({
-      idleMs: idle.map(({ usedMs }) => nowMs - usedMs),
-      live: current === undefined ? 0 : this.fleet.live(current),
-      min,
-      surplusMs: surplusSandboxMs,
-      lastMs: idleSandboxMs,
-      nowMs,
-    });
-    for (const instance of idle.slice(0, surplus)) instance.destroy();
-    for (const instance of this.fleet)
-      if (instance.state === "empty" && nowMs - instance.usedMs >= idleSandboxMs) instance.destroy();
-    this.#foresee(nowMs);
-    this.#spare.keepWarm();
-    this.#trial.look(nowMs);
-    this.#spare.releaseWithheld();
-    return (
-      min === 0 && this.fleet.size === 0 && this.#queue.size === 0 && nowMs - this.usedMs >= idleFunctionMs
-    );
-  }
-
-  /** What the autoscaler wants before there is a call; while new code is tried, that is enough to make. */
-  #foresee(nowMs: number): void {
-    const { current, candidate } = this.keeper;
-    if (current === undefined || candidate !== undefined || !this.#host.running) return;
-    this.#growth.foresee(current, this.profileOf(current), nowMs);
+    return this.#upkeep.sweep(nowMs);
   }
 
   /** Makes ready what is to be ready before it is called. */
@@ -316,7 +294,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       fault: fault?.causedBy === "user" ? fault.message : fault?.code,
       staleSinceMs: this.keeper.doubt?.sinceMs,
       queued: this.#queue.size,
-      running: this.#running,
+      running: this.#dispatch.running,
       instances: this.fleet.states(),
       meanRunMs: this.#growth.meanRunMs,
       tailRunMs: this.#growth.tailRunMs,
@@ -334,7 +312,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   }
 
   get running(): number {
-    return this.#running;
+    return this.#dispatch.running;
   }
 
   /** How long a call waits that comes now, unless its caller says otherwise. */
@@ -362,46 +340,11 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
       this.#trial.look(nowMs);
       if (this.#trial.holds(state.version, nowMs)) return this.#queue.armDeadline(nowMs);
     }
-    this.#dispatch(state.version, nowMs);
+    this.#dispatch.run(state.version, nowMs);
     this.#spare.releaseWithheld();
     if (this.#queue.size === 0) return;
     this.#queue.armDeadline(nowMs);
     this.#growth.consider(state.version, this.profileOf(state.version), nowMs);
-  }
-
-  #dispatch(version: CodeVersion, nowMs: number): void {
-    const { slots } = this.#host;
-    const profile = this.profileOf(version);
-    this.#queue.expireIfDue(nowMs);
-    while (this.#queue.size > 0) {
-      const idle = this.fleet.idle();
-      const taker = idle ?? this.#busyTaker(version, profile, nowMs);
-      if (taker === undefined) return;
-      // What goes to a busy sandbox keeps its slot taken, which is all right unless somebody else stands in line for it.
-      if (slots.free === 0 && (idle !== undefined || slots.wantedBeside(this))) return slots.wait(this);
-      if (idle !== undefined) {
-        this.fleet.noteNotIdle(idle);
-        slots.take();
-      }
-      const call = this.#queue.next();
-      this.#running += 1;
-      taker.run(call, profile.timeoutMs, nowMs);
-      this.#news.started(call, taker.sandbox?.id, taker.inFlight);
-    }
-  }
-
-  /** A busy instance that may be handed one more call. */
-  #busyTaker(version: CodeVersion, { reuse, concurrency }: Profile, nowMs: number): Instance | undefined {
-    if (!reuse) return undefined;
-    if (concurrency > 1) return this.fleet.shared(version, concurrency);
-    if (version.kind === "asgi") return undefined;
-    return this.fleet.pipelined(version, nowMs, this.#growth.meanRunMs, nowMs - this.#crashedMs);
-  }
-
-  /** Whether a call that comes now waits for no other call, if at all: it has a sandbox, or is what one is started for. */
-  #isFirstInLine(version: CodeVersion | undefined): boolean {
-    if (version === undefined || this.#queue.size > 0) return false;
-    return this.fleet.idle() !== undefined || !this.fleet.hasLive(version);
   }
 
   #becameIdle(instance: Instance): void {
@@ -423,7 +366,7 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
     if (instance.state === "idle") this.#becameIdle(instance);
     // It takes no more calls, although it may still run some.
     else if (instance.state !== "busy") this.report.update();
-    this.#running -= 1;
+    this.#dispatch.left();
     // Whoever stands in line for a slot comes before this function's next call.
     if (free) this.#host.slots.release();
     this.pump(performance.now());
@@ -484,11 +427,6 @@ export class LambdaFunction implements InstanceOwner, CallOwner, SlotWaiter {
   }
 
   profileOf(version: CodeVersion): Profile {
-    let profile = this.#profiles.get(version);
-    if (profile?.code !== version.code || profile.info.kind !== version.kind) {
-      profile = makeProfile(version, this.#host.options);
-      this.#profiles.set(version, profile);
-    }
-    return profile;
+    return this.#profiles.of(version);
   }
 }

@@ -35,9 +35,6 @@ const SWEEP_MS = 5_000;
 /** How often the source is asked which lambdas are to be kept warm. */
 const KEPT_MS = 30_000;
 
-/** A sandbox that is wanted elsewhere works for so long first: some ten times what a start costs. */
-const KEEP_MS = 100;
-
 /** running: takes calls · draining: finishes what it has · closed. */
 type ManagerState = "running" | "draining" | "closed";
 
@@ -301,13 +298,13 @@ export class LambdaManager implements FunctionHost, AsyncDisposable {
    */
   isStarving(fn: LambdaFunction, instance: Instance): boolean {
     if (!this.options.pool.short || fn.queued === 0) return false;
-    if (instance.usedMs - instance.sandboxSinceMs < KEEP_MS) return false;
+    if (!instance.paidOff(instance.usedMs)) return false;
     for (const other of this.#functions.values()) if (other !== fn && other.needy) return true;
     return false;
   }
 
-  isDueElsewhere({ sandboxSinceMs }: Instance): boolean {
-    return performance.now() - sandboxSinceMs >= KEEP_MS;
+  isDueElsewhere(instance: Instance): boolean {
+    return instance.paidOff(performance.now());
   }
 
   get #idle(): boolean {

@@ -103,6 +103,35 @@ export const surplusInstances = ({ idleMs, live, min, surplusMs, lastMs }: Shrin
   return Math.max(surplus, last, 0);
 };
 
+/** What decides whether a sandbox may end for another function's, although its own has work for it. */
+export interface KeepSnapshot {
+  /** When it was had. */
+  readonly sinceMs: number;
+  /** How long making it took, and when it was made. */
+  readonly makeMs: number;
+  readonly madeMs: number;
+  /** When its code was loaded; undefined: it is not. */
+  readonly loadedMs: number | undefined;
+  /** Whether it has answered a call. */
+  readonly proven: boolean;
+  readonly nowMs: number;
+}
+
+/** How long a sandbox works at least, and at most, before another function may have its memory. */
+const LEAST_KEPT_MS = 100;
+const MOST_KEPT_MS = 5_000;
+
+/**
+ * It may when it has answered, and has been there with its code loaded for as long as that took to make: that costs at most twice
+ * what the best order would (ski rental, Karlin et al. 1988). Earlier, functions that wait would end each other's in turn, all of
+ * them while they load.
+ */
+export const isPaidOff = ({ sinceMs, makeMs, madeMs, loadedMs, proven, nowMs }: KeepSnapshot): boolean => {
+  if (loadedMs === undefined || !proven) return nowMs - sinceMs >= MOST_KEPT_MS;
+  const keptMs = Math.min(Math.max(makeMs + loadedMs - madeMs, LEAST_KEPT_MS), MOST_KEPT_MS);
+  return nowMs - Math.max(loadedMs, sinceMs) >= keptMs;
+};
+
 /** What decides whether a busy sandbox may be handed one more call. */
 export interface PipelineSnapshot {
   /** Calls the sandbox has: the running one, and those that wait in it. */

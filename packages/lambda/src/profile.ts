@@ -61,3 +61,22 @@ export const makeProfile = ({ code, kind, packages }: CodeVersion, options: Reso
     packageKey: packageKey((code.requirements ?? []).map(({ name }) => name)),
   };
 };
+
+/** Those of one function's code: made when they are first asked for, and again when more is known of the code. */
+export class Profiles {
+  readonly #options: ResolvedOptions;
+  readonly #known = new WeakMap<CodeVersion, Profile>();
+
+  constructor(options: ResolvedOptions) {
+    this.#options = options;
+  }
+
+  of(version: CodeVersion): Profile {
+    let profile = this.#known.get(version);
+    if (profile?.code !== version.code || profile.info.kind !== version.kind) {
+      profile = makeProfile(version, this.#options);
+      this.#known.set(version, profile);
+    }
+    return profile;
+  }
+}

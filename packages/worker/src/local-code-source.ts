@@ -80,8 +80,13 @@ export class LocalCodeSource implements CodeSource, AsyncDisposable {
   async kept(signal: AbortSignal): Promise<readonly string[]> {
     const names = new Set<string>();
     for (const file of await readdir(this.#registryDir)) {
-      const name = file.endsWith(PACKED) ? file.slice(0, -PACKED.length) : file;
+      const packed = file.endsWith(PACKED);
+      const name = packed ? file.slice(0, -PACKED.length) : file;
       if (!isLambdaName(name)) continue;
+      // A note that somebody has left there, or an editor.
+      const isDirectory =
+        statSync(join(this.#registryDir, file), { throwIfNoEntry: false })?.isDirectory() === true;
+      if (!packed && !isDirectory) continue;
       // Reading is synchronous, and there may be a thousand of them.
       await setImmediate();
       signal.throwIfAborted();

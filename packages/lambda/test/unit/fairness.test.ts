@@ -6,6 +6,8 @@ import { makeRig, resultOf } from "../harness.ts";
 
 const sleeps = (ms: number) => ({ call: () => new Promise((resolve) => setTimeout(() => resolve(1), ms)) });
 
+const slowLoad = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 200));
+
 /** Answers when told to. */
 const holding = () => {
   const held = deferred<void>();
@@ -48,6 +50,22 @@ describe("between functions", () => {
     const left = rig.manager.stats().functions.find(({ name }) => name === "hot");
     expect(left?.queued).toBeGreaterThan(15);
     expect(await Promise.all(hot)).toEqual(Array(40).fill("1"));
+  });
+});
+
+describe("functions that are slow to load, with memory for half of them", () => {
+  it("do not end each other's sandboxes before they were of use", async () => {
+    const names = ["a", "b", "c", "d", "e", "f"];
+    const slow = Object.fromEntries(names.map((name) => [name, { load: slowLoad, ...sleeps(5) }]));
+    const rig = makeRig({ code: slow, slots: 2, memoryMb: 150, queueTimeoutMs: 20_000 });
+    const unused: string[] = [];
+    rig.pool.on("destroy", ({ meta, uses }) => {
+      if (uses === 0) unused.push(meta.name);
+    });
+    const calls = [...names, ...names].map((name) => rig.result(name));
+    expect(await Promise.all(calls)).toEqual(Array(12).fill("1"));
+    expect(unused).toEqual([]);
+    expect(rig.created()).toBe(6);
   });
 });
 

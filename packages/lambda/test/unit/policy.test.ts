@@ -2,6 +2,8 @@ import { describe, expect, it } from "vitest";
 
 import {
   desiredInstances,
+  isPaidOff,
+  type KeepSnapshot,
   mayPipeline,
   nextMean,
   nextTail,
@@ -224,5 +226,25 @@ describe("whether one more call may wait", () => {
       }
     expect([...own.values()]).toEqual([100, 100, 100, 100, 100]);
     expect(queueLimit({ own: 0, ownMax: 1_000, all, allMax: 600 })).toBeUndefined();
+  });
+});
+
+describe("a sandbox that another function waits for", () => {
+  const kept = { sinceMs: 1_000, makeMs: 20, madeMs: 1_000, loadedMs: 1_480, proven: true, nowMs: 0 };
+  const from = (more: Partial<KeepSnapshot>): number => {
+    for (let nowMs = 1_000; nowMs < 20_000; nowMs += 10)
+      if (isPaidOff({ ...kept, ...more, nowMs })) return nowMs;
+    return Number.POSITIVE_INFINITY;
+  };
+
+  it("stays for as long as it took to make, once its code is loaded", () => {
+    expect(from({})).toBe(1_480 + 500);
+    expect(from({ loadedMs: 1_010 })).toBe(1_010 + 100);
+    expect(from({ makeMs: 9_000 })).toBe(1_480 + 5_000);
+  });
+
+  it("stays until it has answered, but not for ever", () => {
+    expect(from({ proven: false })).toBe(1_000 + 5_000);
+    expect(from({ loadedMs: undefined, proven: false })).toBe(1_000 + 5_000);
   });
 });

@@ -31,7 +31,7 @@ export interface Client {
 }
 
 const HOST = "127.0.0.1";
-const REPLY_MS = 20_000;
+const REPLY_MS = 60_000;
 
 const flat = (headers: NodeJS.Dict<string | string[]>): Record<string, string> =>
   Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, [value].flat().join(", ")]));

@@ -8,6 +8,7 @@ import { describe, expect, it, onTestFinished, vi } from "vitest";
 
 import { Registration } from "../../src/index.ts";
 import { fakeWorker } from "../http/fake-worker.ts";
+import { ONE_CONNECTION, type OneConnection } from "../http/one-connection.ts";
 
 const TOKEN = "0123456789abcdef0123456789abcdef";
 const code = { echo: { call: (event: unknown) => event } };
@@ -20,6 +21,12 @@ const json = async ({ worker }: Rig, path: string): Promise<Record<string, unkno
   return (await response.json()) as Record<string, unknown>;
 };
 
+const warmIn = async (connection: OneConnection, name: string): Promise<string | undefined> => {
+  const { status, headers } = await connection.send("POST", `/run/${name}`, "{}");
+  expect([status, parseLoad(String(headers["x-ol-load"]))?.slots]).toEqual([200, 8]);
+  return headers["x-ol-warm"] as string | undefined;
+};
+
 describe("what a worker reports", () => {
   it("with its replies is its load to everybody, and what is warm to proxies that it trusts", async () => {
     const stranger = await fakeWorker({ code });
@@ -28,15 +35,14 @@ describe("what a worker reports", () => {
     expect(parseLoad(told.headers["x-ol-load"] ?? "")).toMatchObject({ slots: 8, draining: false });
     expect(told.headers).not.toHaveProperty("x-ol-warm");
     const trusted = await fakeWorker({ code, worker: { trustedProxies: ["127.0.0.1"] } });
-    await trusted.send("/run/echo");
-    const { headers } = await trusted.send("/run/echo");
-    expect(parseWarm(headers["x-ol-warm"] ?? "")?.changes).toContainEqual({ kind: "+", name: "echo" });
     // Also with an error, where nothing ran.
     const unknown = await trusted.send("/run/nothing");
-    expect([unknown.status, parseWarm(unknown.headers["x-ol-warm"] ?? "")?.epoch]).toEqual([
-      404,
-      expect.any(Number),
-    ]);
+    expect(unknown.status).toBe(404);
+    const texts = [unknown, await trusted.send("/run/echo"), await trusted.send("/run/echo")].flatMap(
+      ({ headers }) => headers["x-ol-warm"] ?? [],
+    );
+    expect(parseWarm(texts[0] ?? "")?.epoch).toEqual(expect.any(Number));
+    expect(parseWarm(texts.at(-1) ?? "")?.changes).toContainEqual({ kind: "+", name: "echo" });
   });
 
   it("when asked is its whole state, or what has changed since an epoch", async () => {
@@ -57,6 +63,25 @@ describe("what a worker reports", () => {
     });
     for (const odd of ["x", "-1", "1&since=2", "999999999999999999", "1"])
       expect(await json(rig, `/state?since=${odd}`)).toMatchObject({ warm: ["echo"] });
+  });
+
+  it("of what is warm is said once on a connection, and again when it has changed", async () => {
+    const { worker } = await fakeWorker({
+      code: { ...code, other: { call: () => 1 } },
+      worker: { trustedProxies: ["127.0.0.1"] },
+    });
+    const connect = ONE_CONNECTION["http.Agent"] as (port: number) => OneConnection;
+    const [one, two] = [connect(worker.port), connect(worker.port)];
+    onTestFinished(async () => void (await Promise.all([one.close(), two.close()])));
+    // With the second at the latest it is told that there is a sandbox now.
+    for (const name of ["echo", "echo"]) await warmIn(one, name);
+    expect(await warmIn(one, "echo")).toBeUndefined();
+    expect(await warmIn(two, "echo")).toMatch(/\+echo$/u);
+    expect(await warmIn(two, "echo")).toBeUndefined();
+    for (const name of ["other", "other"]) await warmIn(two, name);
+    expect(await warmIn(two, "other")).toBeUndefined();
+    expect(await warmIn(one, "echo")).toMatch(/\+echo.*\+other$/u);
+    expect(await warmIn(one, "echo")).toBeUndefined();
   });
 
   it("is never what a client or a lambda sends under these names", async () => {

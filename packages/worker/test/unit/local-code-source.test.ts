@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, readdir, rename, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -67,6 +67,10 @@ describe("code from a local directory", () => {
     await write("broken", "min_instances: lots\n", "ol.yaml");
     await writeFile(join(registryDir, "bundle.tar.gz"), "");
     await write(".hidden", "min_instances: 1\n", "ol.yaml");
+    for (const stray of ["README.md", "notes"])
+      await writeFile(join(registryDir, stray), "min_instances: 1\n");
+    await symlink("notes", join(registryDir, "link"));
+    await symlink("nowhere", join(registryDir, "broken-link"));
     expect(await source.kept(never)).toEqual(["warm"]);
     await write("warm", "max_instances: 2\n", "ol.yaml");
     await write("plain", "min_instances: 1\n", "ol.yaml");
