@@ -18,7 +18,7 @@ export interface BenchPool extends AsyncDisposable {
   /** Makes one that has answered a call. */
   start(code?: BenchCode): Promise<Sandbox>;
   /**
-   * Makes and ends sandboxes for a second: caches and compilers are cold before, and the zygote may still be importing the
+   * Makes and ends sandboxes for a second, or as long as the engine wants: caches and compilers are cold before, and the zygote may still be importing the
    * standard library beside whatever is measured.
    */
   warmUp(): Promise<void>;
@@ -154,7 +154,7 @@ class StartedPool implements BenchPool {
   }
 
   async warmUp(): Promise<void> {
-    const endMs = performance.now() + WARMUP_MS;
+    const endMs = performance.now() + (this.#kind.warmUpMs ?? WARMUP_MS);
     while (performance.now() < endMs) await this.measureColdStart();
   }
 

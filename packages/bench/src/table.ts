@@ -1,4 +1,4 @@
-import { type Panel, plotBars } from "./plot/bars.ts";
+import { type Bar, plotBars } from "./plot/bars.ts";
 import type { Aim, Results, Row, Skipped } from "./results.ts";
 
 const digits = (value: number): string => {
@@ -68,19 +68,36 @@ export const formatTable = ({ machine, rows, aims, skipped, notes }: Results): s
   ].join("\n");
 };
 
-/** The medians as an SVG, a panel for each unit; the 99th percentile is a dashed outline. */
-export const plotTable = ({ machine, rows }: Results): string => {
-  const units = [...new Set(rows.map(({ unit }) => unit))];
-  const panels = units.map((unit): Panel => ({
-    title: "median",
-    unit,
-    bars: rows
-      .filter((row) => row.unit === unit)
-      .map(({ name, values }) => ({
-        label: name,
-        value: values.median,
-        expected: values.count > 1 ? values.p99 : undefined,
-      })),
-  }));
-  return plotBars(`${describeMachine(machine)}; dashed: 99th percentile`, panels);
+/** Where a row is drawn, and as what. */
+export interface Drawn {
+  readonly panel: string;
+  readonly label: string;
+}
+
+/** For a caption, which has one line. */
+const shortMachine = ({ kernel = "?", cores = "?", node = "?" }: Results["machine"]): string =>
+  `kernel ${kernel}, ${cores} cores, Node ${node}`;
+
+/**
+ * The medians as an SVG, a panel for each unit and whatever `drawn` tells apart, each with a scale of its own; the 99th percentile is a
+ * dashed outline.
+ */
+export const plotTable = (
+  { machine, rows }: Results,
+  drawn: (row: Row) => Drawn = ({ name }) => ({ panel: "median", label: name }),
+): string => {
+  const panels = new Map<string, { title: string; unit: string; bars: Bar[] }>();
+  for (const row of rows) {
+    const { panel: title, label } = drawn(row);
+    const { unit, values } = row;
+    const key = `${unit} ${title}`;
+    const panel = panels.get(key) ?? { title, unit, bars: [] };
+    panels.set(key, panel);
+    panel.bars.push({
+      label,
+      value: values.median,
+      expected: values.count > 1 ? values.p99 : undefined,
+    });
+  }
+  return plotBars(`medians; dashed: 99th percentile; ${shortMachine(machine)}`, [...panels.values()]);
 };

@@ -11,6 +11,8 @@ export interface Outcome {
   readonly cold: boolean;
   /** What it waited for in the worker before a sandbox was made for it or ran it: for one, for its turn, for memory. */
   readonly queueMs: number;
+  /** Of a call that was not answered with status 200 and what it should be: what came instead, in one short line. */
+  readonly problem?: string;
 }
 
 /** One POST that is to be made. */
@@ -33,6 +35,11 @@ const COLD = /(?:^|, )(?:fork|import);/u;
 /** What it has of waiting: for a sandbox or its turn, and for memory. */
 const WAITED = /(?:^|, )(?:queue|memory);dur=(?<ms>[0-9.]+)/gu;
 
+/** Of what came instead of a reply. */
+const MOST_CHARS = 160;
+
+const problemOf = (what: string): string => what.replaceAll(/\s+/gu, " ").slice(0, MOST_CHARS);
+
 /** What a reply says of how the call went. */
 const timingOf = ({ headers }: IncomingMessage): Pick<Outcome, "cold" | "queueMs"> => {
   const timing = String(headers["server-timing"] ?? "");
@@ -46,7 +53,15 @@ export const httpCall = (
   dueMs: number,
 ): Promise<Outcome> =>
   new Promise((resolve) => {
-    const none = (): void => resolve({ dueMs, endMs: performance.now(), status: 0, cold: false, queueMs: 0 });
+    const none = ({ message }: Error): void =>
+      resolve({
+        dueMs,
+        endMs: performance.now(),
+        status: 0,
+        cold: false,
+        queueMs: 0,
+        problem: problemOf(message),
+      });
     const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
     const sent = request({ agent, host, port, method: "POST", path, headers, timeout: CALL_MS }, (reply) => {
       let text = "";
@@ -54,8 +69,9 @@ export const httpCall = (
       reply.once("error", none);
       reply.once("end", () => {
         const { statusCode: said = 0 } = reply;
-        const status = said === 200 && !isRight(text) ? 0 : said;
-        resolve({ dueMs, endMs: performance.now(), status, ...timingOf(reply) });
+        const outcome = { dueMs, endMs: performance.now(), ...timingOf(reply) };
+        if (said === 200 && isRight(text)) resolve({ ...outcome, status: said });
+        else resolve({ ...outcome, status: said === 200 ? 0 : said, problem: problemOf(`${said} ${text}`) });
       });
     });
     sent.once("timeout", () => sent.destroy(new Error(`no reply within ${CALL_MS} ms`)));

@@ -26,11 +26,23 @@ export interface Figures {
   readonly refusedShare: number;
   /** Of all calls, those that came to nothing in another way. */
   readonly failedShare: number;
+  /** What those were, and how many of each. */
+  readonly failures: Readonly<Record<string, number>>;
 }
 
 const REFUSED: ReadonlySet<number> = new Set([429, 503]);
 
 const share = (count: number, of: number): number => (of === 0 ? 0 : count / of);
+
+/** Sums what several say. */
+export const countFailures = (
+  several: readonly Readonly<Record<string, number>>[],
+): Readonly<Record<string, number>> => {
+  const counts = new Map<string, number>();
+  for (const failures of several)
+    for (const [what, count] of Object.entries(failures)) counts.set(what, (counts.get(what) ?? 0) + count);
+  return Object.fromEntries(counts);
+};
 
 /**
  * Figures of the measured time. `by`: whether a call belongs to it by its end, as where clients wait for it, or by when it was due, as where
@@ -48,6 +60,7 @@ export const figuresOf = (
   });
   const answered = measured.filter(({ status }) => status === 200);
   const refused = measured.filter(({ status }) => REFUSED.has(status)).length;
+  const failed = measured.filter(({ status }) => status !== 200 && !REFUSED.has(status));
   const sorted = answered.map(({ dueMs, endMs }) => endMs - dueMs).sort((one, other) => one - other);
   const waits = answered.map(({ queueMs }) => queueMs).sort((one, other) => one - other);
   return {
@@ -62,13 +75,15 @@ export const figuresOf = (
     coldShare: share(answered.filter(({ cold }) => cold).length, answered.length),
     importShare: share(imports, answered.length),
     refusedShare: share(refused, measured.length),
-    failedShare: share(measured.length - answered.length - refused, measured.length),
+    failedShare: share(failed.length, measured.length),
+    failures: countFailures(failed.map(({ status, problem }) => ({ [problem ?? `status ${status}`]: 1 }))),
   };
 };
 
-/** Each figure's mean over the runs. */
+/** Each figure's mean over the runs; and all their failures. */
 export const meanFigures = (runs: readonly Figures[]): Figures => {
-  const mean = (field: keyof Figures): number => runs.reduce((sum, run) => sum + run[field], 0) / runs.length;
+  const mean = (field: Exclude<keyof Figures, "failures">): number =>
+    runs.reduce((sum, run) => sum + run[field], 0) / runs.length;
   return {
     perSec: mean("perSec"),
     p50Ms: mean("p50Ms"),
@@ -79,5 +94,6 @@ export const meanFigures = (runs: readonly Figures[]): Figures => {
     importShare: mean("importShare"),
     refusedShare: mean("refusedShare"),
     failedShare: mean("failedShare"),
+    failures: countFailures(runs.map(({ failures }) => failures)),
   };
 };

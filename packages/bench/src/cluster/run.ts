@@ -15,7 +15,7 @@ import { type CallSource, drawnCalls, recordedCalls } from "./call-source.ts";
 import { type Cluster, startCluster } from "./cluster.ts";
 import { addLambdas } from "./lambdas.ts";
 import { memoryFor, type WorkerMemory } from "./memory.ts";
-import { type Figures, figuresOf } from "./outcome.ts";
+import { countFailures, type Figures, figuresOf } from "./outcome.ts";
 import type { CallRun, CallTimes } from "./players.ts";
 import { type SimulatedFigures, simulatePolicies } from "./simulated.ts";
 import type { RecordedCalls } from "./trace.ts";
@@ -276,11 +276,14 @@ export const runCluster = async (options: ClusterRunOptions): Promise<ClusterRes
 
 const notesOf = (results: readonly ScenarioResult[]): string[] => {
   const failed = results.flatMap(({ label, rows }) =>
-    rows
-      .filter(({ seeds }) =>
-        seeds.some(({ saturated, half }) => saturated.failedShare + half.failedShare > 0),
-      )
-      .map(({ policy }) => `${label}, ${policy}: calls failed, for which there was no reason (see the JSON)`),
+    rows.flatMap(({ policy, seeds }) => {
+      const failures = countFailures(
+        seeds.flatMap(({ saturated, half }) => [saturated.failures, half.failures]),
+      );
+      return Object.entries(failures).map(
+        ([what, count]) => `${label}, ${policy}: ${count} x for which there was no reason: ${what}`,
+      );
+    }),
   );
   return [...failed, "the load generator and all processes of the cluster shared this machine's cores"];
 };

@@ -2,7 +2,8 @@ import { type NamedCommand, namedCommand } from "../command.ts";
 import { wordsOf } from "../options.ts";
 import { PEER_NAMES } from "../peers/find.ts";
 import { countOf, repeatsOf, SANDBOX_HELP, SANDBOX_OPTIONS, sandboxChoice } from "../sandboxes/options.ts";
-import { formatTable, plotTable } from "../table.ts";
+import type { Row } from "../results.ts";
+import { type Drawn, formatTable, plotTable } from "../table.ts";
 import { runCompare } from "./run.ts";
 
 const OPTIONS = {
@@ -12,6 +13,12 @@ const OPTIONS = {
   calls: { type: "string", default: "50" },
   living: { type: "string", default: "10" },
 } as const;
+
+/** What is compared takes from microseconds to half a second: each has a panel, in which who took part stands below each other. */
+const drawnOf = ({ name }: Row): Drawn => {
+  const [panel = "", label = name] = name.split(": ");
+  return { panel, label };
+};
 
 /** `ol-bench compare`. */
 export const COMPARE: NamedCommand = namedCommand("compare", {
@@ -33,5 +40,5 @@ export const COMPARE: NamedCommand = namedCommand("compare", {
       progress,
     }),
   format: formatTable,
-  plot: plotTable,
+  plot: (results) => plotTable(results, drawnOf),
 });

@@ -44,6 +44,8 @@ export const keeperOf = async (
   return [parentOf(await readFile(`/proc/${pid}/stat`, "utf8"))];
 };
 
+const SERVER_VERSION = ["version", "--format", "{{.Server.Version}}"];
+
 /** A tool may say much. */
 const MOST_REASON_CHARS = 300;
 
@@ -84,7 +86,8 @@ export const findContainers = async (
   let number = 0;
   const peer: Peer = {
     name: `${tool} run`,
-    version,
+    // What makes the container is the daemon, which may be older than the command.
+    version: tool === "docker" ? `Docker Engine ${await runTool(tool, SERVER_VERSION)}` : version,
     command: async (args) => {
       number += 1;
       const name = `ol-bench-${process.pid}-${number}`;

@@ -1,3 +1,4 @@
+import { meanFigures } from "../cluster/outcome.ts";
 import type { EvictionPolicyName } from "@ol/sandbox";
 
 import type { CallPattern } from "./call-pattern.ts";
@@ -76,10 +77,14 @@ const runOf = (options: GridOptions, point: Point, seed: number): VirtualRunOpti
 };
 
 const meanOf = (runs: readonly VirtualRun[]): VirtualRun => {
-  const [first] = runs as [VirtualRun];
-  const fields = Object.keys(first) as (keyof VirtualRun)[];
-  const means = fields.map((field) => [field, runs.reduce((sum, run) => sum + run[field], 0) / runs.length]);
-  return Object.fromEntries(means) as VirtualRun;
+  const mean = (field: "cpuShare" | "created" | "evicted"): number =>
+    runs.reduce((sum, run) => sum + run[field], 0) / runs.length;
+  return {
+    ...meanFigures(runs),
+    cpuShare: mean("cpuShare"),
+    created: mean("created"),
+    evicted: mean("evicted"),
+  };
 };
 
 /** Plays each point with each seed, by `simulate`, which gets all runs at once. */

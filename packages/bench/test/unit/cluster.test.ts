@@ -122,7 +122,7 @@ describe("the figures of a run", () => {
     outcome(1_100, 1_120),
     outcome(1_200, 1_201, 503),
     outcome(1_300, 1_301, 429),
-    outcome(1_400, 1_401, 0),
+    { ...outcome(1_400, 1_401, 0), problem: "read ECONNRESET" },
     outcome(2_500, 9_500),
     outcome(3_000, 3_010),
   ];
@@ -139,6 +139,7 @@ describe("the figures of a run", () => {
       importShare: 1,
       refusedShare: 2 / 6,
       failedShare: 1 / 6,
+      failures: { "read ECONNRESET": 1 },
     });
   });
 
@@ -153,11 +154,13 @@ describe("the figures of a run", () => {
   it("say of a run without an answer that nothing is known of its times", () => {
     const none = figuresOf([outcome(1_500, 1_600, 0)], window, "due", 0);
     expect(none).toMatchObject({ perSec: 0, p99Ms: Number.NaN, coldShare: 0, failedShare: 1 });
+    expect(none.failures).toEqual({ "status 0": 1 });
   });
 
-  it("of several runs are their means", () => {
+  it("of several runs are their means, and the sum of their failures", () => {
     const one = figuresOf(outcomes, window, "end", 3);
-    expect(meanFigures([one, { ...one, perSec: 4.5 }])).toEqual({ ...one, perSec: 3 });
+    const failures = { "read ECONNRESET": 2 };
+    expect(meanFigures([one, { ...one, perSec: 4.5 }])).toEqual({ ...one, perSec: 3, failures });
   });
 });
 
@@ -171,6 +174,7 @@ const figures = (perSec: number, p99Ms: number): Figures => ({
   importShare: 0,
   refusedShare: 0,
   failedShare: 0,
+  failures: {},
 });
 
 const row = (policy: string, ...seeds: (readonly [number, number])[]): PolicyResult => ({

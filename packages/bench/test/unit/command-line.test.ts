@@ -62,7 +62,7 @@ describe("the command line", () => {
       '--samples must be a whole number from 1 to 100000, not "0"; see ol-bench create --help',
     ],
     [["create", "--at-once=1,x"], '--at-once must be a whole number from 1 to 1000, not "x"'],
-    [["create", "--engine=gvisor"], '--engine must be one of sock, docker, not "gvisor"'],
+    [["create", "--engine=gvisor"], '--engine must be one of sock, docker, docker-shared, not "gvisor"'],
     [["churn", "--network=lan"], "--network must be one of none, host, outbound"],
     [["compare", "--peer=lxc"], "--peer must be one of python, bubblewrap, runc, docker, podman"],
     [["play"], "--trace=FILE is needed"],

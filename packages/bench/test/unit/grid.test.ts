@@ -68,6 +68,7 @@ it("each row of a grid has its point's means over the seeds, and the table those
       importShare: 0,
       refusedShare: 0,
       failedShare: 0,
+      failures: {},
       cpuShare: 0,
       created: 0,
       evicted: 0,
@@ -85,7 +86,7 @@ it("a grid plays bursts and calls a second, where that is asked for", async () =
   const one = { ...DIMENSIONS, workers: [1], memory: [500], load: [10] };
   await runGrid(one, { ...OPTIONS, kind: "open", burst: 5 }, async (runs) => {
     asked.push(...runs);
-    return runs.map(() => ({}) as VirtualRun);
+    return runs.map(() => ({ failures: {} }) as VirtualRun);
   });
   expect(asked[0]?.calls).toEqual({ kind: "open", perSec: 10, draw: { by: "bursts", skew: 1, size: 5 } });
   expect(asked[0]?.cluster).toBeUndefined();

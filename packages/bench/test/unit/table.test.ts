@@ -47,4 +47,10 @@ describe("the table", () => {
     // One value has no other percentile.
     expect(drawn.match(/stroke-dasharray/gu)).toHaveLength(1);
   });
+
+  it("is drawn in other panels where somebody says so", () => {
+    const drawn = plotTable(results, ({ name }) => ({ panel: `of ${name}`, label: "all" }));
+    for (const { name, unit } of results.rows) expect(drawn).toContain(`of ${name}, ${unit}`);
+    expect(drawn).not.toContain("median, ms");
+  });
 });

@@ -22,6 +22,7 @@ const FIGURES: Figures = {
   importShare: 0,
   refusedShare: 0,
   failedShare: 0,
+  failures: {},
 };
 
 const traced = (more: Partial<TracedCall>): TracedCall => ({
