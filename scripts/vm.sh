@@ -19,6 +19,7 @@ Runs the command in /project of a guest; its output and exit code are the comman
                     user: an ordinary user without a session
                     linger: an ordinary user with a service manager of his own
                     delegate: the same, in a scope with Delegate=yes
+  --with=PACKAGES   Debian packages, separated by commas, that it has besides; their services do not start by themselves
   --setup=SHELL     what root does before the command, such as a sysctl
   --disk=FILE       a disk that stays, at /data; made if it is not there
   --nic=TAP,ADDRESS/BITS
@@ -42,13 +43,14 @@ complain() {
   exit "${2:-125}"
 }
 
-suite=bookworm cgroup=v2 as=root setup= disk= nic= cut= append= memory=2048 cpus=2 timeout=1800 console=
+suite=bookworm cgroup=v2 as=root with= setup= disk= nic= cut= append= memory=2048 cpus=2 timeout=1800 console=
 environment=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --suite=*) suite=${1#*=} ;;
     --cgroup=*) cgroup=${1#*=} ;;
     --as=*) as=${1#*=} ;;
+    --with=*) with=${1#*=} ;;
     --setup=*) setup=${1#*=} ;;
     --disk=*) disk=${1#*=} ;;
     --nic=*) nic=${1#*=} ;;
@@ -68,6 +70,7 @@ while [ $# -gt 0 ]; do
 done
 [ $# -gt 0 ] || { usage >&2 && exit 2; }
 [[ "$suite" =~ ^[a-z]+$ ]] || complain "--suite is a name such as bookworm" 2
+[[ "$with" =~ ^([a-z0-9.+-]+(,[a-z0-9.+-]+)*)?$ ]] || complain "--with is names of packages, such as docker.io,crun" 2
 [[ "$as" =~ ^(root|user|linger|delegate)$ ]] || complain "--as is root, user, linger or delegate" 2
 network=(-nic none) tap=${nic%%,*} address=${nic#*,}
 if [ -n "$nic" ]; then
@@ -110,7 +113,7 @@ trap leave EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-root_disk "$suite"
+root_disk "$suite" "$with"
 
 # mkfs.ext4 -d copies owners, so that in a namespace where we are the guest's user, what is ours is his.
 owner=0

@@ -43,7 +43,7 @@ node_of() {
 }
 
 kind() {
-  local disk node
+  local disk node options
   case "$1" in
     # As root too, the file without "root" in its name has a worker of an ordinary user; here that is the next kind.
     root) guest "$1" -- "$(both cgroup-v2 "$engine $tests/sock-security-effects.root.test.ts")" ;;
@@ -63,6 +63,16 @@ kind() {
     new-user) guest "$1" --suite=trixie --as=linger -- "$what; scripts/vm/sequence.sh cgroup-v2" ;;
     # 5.10 lacks mount_setattr: one line says so.
     old) guest "$1" --suite=bullseye -- "$what; node packages/admin/bin/ol-admin.js doctor | grep -F 'FAIL  kernel   Linux 5.12 or newer is needed'" ;;
+    docker | docker-crun)
+      # crun wants control groups of one version, which the machine of the tests need not have.
+      options=(--with=docker.io,apparmor,crun,openssl --memory=3072)
+      [ "$1" = docker ] || options+=(--env=OL_TEST_DOCKER_RUNTIME=/usr/bin/crun)
+      guest "$1" "${options[@]}" -- "$what; docker --version; $vitest $tests/docker-conformance.root.test.ts $tests/docker-share-conformance.root.test.ts $tests/docker-ways.root.test.ts"
+      ;;
+    docker-user)
+      guest "$1" --as=user --with=docker.io,apparmor,crun,openssl --memory=3072 --setup='bash /project/scripts/vm/docker-setup.sh' -- \
+        "$what; id; scripts/vm/docker-sequence.sh"
+      ;;
     no-namespaces)
       guest "$1" --as=user --setup='sysctl -q user.max_user_namespaces=0' -- \
         "$what; node packages/admin/bin/ol-admin.js doctor | grep 'FAIL  sandbox.*max_user_namespaces'"
@@ -86,7 +96,7 @@ kind() {
   esac
 }
 
-[ $# -gt 0 ] || set -- root delegate linger user v1 power power-user no-namespaces node22 node24 node22-delegate node24-delegate new new-user old
+[ $# -gt 0 ] || set -- root delegate linger user v1 power power-user no-namespaces node22 node24 node22-delegate node24-delegate new new-user old docker docker-crun docker-user
 for each in "$@"; do kind "$each"; done
 echo "guest: $((${#failed[@]})) failed${failed[*]:+: ${failed[*]}}"
 [ "${#failed[@]}" = 0 ]
