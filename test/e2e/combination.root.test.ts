@@ -3,7 +3,7 @@ import { afterAll } from "vitest";
 import { scaled } from "../../packages/sandbox/test/support/scale.ts";
 import { describeAcceptance } from "./support/acceptance.ts";
 import { localCode, RemoteCode } from "./support/code-home.ts";
-import { DockerCluster } from "./support/docker-cluster.ts";
+import { DockerCluster, SHARE } from "./support/docker-cluster.ts";
 import { describeWorkerHttp } from "./support/worker-http.ts";
 
 // scripts/test-all.sh goes through all of them; alone it is the one that has everything in it that is ours.
@@ -42,5 +42,7 @@ describeAcceptance(combination, {
   ...(docker !== undefined && {
     // Containers' own, which are the daemon's, in the namespace of the tests.
     mountsBelow: async () => (await docker.place()).daemon.directory,
+    // What the zygote of a shared container leaves (docs/docker.md).
+    ...(SHARE === "lambda" && { commonMb: 24 }),
   }),
 });

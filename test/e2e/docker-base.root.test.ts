@@ -160,7 +160,7 @@ describe("new --base=docker:IMAGE", () => {
       "unix:///nowhere/d.sock",
       /no Docker daemon answers \(unix:\/\/\/nowhere\/d\.sock: there is none \(ENOENT\)\); start one, or name one in DOCKER_HOST/u,
     ],
-    ["ftp://x", /DOCKER_HOST="ftp:\/\/x" is no address of a daemon; .*/u],
+    ["ftp://x", /DOCKER_HOST is "ftp:\/\/x", and must be a unix socket .*/u],
   ])("says that no daemon answers at %s, and what to do", async (host, message) => {
     expect(await failureOf(make("ol-small", { host }))).toEqual(refusal(message));
   });

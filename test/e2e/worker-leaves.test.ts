@@ -21,46 +21,56 @@ const workerOf = async (token: string): Promise<WorkerProcess> => {
   const worker = await startWorkerProcess({ token, worker_slots: 4 });
   onTestFinished(() => worker.close());
   await mkdir(join(worker.registryDir, "pause"));
-  const code = "import time\n\ndef f(event):\n    time.sleep(0.02)\n    return 'done'\n";
+  const code =
+    "import time\n\ndef f(event):\n    time.sleep(event.get('seconds', 0.02))\n    return 'done'\n";
   await writeFile(join(worker.registryDir, "pause", "f.py"), code);
   return worker;
 };
 
-/** What came of calls while one of two workers was told to end: their statuses, what the balancer counted, and how long the worker took. */
-const endOneOfTwo = async (
-  tokenOfWorkers: string,
-): Promise<{ statuses: readonly number[]; stats: Stats; tookMs: number }> => {
+const ask = (url: string, event: object = {}): Promise<Response> =>
+  fetch(`${url}/run/pause`, { method: "POST", body: JSON.stringify(event) });
+
+const statusOf = async (asked: Promise<Response>): Promise<number> => {
+  const response = await asked;
+  await response.text();
+  return response.status;
+};
+
+const statsOf = async (url: string): Promise<Stats> => (await (await fetch(`${url}/stats`)).json()) as Stats;
+
+const busyAt = async (url: string): Promise<number> =>
+  ((await (await fetch(`${url}/state`)).json()) as { load: { busy: number } }).load.busy;
+
+/** Two workers, each of which has answered once, behind a load balancer that gives them calls in turn. */
+const twoBehindOne = async (tokenOfWorkers: string) => {
   const [stays, leaves] = await Promise.all([workerOf(tokenOfWorkers), workerOf(tokenOfWorkers)]);
   const urls = [stays, leaves].map(({ port }) => `http://127.0.0.1:${port}`);
-  await using balancer = await startBalancerProcess(urls, { token: TOKEN, policy: "RoundRobin" });
+  const balancer = await startBalancerProcess(urls, { token: TOKEN, policy: "RoundRobin" });
+  onTestFinished(() => balancer[Symbol.asyncDispose]());
+  for (const url of urls) await expect.poll(() => statusOf(ask(url)), PATIENCE).toBe(200);
   const at = `http://127.0.0.1:${balancer.port}`;
-  const call = async (): Promise<number> => {
-    const response = await fetch(`${at}/run/pause`, { method: "POST", body: "{}" });
-    await response.text();
-    return response.status;
+  return {
+    leaves: { process: leaves, at: `http://127.0.0.1:${leaves.port}` },
+    balancer: { process: balancer, at },
   };
-  for (const url of urls)
-    await expect
-      .poll(async () => (await fetch(`${url}/run/pause`, { method: "POST", body: "{}" })).status, PATIENCE)
-      .toBe(200);
+};
+
+it("a worker that is told to end refuses no call of a balancer that knows the token, which has none to send again", async () => {
+  const { leaves, balancer } = await twoBehindOne(TOKEN);
   const statuses: number[] = [];
   const stop = new AbortController();
   const clients = Array.from({ length: CLIENTS }, async () => {
-    while (!stop.signal.aborted) statuses.push(await call());
+    while (!stop.signal.aborted) statuses.push(await statusOf(ask(balancer.at)));
   });
   await expect.poll(() => statuses.length, PATIENCE).toBeGreaterThan(50);
   const beganMs = performance.now();
-  leaves.signal("SIGTERM");
-  await leaves.exited;
+  leaves.process.signal("SIGTERM");
+  await leaves.process.exited;
   const tookMs = performance.now() - beganMs;
   await sleep(200);
   stop.abort();
   await Promise.all(clients);
-  return { statuses, stats: (await (await fetch(`${at}/stats`)).json()) as Stats, tookMs };
-};
-
-it("a worker that is told to end refuses no call of a balancer that knows the token, which has none to send again", async () => {
-  const { statuses, stats, tookMs } = await endOneOfTwo(TOKEN);
+  const stats = await statsOf(balancer.at);
   expect(statuses.filter((status) => status !== 200)).toEqual([]);
   expect([stats.failures["not-started"], stats.retries]).toEqual([0, 0]);
   expect(stats.dispatcher.workers.map(({ health }) => health)).toContain("draining");
@@ -69,7 +79,19 @@ it("a worker that is told to end refuses no call of a balancer that knows the to
 });
 
 it("one that does not know the balancer cannot wait for it, and has calls sent to the other worker", async () => {
-  const { statuses, stats } = await endOneOfTwo("the token of another cluster");
-  expect(statuses.filter((status) => status !== 200 && status !== 503)).toEqual([]);
-  expect(stats.failures["not-started"]).toBeGreaterThan(0);
+  const { leaves, balancer } = await twoBehindOne("the token of another cluster");
+  const last = statusOf(ask(leaves.at, { seconds: 5 }));
+  await expect.poll(() => busyAt(leaves.at), PATIENCE).toBe(1);
+  // Held still, so that it asks nothing between the worker's end and the calls.
+  balancer.process.signal("SIGSTOP");
+  leaves.process.signal("SIGTERM");
+  await expect.poll(() => statusOf(fetch(`${leaves.at}/status`)), PATIENCE).toBe(503);
+  const calls = Array.from({ length: CLIENTS }, () => statusOf(ask(balancer.at)));
+  await sleep(100);
+  balancer.process.signal("SIGCONT");
+  expect(await Promise.all(calls)).toEqual(calls.map(() => 200));
+  const stats = await statsOf(balancer.at);
+  expect([stats.failures["not-started"], stats.retries].every((count) => (count ?? 0) > 0)).toBe(true);
+  expect(await last).toBe(200);
+  await leaves.process.exited;
 });

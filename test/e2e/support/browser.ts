@@ -54,7 +54,12 @@ export class Browser implements AsyncDisposable {
     ];
     // It refuses to make its own sandbox as root. The page is ours.
     const sandbox = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
-    this.#child = spawn(PROGRAM, [...options, ...quiet, ...sandbox], { stdio: [...PIPES], detached: true });
+    this.#child = spawn(PROGRAM, [...options, ...quiet, ...sandbox], {
+      stdio: [...PIPES],
+      detached: true,
+      // It leaves directories of its own there.
+      env: { ...process.env, TMPDIR: profile },
+    });
     let text = "";
     (this.#child.stdio[4] as Readable).setEncoding("utf8").on("data", (data: string) => {
       const messages = (text + data).split("\0");

@@ -1,6 +1,9 @@
 import type { DaemonKind } from "../../../packages/sandbox/test/support/docker-daemon.ts";
 import { DockerPlace } from "../../../packages/sandbox/test/support/docker-place.ts";
 
+/** `docker.share` of the workers that the tests have; default: off. */
+export const SHARE: string = process.env["OL_TEST_DOCKER_SHARE"] ?? "off";
+
 /** A daemon for workers of a test file, started when the first of them is configured. */
 export class DockerCluster implements AsyncDisposable {
   readonly #kind: DaemonKind;
@@ -22,7 +25,7 @@ export class DockerCluster implements AsyncDisposable {
     return {
       queue_timeout_ms: 60_000,
       sandbox: "docker",
-      docker: { host: place.daemon.host },
+      docker: { host: place.daemon.host, share: SHARE },
       sock_base_path: place.options.baseDir,
     };
   }
