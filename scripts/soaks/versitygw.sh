@@ -6,4 +6,4 @@ OL_TEST_VERSITYGW=$(scripts/versitygw.sh)
 export OL_TEST_VERSITYGW
 node_modules/.bin/tsc -b
 exec node_modules/.bin/vitest run --project integration --reporter=verbose \
-  packages/registry-client/test/integration packages/worker/test/integration/foreign-store.test.ts "$@"
+  packages/registry-client/test/integration packages/worker/test/integration/stores.test.ts "$@"
