@@ -3,7 +3,7 @@
 Each of them is a fork of this process, a leaf. On /ol/run/control, where the engine listens for one connection, come and
 go messages, u32 length (big-endian) and JSON. The engine's first:
 
-    {"rlimits": {NAME: number}, "seccomp": bool}
+    {"rlimits": {NAME: number}, "seccomp": bool, "niceness": of each leaf}
 
 Then its requests, each of which is answered by {"op", "leaf"} of it, in the end with an "error":
 
@@ -60,15 +60,16 @@ def main() -> NoReturn:
         if assignment["seccomp"]:
             container.filter_calls()
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-        Zygote(control).run()
+        Zygote(control, assignment["niceness"]).run()
         os._exit(0)
     except BaseException:  # noqa: B036 - whatever it is, the log is the only place where anybody finds it
         container.give_up()
 
 
 class Zygote:
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, niceness: int) -> None:
         self._control = control
+        self._niceness = niceness
         # Process id of each leaf that lives, to the engine's number.
         self._leaves: "dict[int, int]" = {}
         # Statuses of those that have ended, while something of theirs may be left.
@@ -173,6 +174,7 @@ class Zygote:
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
             # Where it may not be written, memory's end may also be the end of all.
             file.write(_LEAF_OOM_SCORE)
+        os.nice(self._niceness)
         hygiene.fresh_process()
         container.take_streams(prefix)
         output = Output()

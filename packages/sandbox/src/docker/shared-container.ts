@@ -14,6 +14,11 @@ import { type LeafHome, SharedLeaf } from "./shared-leaf.ts";
 /** As RLIMIT_CORE it turns dumps off, also those that are given to a program. */
 const NO_CORE = 1;
 const MIB = 1_048_576;
+/**
+ * The zygote has to get a word in beside hundreds of processes of its leaves': without this, 360 of a fork bomb kept it from
+ * answering for ten seconds. It counts among the processes of a control group, and elsewhere would be to the lambdas' disadvantage.
+ */
+const LEAF_NICENESS = 19;
 /** What one failure can end at once; and /tmp, whose size cannot be changed later, is made for so many. */
 const MOST_SANDBOXES = 32;
 
@@ -136,6 +141,7 @@ export class SharedContainer {
     channel.begin({
       rlimits: { CORE: NO_CORE, FSIZE: this.#spec.limits.scratchMb * MIB },
       seccomp: this.#kit.seccomp,
+      niceness: this.#kit.frame.info.cpuLimit ? LEAF_NICENESS : 0,
     });
     void container.look();
     // Who wanted it may have given up meanwhile.

@@ -4,6 +4,7 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import type { DockerEngine } from "../../src/docker/engine.ts";
+import type { Sandbox } from "../../src/index.ts";
 import { eventually } from "../support/cluster.ts";
 import { MAKE_MS } from "../support/docker-place.ts";
 import {
@@ -113,6 +114,18 @@ describe("sandboxes of one lambda that share a container", () => {
     expect(await one.exited).toEqual({ reason: "killed" });
     expect(await ask(other, "say", "still here")).toBe(null);
     expect(place.containers("lambda", "bomb")).toHaveLength(2);
+  });
+
+  it("leave the CPU to what they are forked from, however many processes they start", async () => {
+    await using pool = poolOf(engine);
+    const crowd = specOf("crowd", { limits: { ...LIMITS, procs: 40, memoryMb: 256 } });
+    const all = await Promise.all(Array.from({ length: 6 }, () => pool.acquire(crowd)));
+    const [calm] = all.splice(0, 1) as [Sandbox];
+    expect(await ask(calm, "priorities")).toEqual([0, 19, "EACCES"]);
+    await Promise.all(all.map((each) => ask(each, "bomb")));
+    await Promise.all(all.map((each) => each.destroy()));
+    for (const each of all) expect(await each.exited).toEqual({ reason: "killed" });
+    expect(await ask(calm, "say", "still here")).toBe(null);
   });
 
   it("exit and are killed with their own reasons, which are told", async () => {

@@ -95,6 +95,16 @@ def bomb():
         os.waitpid(probe, 0)
 
 
+def priorities():
+    """Of the first process, and of this one; and what comes of asking for more."""
+    of_both = [os.getpriority(os.PRIO_PROCESS, pid) for pid in (1, 0)]
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
+    except OSError as error:
+        return [*of_both, errno.errorcode[error.errno]]
+    return [*of_both, "taken"]
+
+
 def fill(megabytes):
     return len(bytearray(megabytes << 20))
 
