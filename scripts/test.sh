@@ -115,17 +115,8 @@ pip_is_new_enough() {
 }
 pip_is_new_enough || finish_early "pip 22.2 or newer is needed for $(command -v python3): python3 -m pip install --upgrade pip"
 
-# Not for the whole machine, and only where it has none: workers find it on PATH.
-uv_place=.cache/uv
-if ! command -v uv >/dev/null && ! python3 -c 'import uv' 2>/dev/null; then
-  if [ ! -x "$uv_place/bin/uv" ]; then
-    echo "test.sh: getting uv, by pip, into $uv_place"
-    rm -rf "$uv_place"
-    python3 -m pip install --quiet --disable-pip-version-check --target "$uv_place" 'uv==0.13.9' ||
-      finish_early "uv cannot be had: is the package index reachable?"
-  fi
-  export PATH="$PWD/$uv_place/bin:$PATH"
-fi
+# shellcheck source=scripts/lib/uv.sh
+. scripts/lib/uv.sh || finish_early "uv cannot be had: is the package index reachable?"
 
 scripts/lib/registry-clients.sh || finish_early "the S3 clients cannot be had: is the package index reachable?"
 

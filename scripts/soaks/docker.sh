@@ -4,6 +4,9 @@
 # Debian's packages within reach. The everyday tests take a third of the cases, and this machine's own files.
 set -euo pipefail
 export OL_TEST_SOAK=1
+# The images have nothing to install packages with.
+# shellcheck source=scripts/lib/uv.sh
+. scripts/lib/uv.sh
 node_modules/.bin/tsc -b
 made=$(mktemp -d)
 trap 'rm -rf "$made"' EXIT
