@@ -192,7 +192,7 @@ export class Instance implements CallRunner {
     const runMs = this.#answered === 0 ? undefined : nowMs - call.runningSinceMs;
     this.#answered += 1;
     this.usedMs = nowMs;
-    if (this.#calls.length === 0 && this.#state === "busy") this.#state = this.reuse ? "idle" : "ending";
+    this.#noLongerRuns(this.reuse);
     this.#owner.callDone(this, call, runMs);
     if (!this.reuse && this.#state === "ending") this.#dropSandbox();
     this.#endIfOver();
@@ -201,7 +201,8 @@ export class Instance implements CallRunner {
   callReturned(call: PendingCall, error: OlError): void {
     this.#remove(call, performance.now());
     const alive = NOT_THE_SANDBOX.has(error.code);
-    if (!alive && this.#state === "busy") this.#state = "ending";
+    // The one before it may have been answered first: the guest had read neither the call nor that it was asked back.
+    this.#noLongerRuns(alive);
     this.#owner.callReturned(this, call, error);
     if (!alive) this.#dropSandbox();
     this.#endIfOver();
@@ -211,7 +212,7 @@ export class Instance implements CallRunner {
     this.#remove(call, performance.now());
     // One that is for a single call has had it, however that went.
     const alive = NOT_THE_SANDBOX.has(error.code) && (this.reuse || isNotStarted(error));
-    if (this.#state === "busy") this.#state = alive ? (this.#calls.length === 0 ? "idle" : "busy") : "ending";
+    this.#noLongerRuns(alive);
     this.#owner.callCut(this, call, error);
     // After a call over its time the guest has a moment for its `finally` blocks.
     if (error.code === "OL_SANDBOX_TIMEOUT") this.#leaveSandbox();
@@ -226,6 +227,13 @@ export class Instance implements CallRunner {
     const loadedMs = this.#loadedMs;
     if (loadedMs !== undefined && loadedMs <= sinceMs) return undefined;
     return coldStart(this.#sandbox as Sandbox, 0, 0);
+  }
+
+  /** It has one call less; `alive`: its sandbox takes others. */
+  #noLongerRuns(alive: boolean): void {
+    if (this.#state !== "busy") return;
+    if (!alive) this.#state = "ending";
+    else if (this.#calls.length === 0) this.#state = "idle";
   }
 
   #remove(call: PendingCall, nowMs: number): void {

@@ -1,3 +1,6 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { deferred } from "@ol/common";
 import type { FakeCode } from "@ol/sandbox/testing";
 import { describe, expect, it, vi } from "vitest";
 
@@ -48,6 +51,37 @@ describe("calls that wait in a sandbox", () => {
     // On a busy machine the second seems slow as well.
     expect(rig.created()).toBeLessThanOrEqual(3);
     expect(rig.manager.load()).toMatchObject({ queue: 0, busy: 0 });
+  });
+
+  it("and come back after the one before them was answered leave the sandbox free", async () => {
+    const begun = deferred<void>();
+    const rig = makeRig({
+      slots: 2,
+      code: {
+        quick: {
+          call: async (event, { connection }) => {
+            if (event.toString() !== '"deaf"') return event;
+            // What comes from here on it reads when it has answered: the next call, and that this is asked back.
+            connection.pause();
+            begun.resolve();
+            await sleep(50);
+            setTimeout(() => connection.resume(), 5);
+            return event;
+          },
+        },
+      },
+    });
+    const clock = vi.spyOn(performance, "now").mockReturnValue(performance.now());
+    for (let count = 0; count < 3; count += 1) await rig.result("quick", "warm");
+    const deaf = rig.result("quick", "deaf");
+    await begun.promise;
+    const behind = rig.result("quick", "behind");
+    expect(rig.manager.load()).toMatchObject({ queue: 0, busy: 1 });
+    clock.mockRestore();
+    expect([await deaf, await behind]).toEqual(['"deaf"', '"behind"']);
+    // Of a sandbox that seems busy with no call nobody would ever hear again.
+    expect(rig.created()).toBe(1);
+    expect(rig.manager.load()).toMatchObject({ queue: 0, busy: 0, slots: 2 });
   });
 
   it("behind one that ends it are run by another, each once and in their order", async () => {

@@ -148,7 +148,8 @@ export class FakeGuest implements FrameHandler {
     call.taken(this.#currentFlags === END);
     // An app takes what has come when it wants it.
     if (!this.#isApp(call)) call.giveCredit();
-    this.#runNext();
+    // As the Python one it takes in all that has come before it begins another.
+    queueMicrotask(() => this.#runNext());
   }
 
   #isApp(call: FakeCall): boolean {
