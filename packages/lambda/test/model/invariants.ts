@@ -36,11 +36,13 @@ const expectEqual = (world: World, what: string, is: unknown, expected: unknown)
 
 const checkCounts = (world: World): void => {
   const { manager, ended, sandboxes } = world;
-  const { running, queued, unread, calls } = manager.stats();
+  const { running, queued, unread, calls, functions } = manager.stats();
   const load = manager.load();
   const waiting = world.count(["waiting"]);
   expectEqual(world, "busy sandboxes", load.busy, sandboxes.busy);
   expectEqual(world, "running sandboxes", running, sandboxes.busy);
+  const seemBusy = functions.reduce((sum, { instances }) => sum + (instances.busy ?? 0), 0);
+  if (seemBusy > sandboxes.busy) world.fault(`${seemBusy} instances seem busy, of ${sandboxes.busy}`);
   if (load.busy > load.slots) world.fault(`${load.busy} of ${load.slots} slots are taken`);
   expectEqual(world, "waiting calls", queued, waiting);
   const reading = world.count(["unread"]);

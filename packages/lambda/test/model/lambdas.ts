@@ -4,8 +4,8 @@ import type { FakeApp, FakeCode, FakeContext, FakeFunction } from "@ol/sandbox/t
 /** What a call asks its lambda to do. */
 export type Deed =
   | { readonly do: "answer" | "raise" | "exit" | "grow" | "large" | "ahead" | "break" }
-  /** Needs so many ms. */
-  | { readonly do: "work"; readonly ms: number }
+  /** Needs so many ms; deaf: and reads nothing from the worker until it has answered. */
+  | { readonly do: "work" | "deaf"; readonly ms: number }
   /** Never ends: until it is told to, or not even then. */
   | { readonly do: "hang" | "ignore" };
 
@@ -101,12 +101,20 @@ const perform = ({ id, deed }: Order, context: FakeContext, onRun: OnRun): unkno
       return never();
     case "work":
       return wait(deed.ms);
+    case "deaf":
+      return deafFor(deed.ms, context);
     case "hang":
       return told(context.signal);
     case "ignore":
       return never();
   }
   return undefined;
+};
+
+const deafFor = async (ms: number, { connection }: FakeContext): Promise<void> => {
+  connection.pause();
+  await wait(ms);
+  setTimeout(() => connection.resume(), 1);
 };
 
 const answer = ({ id }: Order, { environment }: FakeContext): Buffer =>
