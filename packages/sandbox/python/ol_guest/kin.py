@@ -1,4 +1,4 @@
-"""Who is whose child among the processes that /proc shows. In a container those are its own, and few.
+"""Who is whose child among the processes that /proc shows.
 
 What is read here may have changed by the time it is used: whoever acts on it looks again, until nothing is left to do.
 """
@@ -6,7 +6,7 @@ What is read here may have changed by the time it is used: whoever acts on it lo
 from __future__ import annotations
 
 import os
-from typing import Iterable, NamedTuple
+from typing import Container, Iterable, NamedTuple
 
 # Stopped, traced, ended.
 _STOPPED = "TtZX"
@@ -22,6 +22,12 @@ class Kin(NamedTuple):
         return self.state not in _STOPPED
 
 
+def parse(stat: bytes) -> Kin:
+    """From what /proc/PID/stat says. The command's name may contain anything."""
+    state, parent = stat[stat.rindex(b")") + 1 :].split()[:2]
+    return Kin(int(parent), state.decode("ascii"))
+
+
 def everybody() -> "dict[int, Kin]":
     found: "dict[int, Kin]" = {}
     for name in os.listdir("/proc"):
@@ -29,38 +35,30 @@ def everybody() -> "dict[int, Kin]":
             continue
         try:
             with open(f"/proc/{name}/stat", "rb") as file:
-                text = file.read()
+                found[int(name)] = parse(file.read())
         except (FileNotFoundError, ProcessLookupError):
             # It has just ended.
             continue
-        # The command's name may contain anything.
-        state, parent = text[text.rindex(b")") + 1 :].split()[:2]
-        found[int(name)] = Kin(int(parent), state.decode("ascii"))
     return found
 
 
 def family(head: int, all_of_them: "dict[int, Kin]") -> "set[int]":
     """`head` and all below it; nobody if it is not there."""
-    if head not in all_of_them:
-        return set()
+    return {head} | strays(head, (), all_of_them) if head in all_of_them else set()
+
+
+def strays(root: int, heads: "Container[int]", all_of_them: "dict[int, Kin]") -> "set[int]":
+    """All below `root` that are none of these heads and below none: those whose head has ended, and so became the root's."""
     children: "dict[int, list[int]]" = {}
     for pid, kin in all_of_them.items():
         children.setdefault(kin.parent, []).append(pid)
     found: "set[int]" = set()
-    waiting = [head]
+    waiting = list(children.get(root, ()))
     while waiting:
         pid = waiting.pop()
-        if pid not in found:
+        if pid not in heads and pid not in found:
             found.add(pid)
             waiting += children.get(pid, ())
-    return found
-
-
-def strays(root: int, heads: "Iterable[int]", all_of_them: "dict[int, Kin]") -> "set[int]":
-    """All below `root` that belong to no family of these heads: those whose head has ended, and so became the root's."""
-    found = family(root, all_of_them) - {root}
-    for head in heads:
-        found -= family(head, all_of_them)
     return found
 
 

@@ -14,6 +14,7 @@ import ol_kernel as kernel
 from ol_guest import failure, preload, search_path
 from ol_guest.imports import Recorder
 from ol_guest.leftovers import Leftover, Leftovers, describe
+from ol_guest.reaper import ended_children
 from ol_guest.sought import Seeker
 
 _MIB = 1024 * 1024
@@ -127,7 +128,8 @@ class Watch:
 def _refuse_what_is_unfit(leftovers: Leftovers, recorder: Recorder) -> None:
     # What the garbage collector closes was not left open, and what has ended need not be waited for.
     gc.collect()
-    _reap()
+    for _pid, _status in ended_children():
+        continue
     found = leftovers.all()
     if not found:
         return
@@ -139,15 +141,6 @@ def _refuse_what_is_unfit(leftovers: Leftovers, recorder: Recorder) -> None:
     ]
     whose = f" ({', '.join(unfit)})" if unfit else ""
     raise CannotServe(_cut(f"importing left what a fork cannot share{whose}: {describe(found)}"), unfit)
-
-
-def _reap() -> None:
-    while True:
-        try:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                return
-        except ChildProcessError:
-            return
 
 
 def _cut(text: str) -> str:

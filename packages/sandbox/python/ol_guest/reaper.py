@@ -15,9 +15,21 @@ import signal
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, Iterator
 
 _CLAIM_SECONDS = 1.0
+
+
+def ended_children() -> "Iterator[tuple[int, int]]":
+    """Each child that has ended, with its status as waitpid gives it: of a process in which nobody else waits for any."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        yield pid, status
 
 
 class Reaper:

@@ -35,6 +35,7 @@ import ol_kernel as kernel
 
 from ol_guest import container, hygiene, kin, preload, rehearsal
 from ol_guest.output import Output
+from ol_guest.reaper import ended_children
 
 _MEETING_PLACE = "/ol/run"
 # Of the standard library: as in zygote.py, where it is explained.
@@ -235,13 +236,7 @@ class Zygote:
 
     def _bury(self) -> None:
         """Asks for the status of who has ended, and ends what a leaf has left behind."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                break
-            if pid == 0:
-                break
+        for pid, status in ended_children():
             number = self._leaves.pop(pid, None)
             if number is not None:
                 self._ended[number] = status

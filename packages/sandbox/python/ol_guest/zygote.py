@@ -21,6 +21,7 @@ import ol_kernel as kernel
 from ol_guest import hygiene, leaf, messages, offspring, packages, preload, rehearsal, seccomp
 from ol_guest.marks import Marks
 from ol_guest.output import Output
+from ol_guest.reaper import ended_children
 from ol_guest.settings import Settings
 
 # Of the standard library some 150 are imported at the start, in a third of a second. Who asks for processes meanwhile need
@@ -172,13 +173,7 @@ class Zygote:
     def _report_exits(self) -> None:
         if self._forking:
             return
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        for pid, status in ended_children():
             child = self._children.pop(pid, None)
             if child is not None:
                 messages.send(self._control, {"op": "exit", **child, "status": status})

@@ -6,6 +6,7 @@ import signal
 import stat
 import typing
 
+from ol_guest import kin
 from ol_host.leaves import Leaf
 
 # A sandbox with more is not looked at in full; limits.procs is far below.
@@ -49,12 +50,10 @@ def _with_descendants(pid: int) -> "set[int]":
 
 def _state(pid: int) -> str:
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            text = file.read()
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return kin.parse(file.read()).state
     except (FileNotFoundError, ProcessLookupError):
         return "X"
-    # The command's name may contain anything.
-    return text[text.rindex(")") + 1 :].split()[0]
 
 
 class Stop:

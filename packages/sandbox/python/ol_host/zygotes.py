@@ -10,11 +10,12 @@ import os
 import socket
 import typing
 
+from ol_guest import kin
 from ol_host.cgroups import Group, GroupStock
 from ol_host.leaves import kill_process, signal_name
 from ol_host.logtap import LogTap
 from ol_host.own_groups import OwnGroups
-from ol_host.strays import parse_parent, pid_of
+from ol_host.strays import pid_of
 from ol_host.zygote_groups import LeafAllowance
 
 if typing.TYPE_CHECKING:
@@ -203,8 +204,8 @@ class Zygote:
             pid = pid_of(descriptor)
             if pid < 0:
                 return None
-            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-                parent = parse_parent(file.read())
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                parent = kin.parse(file.read()).parent
             # Again: a process that was reaped meanwhile may have left its number to another.
             if pid_of(descriptor) != pid:
                 return None

@@ -9,8 +9,8 @@ from guest import PYTHON_PATH
 
 sys.path.insert(0, str(PYTHON_PATH))
 
-from ol_guest import messages  # noqa: E402
-from ol_host import strays, zygotes  # noqa: E402
+from ol_guest import kin, messages  # noqa: E402
+from ol_host import zygotes  # noqa: E402
 
 
 def received(data, descriptors=()):
@@ -53,8 +53,9 @@ class Numbers(unittest.TestCase):
 
 class Strays(unittest.TestCase):
     def test_they_are_all_but_the_known_and_what_is_below_those(self):
-        children = {1: [2, 3, 4], 2: [5], 3: [6], 6: [7]}
-        self.assertEqual(sorted(strays.strays(1, {3}, children)), [2, 4, 5])
+        parents = {1: 0, 2: 1, 3: 1, 4: 1, 5: 2, 6: 3, 7: 6}
+        everybody = {pid: kin.Kin(parent, "S") for pid, parent in parents.items()}
+        self.assertEqual(sorted(kin.strays(1, {3}, everybody)), [2, 4, 5])
 
 
 if __name__ == "__main__":
