@@ -19,9 +19,9 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 
 import { MARKER, makeBase } from "../../packages/sandbox/test/support/base.ts";
+import { TestDaemon } from "../../packages/sandbox/test/support/docker-daemon.ts";
 import { freePort } from "../../packages/admin/src/process/port.ts";
 import { CuttingProxy } from "../../packages/admin/test/support/cutting-proxy.ts";
-import { DockerDaemon } from "../../packages/admin/test/support/docker-daemon.ts";
 import { type Outcome, admin, temporaryDirectory } from "../../packages/admin/test/support/harness.ts";
 import { ImageRegistry } from "../../packages/admin/test/support/image-registry.ts";
 
@@ -33,7 +33,7 @@ const ADMIN = fileURLToPath(new URL("../../packages/admin/bin/ol-admin.js", impo
 const LOOK = fileURLToPath(new URL("../../packages/sandbox/test/support/handlers/look", import.meta.url));
 const START_MS = 120_000;
 
-let daemon: DockerDaemon;
+let daemon: TestDaemon;
 let scratch: string;
 /** A root file system with this machine's Python. */
 let python: Buffer;
@@ -43,11 +43,30 @@ let small: Buffer;
 const archiveOf = (directory: string): Buffer =>
   execFileSync("tar", ["-c", "-C", directory, "."], { maxBuffer: 1 << 30 });
 
+const ask = (words: readonly string[], input?: Buffer): string =>
+  execFileSync("curl", ["-sS", "--fail-with-body", "--unix-socket", daemon.socket, ...words], {
+    encoding: "utf8",
+    ...(input !== undefined && { input }),
+  });
+
+/** Makes an image of it. */
+const importArchive = (archive: Buffer, repository: string): void => {
+  const address = `http://d/images/create?fromSrc=-&repo=${repository}&tag=latest`;
+  const said = ask(["--data-binary", "@-", "--header", "Content-Type: application/x-tar", address], archive);
+  if (said.includes('"error"')) throw new Error(`docker import: ${said}`);
+};
+
+/** All that there are, or those that Docker's filters leave, by their ids. */
+const containers = (filters: Readonly<Record<string, readonly string[]>> = {}): string[] => {
+  const address = `http://d/containers/json?all=1&filters=${encodeURIComponent(JSON.stringify(filters))}`;
+  return (JSON.parse(ask([address])) as { readonly Id: string }[]).map(({ Id }) => Id);
+};
+
 beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), "ol-docker-base-"));
   const [base, tiny] = [join(scratch, "base"), join(scratch, "tiny")];
   for (const directory of [base, tiny]) mkdirSync(directory);
-  daemon = await DockerDaemon.start();
+  daemon = await TestDaemon.start("docker");
   await makeBase(base);
   python = archiveOf(base);
   mkdirSync(join(tiny, "usr"));
@@ -60,8 +79,8 @@ beforeAll(async () => {
   execFileSync("chown", ["-R", "12345:12345", join(tiny, "usr")]);
   execFileSync("chmod", ["4777", join(tiny, "usr/su")]);
   small = archiveOf(tiny);
-  await daemon.importArchive(python, "ol-python");
-  await daemon.importArchive(small, "ol-small");
+  importArchive(python, "ol-python");
+  importArchive(small, "ol-small");
 }, START_MS);
 
 afterAll(async () => {
@@ -91,7 +110,7 @@ const make = async (
 /** How one failed, and what is left of it. */
 const failureOf = async (attempt: Promise<Outcome & { cwd: string }>): Promise<unknown> => {
   const { cwd, ...outcome } = await attempt;
-  return { ...outcome, made: readdirSync(cwd), containers: await daemon.containers() };
+  return { ...outcome, made: readdirSync(cwd), containers: containers() };
 };
 
 /** One line, and nothing is left. */
@@ -107,7 +126,7 @@ describe("new --base=docker:IMAGE", () => {
   test("fills the base with an image on which sandboxes run, and leaves no container", async () => {
     const { cwd, ...outcome } = await make("ol-python");
     expect(outcome).toMatchObject({ code: 0, stdout: `${join(cwd, "c")}\n` });
-    expect(await daemon.containers()).toEqual([]);
+    expect(containers()).toEqual([]);
     const act = (...tokens: string[]): Promise<Outcome> =>
       admin([...tokens, "--cluster=c"], { cwd, workerCommand: [process.execPath, worker] });
     onTestFinished(async () => void (await act("kill", "--timeout=0")));
@@ -171,8 +190,7 @@ describe("new --base=docker:IMAGE", () => {
     const making = failureOf(make("ol-small", { host: proxy.host, signal: interrupt.signal }));
     await proxy.reached;
     // By which the one of a killed ol-admin is found.
-    const filters = { label: ["openlambda.base-export"] };
-    expect(await daemon.docker.listContainers({ all: true, filters })).toHaveLength(1);
+    expect(containers({ label: ["openlambda.base-export"] })).toHaveLength(1);
     interrupt.abort();
     expect(await making).toEqual(refusal(/the export of ol-small was interrupted/u));
   });
@@ -208,6 +226,6 @@ describe("new --base=docker:IMAGE", () => {
     );
     expect(stdout).toBe("1\n");
     expect(stderr).toMatch(/^cannot write "usr\/file" of the base: the disk is full \(ENOSPC\)\n$/u);
-    expect(await daemon.containers()).toEqual([]);
+    expect(containers()).toEqual([]);
   });
 });
