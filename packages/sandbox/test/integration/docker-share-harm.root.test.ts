@@ -1,24 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 
-import type { DockerEngine } from "../../src/docker/engine.ts";
 import type { Sandbox } from "../../src/index.ts";
 import { eventually } from "../support/cluster.ts";
-import { MAKE_MS } from "../support/docker-place.ts";
-import { ask, call, failureOf, poolOf, SharePlace, specOf } from "../support/docker-share.ts";
+import { ask, call, failureOf, poolOf, shareRig, specOf } from "../support/docker-share.ts";
 import { scaled } from "../support/scale.ts";
 
-let place: SharePlace;
-let engine: DockerEngine;
-
-beforeAll(async () => {
-  place = await SharePlace.make();
-  engine = await place.engine("main");
-}, MAKE_MS);
-
-afterAll(async () => {
-  await engine?.close();
-  await place?.[Symbol.asyncDispose]();
-}, MAKE_MS);
+const rig = shareRig();
 
 /** A tenth of it is what it takes on an idle machine. */
 const SOAK_MS = scaled(120_000, 600_000);
@@ -40,7 +27,7 @@ describe("clients that harm what they share", () => {
   it(
     "get sandboxes all the while, and nothing is left of any",
     async () => {
-      await using pool = poolOf(engine);
+      await using pool = poolOf(rig.engine);
       const rounds = scaled(6, 60);
       const client = async (number: number): Promise<void> => {
         for (let round = 0; round < rounds; round += 1) {
@@ -52,14 +39,14 @@ describe("clients that harm what they share", () => {
         }
       };
       await Promise.all([0, 1, 2, 3, 4, 5].map(client));
-      expect(engine.stats().sandboxes).toBe(0);
+      expect(rig.engine.stats().sandboxes).toBe(0);
       const last = await pool.acquire(specOf("harmed"));
       expect(await ask(last, "say", "works")).toBe(null);
       // Those that could fork no more end with their last sandbox, five seconds later.
-      expect(await eventually(() => place.containers("lambda", "harmed").length === 1)).toBe(true);
-      expect(await eventually(() => place.childrenIn("harmed").length === 1)).toBe(true);
+      expect(await eventually(() => rig.place.containers("lambda", "harmed").length === 1)).toBe(true);
+      expect(await eventually(() => rig.place.childrenIn("harmed").length === 1)).toBe(true);
       await last.destroy();
-      expect(await eventually(() => place.containers("lambda", "harmed").length === 0)).toBe(true);
+      expect(await eventually(() => rig.place.containers("lambda", "harmed").length === 0)).toBe(true);
     },
     SOAK_MS,
   );

@@ -4,40 +4,27 @@ import { readdir, stat } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 
-import type { DockerEngine } from "../../src/docker/engine.ts";
 import { sweepDocker } from "../../src/docker/host.ts";
 import { eventually } from "../support/cluster.ts";
-import { MAKE_MS } from "../support/docker-place.ts";
 import {
   ask,
   call,
   CALL_MS,
   failureOf,
   poolOf,
-  SharePlace,
+  shareRig,
   specOf,
   two,
   whoIs,
 } from "../support/docker-share.ts";
 
-let place: SharePlace;
-let engine: DockerEngine;
-
-beforeAll(async () => {
-  place = await SharePlace.make();
-  engine = await place.engine("main");
-}, MAKE_MS);
-
-afterAll(async () => {
-  await engine?.close();
-  await place?.[Symbol.asyncDispose]();
-}, MAKE_MS);
+const rig = shareRig();
 
 describe("a lambda in a shared container", () => {
   it("does not reach what it was forked from, nor has its channel to the engine", async () => {
-    await using pool = poolOf(engine);
+    await using pool = poolOf(rig.engine);
     const [one, other] = await two(pool, "hostile");
     const outcomes = await ask(one, "attack");
     expect(outcomes).toEqual({
@@ -56,13 +43,13 @@ describe("a lambda in a shared container", () => {
   });
 
   it("ends its own siblings at most, and the next call works", async () => {
-    await using pool = poolOf(engine);
+    await using pool = poolOf(rig.engine);
     const [one, other] = await two(pool, "murderer");
     const stranger = await pool.acquire(specOf("stranger"));
     const { pid } = await whoIs(other);
     const seen = await ask(one, "peek", pid);
     // Where Landlock keeps signals in, it ends nobody but itself.
-    const reaches = engine.enforcement.notes.some((note) => note.includes("with Landlock"));
+    const reaches = rig.engine.enforcement.notes.some((note) => note.includes("with Landlock"));
     const told = await ask(one, "kill_all_but_me");
     const otherEnded = await failureOf(call(other, "say", "unharmed"));
     expect([seen, told, otherEnded === undefined]).toEqual(
@@ -73,23 +60,23 @@ describe("a lambda in a shared container", () => {
   });
 
   it("is lost with the process that it was forked from, and the next call works", async () => {
-    await using pool = poolOf(engine);
+    await using pool = poolOf(rig.engine);
     const both = await two(pool, "orphans");
     const stranger = await pool.acquire(specOf("stranger"));
     const open = failureOf(call(both[0], "sleep", 20));
-    process.kill(place.pidIn("orphans"), "SIGKILL");
+    process.kill(rig.place.pidIn("orphans"), "SIGKILL");
     expect(await open).toMatchObject({ status: 502 });
     for (const each of both) expect(await each.exited).toMatchObject({ reason: "lost" });
     expect(await ask(await pool.acquire(specOf("orphans")), "say", "works")).toBe(null);
     expect(await ask(stranger, "say", "unharmed")).toBe(null);
     await Promise.all(both.map((each) => each.destroy()));
-    expect(await eventually(() => place.containers("lambda", "orphans").length === 1)).toBe(true);
+    expect(await eventually(() => rig.place.containers("lambda", "orphans").length === 1)).toBe(true);
   });
 
   it("whose first process hangs is lost when one of them is to end, and nobody waits longer", async () => {
-    await using pool = poolOf(engine);
+    await using pool = poolOf(rig.engine);
     const both = await two(pool, "hangs");
-    process.kill(place.pidIn("hangs"), "SIGSTOP");
+    process.kill(rig.place.pidIn("hangs"), "SIGSTOP");
     expect(await ask(both[0], "say", "goes on")).toBe(null);
     await both[0].destroy();
     expect(await both[1].exited).toEqual({
@@ -102,21 +89,21 @@ describe("a lambda in a shared container", () => {
 
 describe("when the daemon is killed, or the worker", () => {
   it("shared sandboxes are lost, and once it is back the same engine makes others", async () => {
-    await using own = await place.engine("daemon");
+    await using own = await rig.place.engine("daemon");
     await using pool = poolOf(own);
     const both = await two(pool, "daemon");
-    await place.place.daemon.kill();
+    await rig.place.place.daemon.kill();
     for (const each of both) expect(["lost", "signal"]).toContain((await each.exited).reason);
-    await place.place.daemon.start();
+    await rig.place.place.daemon.start();
     expect(await ask(await pool.acquire(specOf("daemon")), "say", "again")).toBe(null);
-    expect(await eventually(() => place.containers("lambda", "daemon").length === 1, CALL_MS)).toBe(true);
+    expect(await eventually(() => rig.place.containers("lambda", "daemon").length === 1, CALL_MS)).toBe(true);
     await pool.close();
     await own.close();
-    expect(place.containers("lambda", "daemon")).toEqual([]);
+    expect(rig.place.containers("lambda", "daemon")).toEqual([]);
   });
 
   it("what a killed worker leaves is swept", async () => {
-    const options = place.options("crash");
+    const options = rig.place.options("crash");
     const program = `
       import { DockerEngine, SandboxPool } from "@ol/sandbox";
       const engine = await DockerEngine.create(JSON.parse(process.argv[1]));
@@ -139,7 +126,7 @@ describe("when the daemon is killed, or the worker", () => {
     child.kill("SIGKILL");
     await once(child, "exit");
     expect((await sweepDocker(options)).removed).toBeGreaterThanOrEqual(2);
-    expect(place.containers("lambda", "crash")).toEqual([]);
+    expect(rig.place.containers("lambda", "crash")).toEqual([]);
     expect(await readdir(path.join(options.workDir, "handlers"))).toEqual([]);
     await expect(stat(path.join(options.workDir, "run", "guests"))).rejects.toMatchObject({ code: "ENOENT" });
   });

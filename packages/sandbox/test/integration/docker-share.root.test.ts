@@ -1,12 +1,10 @@
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 
-import type { DockerEngine } from "../../src/docker/engine.ts";
 import type { Sandbox } from "../../src/index.ts";
 import { eventually } from "../support/cluster.ts";
-import { MAKE_MS } from "../support/docker-place.ts";
 import {
   ask,
   breed,
@@ -14,37 +12,26 @@ import {
   LIMITS,
   failureOf,
   poolOf,
-  SharePlace,
+  shareRig,
   specOf,
   statesOf,
   two,
   whoIs,
 } from "../support/docker-share.ts";
 
-let place: SharePlace;
-let engine: DockerEngine;
-
-beforeAll(async () => {
-  place = await SharePlace.make();
-  engine = await place.engine("main", { logDir: path.join(place.place.directory, "logs") });
-}, MAKE_MS);
-
-afterAll(async () => {
-  await engine?.close();
-  await place?.[Symbol.asyncDispose]();
-}, MAKE_MS);
+const rig = shareRig((place) => ({ logDir: path.join(place.place.directory, "logs") }));
 
 describe("sandboxes of one lambda that share a container", () => {
   it("are in one, those of another lambda in another, and none is left when the engine is closed", async () => {
-    await using own = await place.engine("other");
+    await using own = await rig.place.engine("other");
     await using pool = poolOf(own);
     const [one, other] = await two(pool, "a");
     await pool.acquire(specOf("b"));
     await pool.acquire(specOf("a", { environment: { MORE: "1" } }));
     await pool.acquire(specOf("a", { limits: { ...LIMITS, memoryMb: 65 } }));
-    expect(place.containers("lambda", "b")).toHaveLength(1);
+    expect(rig.place.containers("lambda", "b")).toHaveLength(1);
     // One for the two, and one for each that differs.
-    expect(place.containers("lambda", "a")).toHaveLength(3);
+    expect(rig.place.containers("lambda", "a")).toHaveLength(3);
     const [first, second] = [await whoIs(one), await whoIs(other)];
     expect(first.pid).not.toBe(second.pid);
     for (const { pid, session, parent } of [first, second]) {
@@ -56,15 +43,15 @@ describe("sandboxes of one lambda that share a container", () => {
     // Each stays a while for the next of its kind, and is told of as what it is.
     expect(own.stats()).toMatchObject({ sandboxes: 0, prepared: 4 });
     await own.close();
-    expect(place.containers("worker", "other")).toEqual([]);
-    const { workDir } = place.options("other");
+    expect(rig.place.containers("worker", "other")).toEqual([]);
+    const { workDir } = rig.place.options("other");
     for (const directory of ["handlers", "trash"])
       expect(await readdir(path.join(workDir, directory))).toEqual([]);
     expect(await readdir(path.join(workDir, "run"))).toEqual(["lock"]);
   });
 
   it("draw other random numbers, uuids and names than each other", async () => {
-    await using pool = poolOf(engine);
+    await using pool = poolOf(rig.engine);
     const drawn = await Promise.all((await two(pool, "chance")).map((each) => ask(each, "chance")));
     const values = (drawn as string[][]).flat();
     expect(values).toHaveLength(10);
@@ -72,7 +59,7 @@ describe("sandboxes of one lambda that share a container", () => {
   });
 
   it("have output of their own, and one /tmp and /host, which the documentation says", async () => {
-    await using pool = poolOf(engine);
+    await using pool = poolOf(rig.engine);
     const [one, other] = await two(pool, "say");
     await ask(one, "say", "I am one");
     await ask(other, "say", "I am the other");
@@ -80,31 +67,31 @@ describe("sandboxes of one lambda that share a container", () => {
       await ask(one, "write", file, "common");
       expect(await ask(other, "read", file)).toBe("common");
     }
-    const live = path.join(place.options("main").workDir, "handlers", "say", one.id, "stdout");
+    const live = path.join(rig.place.options("main").workDir, "handlers", "say", one.id, "stdout");
     expect(await readFile(live, "utf8")).toBe("call I am one\n");
     await pool.close();
     for (const [{ id }, text] of [
       [one, "I am one"],
       [other, "I am the other"],
     ] as const)
-      expect(await readFile(path.join(place.place.directory, "logs/say", `${id}.stdout`), "utf8")).toBe(
+      expect(await readFile(path.join(rig.place.place.directory, "logs/say", `${id}.stdout`), "utf8")).toBe(
         `call ${text}\n`,
       );
   });
 
   it("end alone, with all that they have started", async () => {
-    await using pool = poolOf(engine);
+    await using pool = poolOf(rig.engine);
     const [one, other] = await two(pool, "kill");
     const pids = await breed(one);
     expect(await statesOf(other, pids)).toHaveLength(3);
     await one.destroy();
     expect(await one.exited).toEqual({ reason: "killed" });
     expect(await statesOf(other, pids)).toEqual([]);
-    expect(place.containers("lambda", "kill")).toHaveLength(1);
+    expect(rig.place.containers("lambda", "kill")).toHaveLength(1);
   });
 
   it("end though they fork as fast as they can", async () => {
-    await using pool = poolOf(engine);
+    await using pool = poolOf(rig.engine);
     const [one, other] = await two(pool, "bomb");
     await ask(one, "bomb");
     // Where there is no process to be had another one is not made, but in another container.
@@ -113,11 +100,11 @@ describe("sandboxes of one lambda that share a container", () => {
     await one.destroy();
     expect(await one.exited).toEqual({ reason: "killed" });
     expect(await ask(other, "say", "still here")).toBe(null);
-    expect(place.containers("lambda", "bomb")).toHaveLength(2);
+    expect(rig.place.containers("lambda", "bomb")).toHaveLength(2);
   });
 
   it("leave the CPU to what they are forked from, however many processes they start", async () => {
-    await using pool = poolOf(engine);
+    await using pool = poolOf(rig.engine);
     const crowd = specOf("crowd", { limits: { ...LIMITS, procs: 40, memoryMb: 256 } });
     const all = await Promise.all(Array.from({ length: 6 }, () => pool.acquire(crowd)));
     const [calm] = all.splice(0, 1) as [Sandbox];
@@ -130,7 +117,7 @@ describe("sandboxes of one lambda that share a container", () => {
   });
 
   it("exit and are killed with their own reasons, which are told", async () => {
-    await using pool = poolOf(engine);
+    await using pool = poolOf(rig.engine);
     const [one, other] = await two(pool, "reasons");
     const [third, fourth] = await two(pool, "reasons");
     await failureOf(call(one, "leave", 3));
@@ -142,17 +129,17 @@ describe("sandboxes of one lambda that share a container", () => {
   });
 
   it("are killed one at a time when memory runs out", async () => {
-    await using pool = poolOf(engine);
+    await using pool = poolOf(rig.engine);
     const [one, other] = await two(pool, "memory");
     expect(await ask(one, "fill", 30)).toBe(30 << 20);
     expect(await failureOf(call(one, "fill", 400))).toMatchObject({ code: "OL_SANDBOX_OUT_OF_MEMORY" });
     expect(await one.exited).toEqual({ reason: "out-of-memory" });
     expect(await ask(other, "fill", 30)).toBe(30 << 20);
-    expect(place.containers("lambda", "memory")).toHaveLength(1);
+    expect(rig.place.containers("lambda", "memory")).toHaveLength(1);
   });
 
   it("are paused alone, with their children, and hold what is told", async () => {
-    await using pool = poolOf(engine);
+    await using pool = poolOf(rig.engine);
     const [one, other] = await two(pool, "pause");
     const [child = 0, orphan = 0] = await breed(one);
     const { pid } = await whoIs(one);
@@ -166,7 +153,7 @@ describe("sandboxes of one lambda that share a container", () => {
   });
 
   it("that fill their scratch directory are all ended for it, and the next call works", async () => {
-    await using pool = poolOf(engine);
+    await using pool = poolOf(rig.engine);
     const [one, other] = await two(pool, "disk");
     for (const file of ["/host/a", "/host/b", "/host/c"])
       await ask(one, "write", file, "x".repeat(3 << 20)).catch(() => undefined);
@@ -175,40 +162,40 @@ describe("sandboxes of one lambda that share a container", () => {
   });
 
   it("are not those that packages are installed in", async () => {
-    await using pool = poolOf(engine);
+    await using pool = poolOf(rig.engine);
     const installers = await Promise.all(
       [1, 2].map(() => pool.acquire(specOf("installer", { scratchOnDisk: true }))),
     );
-    expect(place.containers("lambda", "installer")).toHaveLength(2);
+    expect(rig.place.containers("lambda", "installer")).toHaveLength(2);
     for (const each of installers) expect((await whoIs(each)).parent).toBe(0);
   });
 
   it("are made of a container that waited, if there is one", async () => {
-    await using own = await place.engine("prepared", { prepared: 1 });
+    await using own = await rig.place.engine("prepared", { prepared: 1 });
     await using pool = poolOf(own);
     await pool.acquire(specOf("first"));
     expect(await eventually(() => own.stats().prepared === 1)).toBe(true);
-    const ofIt = () => place.containers("worker", "prepared");
+    const ofIt = () => rig.place.containers("worker", "prepared");
     expect(ofIt()).toHaveLength(2);
     const [one, other] = await two(pool, "second");
     expect(await whoIs(one)).toMatchObject({ parent: 1 });
     expect(await whoIs(other)).toMatchObject({ parent: 1 });
-    expect(place.containers("lambda", "second")).toEqual([]);
+    expect(rig.place.containers("lambda", "second")).toEqual([]);
   });
 });
 
 describe("without sharing", () => {
   it("each sandbox has a container, and sees no other's files and processes", async () => {
-    await using own = await place.engine("alone", { share: "off" });
+    await using own = await rig.place.engine("alone", { share: "off" });
     await using pool = poolOf(own);
     const [one, other] = await two(pool, "alone");
-    expect(place.containers("lambda", "alone")).toHaveLength(2);
+    expect(rig.place.containers("lambda", "alone")).toHaveLength(2);
     await ask(one, "write", "/tmp/a", "mine");
     expect((await call(other, "read", "/tmp/a")).failure).toBe("exception");
     expect(await whoIs(other)).toMatchObject({ pid: 1, parent: 0 });
     expect(own.enforcement.notes.join()).not.toContain("docker.share");
-    expect(engine.enforcement.notes.join()).toContain("docker.share");
-    expect(engine.enforcement.pause).toBe("signals");
+    expect(rig.engine.enforcement.notes.join()).toContain("docker.share");
+    expect(rig.engine.enforcement.pause).toBe("signals");
     expect(own.enforcement.pause).not.toBe("signals");
   });
 });

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { expect } from "vitest";
+import { afterAll, beforeAll, expect } from "vitest";
 
 import type { DockerEngine } from "../../src/docker/engine.ts";
 import type { DockerEngineOptions } from "../../src/docker/options.ts";
@@ -163,3 +163,38 @@ export class SharePlace implements AsyncDisposable {
     return JSON.parse(execFileSync("curl", words, { encoding: "utf8" }));
   }
 }
+
+/** What a file's tests share: a place, and an engine in it. */
+export interface ShareRig {
+  readonly place: SharePlace;
+  readonly engine: DockerEngine;
+}
+
+const made = <Thing>(thing: Thing | undefined): Thing => {
+  if (thing === undefined) throw new Error("no test has begun");
+  return thing;
+};
+
+/** Made before a file's tests, and gone after them. `more` of the engine's options, once there is a place. */
+export const shareRig = (
+  more: (place: SharePlace) => Partial<DockerEngineOptions> = () => ({}),
+): ShareRig => {
+  let place: SharePlace | undefined;
+  let engine: DockerEngine | undefined;
+  beforeAll(async () => {
+    place = await SharePlace.make();
+    engine = await place.engine("main", more(place));
+  }, MAKE_MS);
+  afterAll(async () => {
+    await engine?.close();
+    await place?.[Symbol.asyncDispose]();
+  }, MAKE_MS);
+  return {
+    get place() {
+      return made(place);
+    },
+    get engine() {
+      return made(engine);
+    },
+  };
+};
