@@ -11,7 +11,7 @@ import { type ErrorReply, errorReply, failureReply } from "./error-reply.ts";
 import { workerError } from "./errors.ts";
 import { type BodyBudget, bodiesFull, HeldBody, tooLarge } from "./held-body.ts";
 import { type Links, type OpenExchanges, STALLED_LOOKS } from "./open-exchanges.ts";
-import { JSON_TYPE, REPLY_HEADER, TEXT_TYPE } from "./reply-headers.ts";
+import { addWarm, JSON_TYPE, REPLY_HEADER, TEXT_TYPE } from "./reply-headers.ts";
 import { RequestBody } from "./request-body.ts";
 import { serverTiming } from "./server-timing.ts";
 
@@ -65,9 +65,6 @@ const SMALL_BODY_BYTES = 64 * 1024;
 const LINGER_MS = 2_000;
 /** Up to here a reply is written together with its header: one write is quicker than two. */
 const ONE_WRITE_BYTES = 16 * 1024;
-
-/** The last X-OL-Warm on a connection. */
-const told = new WeakMap<Socket, string>();
 
 /** One request for a lambda, from its header to the end of its reply. */
 export class Exchange implements ReplySink {
@@ -387,19 +384,10 @@ export class Exchange implements ReplySink {
       REPLY_HEADER.load,
       this.#host.loadText(),
     );
-    if (this.#call.trusted) this.#addWarm(headers);
+    if (this.#call.trusted) addWarm(headers, this.#request.socket, this.#host.warmText());
     const phases = this.#invocation?.phases();
     if (phases !== undefined) headers.push(REPLY_HEADER.timing, serverTiming(phases, ended));
     if (this.#host.draining) this.#response.shouldKeepAlive = false;
-  }
-
-  /** What is warm now, unless this connection's other end has been told the same: a header of a reply costs as much as a look. */
-  #addWarm(headers: string[]): void {
-    const warm = this.#host.warmText();
-    const { socket } = this.#request;
-    if (told.get(socket) === warm) return;
-    told.set(socket, warm);
-    headers.push(REPLY_HEADER.warm, warm);
   }
 
   /** Ends the exchange once; returns whether that had happened before. */
