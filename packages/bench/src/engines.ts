@@ -52,23 +52,23 @@ const dockerPlace = (): Pick<DockerEngineOptions, "daemon" | "image"> => {
   return { daemon: { environment: process.env }, ...(image !== undefined && { image }) };
 };
 
+/** What every engine is told. */
+const commonOf = ({ name, directory, codeDir, python, prepared, packagesDir }: EngineOptions) => ({
+  clusterId: CLUSTER_ID,
+  workerName: name,
+  workDir: join(directory, "work"),
+  codeDir,
+  python,
+  prepared,
+  ...(packagesDir !== undefined && { packagesDir }),
+});
+
 const containers = (more: Pick<DockerEngineOptions, "share">): EngineKind => ({
   missing: async () => {
     const wrong = (await inspectDocker(dockerPlace())).checks.find(({ ok }) => !ok);
     return wrong === undefined ? undefined : `${wrong.name}: ${wrong.detail}`;
   },
-  start: ({ name, directory, codeDir, python, prepared, packagesDir }) =>
-    DockerEngine.create({
-      ...dockerPlace(),
-      ...more,
-      clusterId: CLUSTER_ID,
-      workerName: name,
-      workDir: join(directory, "work"),
-      codeDir,
-      python,
-      prepared,
-      ...(packagesDir !== undefined && { packagesDir }),
-    }),
+  start: (options) => DockerEngine.create({ ...dockerPlace(), ...more, ...commonOf(options) }),
   // Containers are their daemon's children, and not this process's.
   roots: async (engine) => {
     const place = ["--host", (engine as DockerEngine).daemon.address];
@@ -82,18 +82,10 @@ const containers = (more: Pick<DockerEngineOptions, "share">): EngineKind => ({
 export const ENGINES: Readonly<Record<string, EngineKind>> = {
   sock: {
     missing: async () => undefined,
-    start: ({ name, directory, codeDir, python, prepared, networks, packagesDir, steps = false }) =>
-      SockEngine.create({
-        clusterId: CLUSTER_ID,
-        workerName: name,
-        workDir: join(directory, "work"),
-        codeDir,
-        python,
-        prepared,
-        networks,
-        steps,
-        ...(packagesDir !== undefined && { packagesDir }),
-      }),
+    start: (options) => {
+      const { networks, steps = false } = options;
+      return SockEngine.create({ ...commonOf(options), networks, steps });
+    },
   },
   docker: containers({}),
   // The zygote in a container begins to import the standard library when the first sandbox is wanted.
