@@ -1,9 +1,7 @@
 // Follows the examples of the packages' READMEs in a project that has the packages installed, each in a folder of its own.
 import { execFile, spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 
@@ -15,12 +13,11 @@ const commandTimeoutMs = 120_000;
 // Those that the documentation calls by their defaults: worker, another worker, balancer, registry.
 const PORTS = [8080, 8081, 7079, 9000];
 
-const freePorts = async () => {
-  const servers = PORTS.map(() => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => once(server, "listening")));
-  const ports = new Map(servers.map((server, at) => [PORTS[at], server.address().port]));
-  await Promise.all(servers.map((server) => (server.close(), once(server, "close"))));
-  return ports;
+const otherPorts = async () => {
+  // Of the packages that were built: whoever runs this has just packed them.
+  const { freePorts } = await import("../../packages/common/dist/index.js");
+  const first = await freePorts(PORTS.length);
+  return new Map(PORTS.map((port, at) => [port, first + at]));
 };
 
 /** Compiles them in place. Types are checked as strictly as TypeScript can, our packages' declarations included. */
@@ -106,7 +103,7 @@ const follow = async (name, example, place, folder) => {
 export const tryExamples = async (folder, packed) => {
   const problems = [];
   const examples = [];
-  const ports = await freePorts();
+  const ports = await otherPorts();
   for (const { pkg } of packed) {
     const text = withPorts(await readFile(join(pkg.directory, "README.md"), "utf8"), ports);
     const example = exampleIn(text);

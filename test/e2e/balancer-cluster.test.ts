@@ -4,10 +4,11 @@ import { join } from "node:path";
 
 import { expect, it } from "vitest";
 
+import { freePorts } from "../../packages/common/src/index.ts";
 import { SLOWNESS } from "../../packages/sandbox/test/support/scale.ts";
 import { startBalancerProcess } from "./support/balancer-process.ts";
 import { Ledger, LEDGER_PYTHON } from "./support/ledger.ts";
-import { freePorts, MODES, RealCluster } from "./support/real-cluster.ts";
+import { MODES, RealCluster } from "./support/real-cluster.ts";
 
 /** At each of two balancers. */
 const CLIENTS = 4;

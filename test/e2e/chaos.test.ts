@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { describe, expect, it } from "vitest";
 
+import { freePorts } from "../../packages/common/src/index.ts";
 import { eventually } from "../../packages/sandbox/test/support/cluster.ts";
 import {
   descendantsOf,
@@ -13,14 +14,7 @@ import {
 } from "../../packages/sandbox/test/support/leftovers.ts";
 import { Random } from "../../packages/sandbox/test/support/random.ts";
 import { scaled } from "../../packages/sandbox/test/support/scale.ts";
-import {
-  MODES,
-  RealCluster,
-  type RealWorker,
-  brokerOf,
-  callOver,
-  freePorts,
-} from "./support/real-cluster.ts";
+import { MODES, RealCluster, type RealWorker, brokerOf, callOver } from "./support/real-cluster.ts";
 
 const ROUNDS = scaled(4, 100);
 const TEST_MS = scaled(180_000, 3 * 3_600_000);
@@ -87,7 +81,7 @@ describe.each(MODES)("a cluster as $name", (mode) => {
     "has nothing of a killed %s once the next start or `kill` returned, and works again",
     async (victim) => {
       const cluster = await RealCluster.create(mode);
-      const port = await freePorts();
+      const port = await freePorts(3);
       let worker = await startAgain(cluster, port, "at first");
       for (let round = 0; round < ROUNDS; round += 1) {
         const where = `${victim}, round ${round}, OL_TEST_SEED=${random.seed}`;
@@ -105,7 +99,7 @@ describe.each(MODES)("a cluster as $name", (mode) => {
     "goes on when a zygote is killed, and answers the next invocation",
     async () => {
       const cluster = await RealCluster.create(mode);
-      const worker = await startAgain(cluster, await freePorts(), "at first");
+      const worker = await startAgain(cluster, await freePorts(3), "at first");
       const rounds = [];
       for (let round = 0; round < ROUNDS; round += 1) {
         // The one that was killed in the last round has a successor from the next sandbox on.
@@ -132,7 +126,7 @@ describe.each(MODES)("a cluster as $name", (mode) => {
 
   it("answers exactly one call with 502 when its sandbox is killed, and the next from a fresh one", async () => {
     const cluster = await RealCluster.create(mode);
-    const worker = await startAgain(cluster, await freePorts(), "at first");
+    const worker = await startAgain(cluster, await freePorts(3), "at first");
     expect(await callOver(worker, "nap", 0)).toMatchObject({ status: 200 });
     const killed = callOver(worker, "nap", 30);
     await delay(200);

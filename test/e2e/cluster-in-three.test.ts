@@ -6,8 +6,8 @@ import { fileURLToPath } from "node:url";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { freePorts } from "../../packages/common/src/index.ts";
 import { SLOWNESS } from "../../packages/sandbox/test/support/scale.ts";
-import { freePorts } from "./support/real-cluster.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const ADMIN = path.join(ROOT, "packages/admin/bin/ol-admin.js");

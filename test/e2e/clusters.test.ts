@@ -4,13 +4,14 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 
 import { describe, expect, it, onTestFinished } from "vitest";
 
+import { freePorts } from "../../packages/common/src/index.ts";
 import {
   cgroupsOf,
   identityLives,
   processesOf,
   statFields,
 } from "../../packages/sandbox/test/support/leftovers.ts";
-import { MODES, RealCluster, callOver, freePorts } from "./support/real-cluster.ts";
+import { MODES, RealCluster, callOver } from "./support/real-cluster.ts";
 
 const WORKERS = 3;
 
@@ -34,8 +35,8 @@ const pidsOf = (cluster: RealCluster): number[] =>
 describe.each(MODES)("two clusters of three workers on one machine, as $name", (mode) => {
   it("end alone: `kill` of one leaves nothing of it and touches nothing of the other", async () => {
     const [first, second] = [await RealCluster.create(mode), await RealCluster.create(mode)];
-    const ends = await first.start(WORKERS, await freePorts());
-    const stays = await second.start(WORKERS, await freePorts());
+    const ends = await first.start(WORKERS, await freePorts(3));
+    const stays = await second.start(WORKERS, await freePorts(3));
     for (const worker of [...ends, ...stays])
       expect(await callOver(worker, "hello", 1)).toEqual({ status: 200, text: "1" });
     const running = stays.map((worker) => callOver(worker, "nap", 3));
@@ -59,9 +60,9 @@ describe.each(MODES)("two clusters of three workers on one machine, as $name", (
 
   it("have nothing in common that a crash of one could break", async () => {
     const [first, second] = [await RealCluster.create(mode), await RealCluster.create(mode)];
-    const port = await freePorts();
+    const port = await freePorts(3);
     const dies = await first.start(WORKERS, port);
-    const stays = await second.start(WORKERS, await freePorts());
+    const stays = await second.start(WORKERS, await freePorts(3));
     for (const { pid } of dies) process.kill(pid, "SIGKILL");
     for (const worker of stays)
       expect(await callOver(worker, "hello", 1)).toEqual({ status: 200, text: "1" });
@@ -75,7 +76,7 @@ describe.each(MODES)("two clusters of three workers on one machine, as $name", (
 describe.each(MODES)("a stale pid file, as $name", (mode) => {
   it("that names a stranger's process harms nobody", async () => {
     const cluster = await RealCluster.create(mode);
-    const port = await freePorts();
+    const port = await freePorts(3);
     const pid = stranger();
     const startTime = statFields(pid)?.[19] ?? "";
     const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();

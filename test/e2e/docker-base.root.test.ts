@@ -20,7 +20,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vit
 
 import { MARKER, makeBase } from "../../packages/sandbox/test/support/base.ts";
 import { TestDaemon } from "../../packages/sandbox/test/support/docker-daemon.ts";
-import { freePort } from "../../packages/admin/src/process/port.ts";
+import { freePorts } from "../../packages/common/src/index.ts";
 import { CuttingProxy } from "../../packages/admin/test/support/cutting-proxy.ts";
 import { type Outcome, admin, temporaryDirectory } from "../../packages/admin/test/support/harness.ts";
 import { ImageRegistry } from "../../packages/admin/test/support/image-registry.ts";
@@ -134,7 +134,7 @@ describe("new --base=docker:IMAGE", () => {
     expect(check).toMatchObject({ code: 0 });
     expect(check.stdout).toMatch(/^ok {4}python +CPython 3\./mu);
     cpSync(LOOK, join(cwd, "c/registry/look"), { recursive: true });
-    expect(await act("workers", `--port=${await freePort()}`)).toMatchObject({ code: 0 });
+    expect(await act("workers", `--port=${await freePorts()}`)).toMatchObject({ code: 0 });
     const reply = await act("invoke", "look", "-d", '["/usr/share/ol-marker", "/.dockerenv"]');
     expect(JSON.parse(reply.stdout)).toMatchObject({
       seen: { "/usr/share/ol-marker": MARKER, "/.dockerenv": "FileNotFoundError" },

@@ -4,12 +4,13 @@ import path from "node:path";
 
 import { afterAll, expect, it, onTestFinished } from "vitest";
 
+import { freePorts } from "../../packages/common/src/index.ts";
 import { wheel } from "../../packages/lambda/test/support/package-index/wheel.ts";
 import { eventually } from "../../packages/sandbox/test/support/cluster.ts";
 import { startWorkerProcess } from "../../packages/worker/test/http/worker-process.ts";
 import { DockerCluster } from "./support/docker-cluster.ts";
 import { PackageRig } from "./support/package-rig.ts";
-import { callOver, freePorts, RealCluster } from "./support/real-cluster.ts";
+import { callOver, RealCluster } from "./support/real-cluster.ts";
 
 const cluster = new DockerCluster("docker");
 afterAll(() => cluster[Symbol.asyncDispose]());

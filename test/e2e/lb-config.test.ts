@@ -4,8 +4,9 @@ import { readFileSync } from "node:fs";
 
 import { expect, it, onTestFinished } from "vitest";
 
+import { freePorts } from "../../packages/common/src/index.ts";
 import { SLOWNESS } from "../../packages/sandbox/test/support/scale.ts";
-import { freePorts, MODES, RealCluster } from "./support/real-cluster.ts";
+import { MODES, RealCluster } from "./support/real-cluster.ts";
 
 const [MODE] = MODES;
 const PATIENCE = { timeout: 60_000 * SLOWNESS };

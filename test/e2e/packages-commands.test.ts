@@ -8,7 +8,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 
 import { PackageIndex } from "../../packages/lambda/test/support/package-index/package-index.ts";
 import { wheel } from "../../packages/lambda/test/support/package-index/wheel.ts";
-import { freePorts } from "./support/real-cluster.ts";
+import { freePorts } from "../../packages/common/src/index.ts";
 
 const ADMIN = fileURLToPath(new URL("../../packages/admin/bin/ol-admin.js", import.meta.url));
 const DAY_MS = 86_400_000;
@@ -63,7 +63,7 @@ class Cluster {
   }
 
   async startWorker(): Promise<string> {
-    const port = await freePorts();
+    const port = await freePorts(3);
     await this.#done("workers", `--port=${port}`);
     return `http://127.0.0.1:${port}`;
   }

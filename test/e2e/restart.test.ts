@@ -6,8 +6,9 @@ import path from "node:path";
 
 import { describe, expect, it, onTestFinished } from "vitest";
 
+import { freePorts } from "../../packages/common/src/index.ts";
 import { listeningInodes } from "../../packages/admin/src/process/port.ts";
-import { MODES, RealCluster, freePorts } from "./support/real-cluster.ts";
+import { MODES, RealCluster } from "./support/real-cluster.ts";
 
 /** Tells the collector that it runs, before anything else, over a connection that loses nothing. */
 const TALLY = `import socket, time
@@ -193,7 +194,7 @@ describe.each(MODES)("a worker of $name that is replaced under load", (mode) => 
     mkdirSync(path.join(cluster.directory, "registry/tally"));
     writeFileSync(path.join(cluster.directory, "registry/tally/f.py"), TALLY);
     const collector = await Collector.start();
-    const port = await freePorts();
+    const port = await freePorts(3);
     await cluster.start(1, port);
     const customers = [true, true, true, false, false].map(
       (kept) => new Customer(port, collector.port, kept),

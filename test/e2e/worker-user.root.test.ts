@@ -19,10 +19,11 @@ import { fileURLToPath } from "node:url";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { freePorts } from "../../packages/common/src/index.ts";
 import { PackageIndex } from "../../packages/lambda/test/support/package-index/package-index.ts";
 import { wheel } from "../../packages/lambda/test/support/package-index/wheel.ts";
 import { descendantsOf } from "../../packages/sandbox/test/support/leftovers.ts";
-import { type RealWorker, callOver, freePorts } from "./support/real-cluster.ts";
+import { type RealWorker, callOver } from "./support/real-cluster.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 // In no user database: a directory can belong to a mere number.
@@ -72,7 +73,7 @@ describe("a worker started by root in another user's cluster directory", () => {
   };
 
   const start = async (): Promise<void> => {
-    const port = await freePorts();
+    const port = await freePorts(3);
     const outcome = admin("workers", `--port=${port}`);
     expect(outcome).toMatchObject({ code: 0 });
     const pid = Number(readFileSync(path.join(cluster, "logs/worker-0.pid"), "utf8").split("\n")[0]);

@@ -1,5 +1,7 @@
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
 import { once } from "node:events";
+import { connect } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 
 import { messageOf } from "@ol/common";
 
@@ -15,6 +17,7 @@ export interface HelperProcess {
 
 const keptErrorBytes = 8192;
 const stopTimeoutMs = 10_000;
+const lookMs = 20;
 
 const hasEnded = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null;
 
@@ -75,3 +78,28 @@ export const firstLine = (
     stream.on("data", onData);
     helper.child.once("exit", onExit).once("error", onExit);
   });
+
+const isListening = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect({ port, host: "127.0.0.1" });
+    const settle = (answer: boolean): void => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once("connect", () => settle(true)).once("error", () => settle(false));
+  });
+
+/** For programs that have no other way to say that they are ready; fails when the process ends or the time is over. */
+export const untilListens = async (
+  port: number,
+  { child, errorText }: HelperProcess,
+  what: string,
+  timeoutMs: number,
+): Promise<void> => {
+  const untilMs = performance.now() + timeoutMs;
+  while (!(await isListening(port))) {
+    if (hasEnded(child) || child.pid === undefined || performance.now() > untilMs)
+      throw benchError("OL_BENCH_HELPER_FAILED", `${what} does not listen: ${errorText()}`);
+    await delay(lookMs);
+  }
+};

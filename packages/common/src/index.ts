@@ -8,6 +8,7 @@ export * from "./container-daemon.ts";
 export * from "./deferred.ts";
 export * from "./errors.ts";
 export * from "./file-watch.ts";
+export * from "./free-ports.ts";
 export * from "./headers.ts";
 export * from "./kernel-lock.ts";
 export * from "./limit-keys.ts";

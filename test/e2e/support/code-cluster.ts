@@ -2,8 +2,9 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import path from "node:path";
 
+import { freePorts } from "../../../packages/common/src/index.ts";
 import type { LambdaStats } from "../../../packages/lambda/src/index.ts";
-import { freePorts, MODES, type Outcome, RealCluster, type RealWorker } from "./real-cluster.ts";
+import { MODES, type Outcome, RealCluster, type RealWorker } from "./real-cluster.ts";
 
 /** How long a worker may serve code without asking; each cluster here has it so. */
 export const CACHE_MS = 1_000;
@@ -40,7 +41,7 @@ export class CodeCluster {
     await cluster.must("setconf", JSON.stringify({ registry_cache_ms: CACHE_MS }));
     cluster.#registryPort = await freePorts();
     await cluster.must("registry", `--port=${cluster.#registryPort}`);
-    cluster.#port = await freePorts();
+    cluster.#port = await freePorts(3);
     await cluster.workers(workers);
     return cluster;
   }

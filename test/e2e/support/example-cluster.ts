@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { freePorts } from "./real-cluster.ts";
+import { freePorts } from "../../../packages/common/src/index.ts";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const ADMIN = path.join(ROOT, "packages/admin/bin/ol-admin.js");
@@ -89,7 +89,7 @@ export class ExampleCluster {
   }
 
   async start(): Promise<void> {
-    const port = await freePorts();
+    const port = await freePorts(3);
     this.must("workers", `--port=${port}`);
     this.#url = `http://127.0.0.1:${port}`;
   }

@@ -1,7 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
 import { cpSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -166,29 +164,4 @@ export const callOver = async (
   } catch (error) {
     return { status: 0, text: String(error) };
   }
-};
-
-const listensOn = async (port: number): Promise<number | undefined> => {
-  const server = createServer().listen(port, "127.0.0.1");
-  try {
-    await once(server, "listening");
-    return (server.address() as AddressInfo).port;
-  } catch {
-    // Somebody else has it.
-    return undefined;
-  } finally {
-    server.close();
-  }
-};
-
-/** The first of so many ports in a row that are free now. */
-export const freePorts = async (count = 3): Promise<number> => {
-  for (let attempt = 0; attempt < 50; attempt += 1) {
-    const first = (await listensOn(0)) ?? 65_535;
-    if (first > 65_000) continue;
-    let free = 1;
-    while (free < count && (await listensOn(first + free)) !== undefined) free += 1;
-    if (free === count) return first;
-  }
-  throw new Error(`no ${count} ports in a row are free`);
 };

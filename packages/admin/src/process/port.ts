@@ -1,5 +1,5 @@
 import { readFileSync, readdirSync, readlinkSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
+import { createServer } from "node:net";
 
 import { errnoOf } from "../errors.ts";
 import { escapeControls } from "../text.ts";
@@ -59,14 +59,3 @@ export const isPortFree = async (addresses: readonly string[], port: number): Pr
   for (const address of addresses) if (!(await canListen(address, port))) return false;
   return true;
 };
-
-/** A port that is free at this moment, for tests. */
-export const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });

@@ -1,10 +1,10 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { freePorts } from "@ol/common";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 
 import { identityOf, isAlive } from "../../src/process/identity.ts";
-import { freePort } from "../../src/process/port.ts";
 import { type Outcome, admin, newCluster } from "../support/harness.ts";
 
 /** What an application's setup.sh starts here, and where it says which process that is. */
@@ -17,7 +17,7 @@ let url: string;
 
 beforeEach(async () => {
   ({ cwd, cluster } = await newCluster());
-  const port = await freePort();
+  const port = await freePorts();
   await act("workers", `--port=${port}`);
   url = `http://localhost:${port}`;
 });
@@ -170,7 +170,7 @@ describe("kill", () => {
     expect(outcome.stderr).toContain("shop: what its setup.sh started is stopped");
     expect(service !== undefined && isAlive(service)).toBe(false);
     expect((await act("kill")).stderr).not.toContain("shop");
-    await act("workers", `--port=${await freePort()}`);
+    await act("workers", `--port=${await freePorts()}`);
     expect(await act("app", "shop")).toMatchObject({ code: 0 });
     expect(serviceLives()).toBe(true);
   });

@@ -4,9 +4,10 @@ import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
 
+import { freePorts } from "@ol/common";
 import { describe, expect, onTestFinished, test } from "vitest";
 
-import { type Outcome, admin, freePorts, temporaryDirectory, writeCertificate } from "../support/harness.ts";
+import { type Outcome, admin, temporaryDirectory, writeCertificate } from "../support/harness.ts";
 
 // The built programs, as users start them; workers are stand-ins that answer with what they are sent.
 const bin = (name: string): readonly string[] => [

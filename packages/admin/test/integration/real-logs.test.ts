@@ -5,11 +5,11 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+import { freePorts } from "@ol/common";
 import { expect, onTestFinished, test, vi } from "vitest";
 
 import { identityOf } from "../../src/process/identity.ts";
 import { readPidFile } from "../../src/process/pid-file.ts";
-import { freePort } from "../../src/process/port.ts";
 import { type Outcome, admin, temporaryDirectory } from "../support/harness.ts";
 
 // The built programs: they are started as processes, as users start them.
@@ -49,7 +49,7 @@ class Stage {
     onTestFinished(async () => void (await stage.act("kill", "--timeout=1")));
     mkdirSync(join(stage.cluster, "registry/teller"));
     writeFileSync(join(stage.cluster, "registry/teller/f.py"), TELLER);
-    stage.#port = await freePort();
+    stage.#port = await freePorts();
     const { code, stderr } = await stage.act("workers", `--port=${stage.#port}`);
     if (code !== 0) throw new Error(stderr);
     return stage;

@@ -3,9 +3,9 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+import { freePorts } from "@ol/common";
 import { expect, onTestFinished, test } from "vitest";
 
-import { freePort } from "../../src/process/port.ts";
 import { identityOf } from "../../src/process/identity.ts";
 import { readPidFile } from "../../src/process/pid-file.ts";
 import { type Outcome, admin, temporaryDirectory } from "../support/harness.ts";
@@ -28,7 +28,7 @@ const started = async (): Promise<{
   const cluster = join(cwd, "my-cluster");
   await act("new", "-cluster", "my-cluster");
   onTestFinished(async () => void (await act("kill", "--timeout=1")));
-  const port = await freePort();
+  const port = await freePorts();
   expect(await act("workers", "-cluster=my-cluster", `--port=${port}`)).toMatchObject({ code: 0 });
   return { act, cluster, port };
 };
@@ -88,7 +88,7 @@ test("kill clears what a worker left that was ended by SIGKILL, and it starts ag
   expect((await act("kill")).code).toBe(0);
   expect(readdirSync(join(cluster, "workers/worker-0/handlers"))).toEqual([]);
   expect(existsSync(join(cluster, "logs/worker-0.pid"))).toBe(false);
-  expect((await act("workers", `--port=${await freePort()}`)).code).toBe(0);
+  expect((await act("workers", `--port=${await freePorts()}`)).code).toBe(0);
   expect((await act("invoke", "scratch")).stdout).toBe('{"calls of this sandbox":1}\n');
 });
 
@@ -114,7 +114,7 @@ test("a worker without Python says so in one line and leaves nothing", async () 
   const act = (...tokens: string[]): Promise<Outcome> =>
     admin(tokens, { cwd, workerCommand: [process.execPath, worker], environment: { PATH: "/nowhere" } });
   await act("new", "--cluster=c");
-  const outcome = await act("workers", `--port=${await freePort()}`);
+  const outcome = await act("workers", `--port=${await freePorts()}`);
   expect(outcome.code).toBe(1);
   expect(outcome.stderr).toMatch(/^worker-0 did not start: .*[Pp]ython[^\n]*$/mu);
   expect(readdirSync(join(cwd, "c/config")).sort()).toEqual(["cluster.json", "template.json"]);

@@ -6,11 +6,11 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
 
+import { freePorts } from "@ol/common";
 import { describe, expect, onTestFinished, test } from "vitest";
 
 import { identityOf } from "../../src/process/identity.ts";
 import { readPidFile } from "../../src/process/pid-file.ts";
-import { freePort } from "../../src/process/port.ts";
 import { type Outcome, admin, temporaryDirectory, writeCertificate } from "../support/harness.ts";
 
 // The built programs: they are started as processes, as users start them.
@@ -45,7 +45,7 @@ const ground = async (...options: string[]): Promise<Ground> => {
     writeFileSync(join(cwd, "hello", "f.py"), `def f(event):\n    return ${value}\n`);
     return "hello";
   };
-  return { cwd, cluster: join(cwd, "c"), port: await freePort(), act, actWith, code };
+  return { cwd, cluster: join(cwd, "c"), port: await freePorts(), act, actWith, code };
 };
 
 const json = (file: string): Record<string, unknown> =>
@@ -314,7 +314,7 @@ test("a new cluster with a registry runs what is uploaded, follows changes, and 
   expect(await act("registry", `--port=${here.port}`)).toMatchObject({ code: 0 });
   expect(await act("setconf", '{"registry_cache_ms": 100}')).toMatchObject({ code: 0 });
   const first = await upload(here, 1);
-  const port = await freePort();
+  const port = await freePorts();
   expect(await act("workers", `--port=${port}`)).toMatchObject({ code: 0 });
   expect(statSync(join(here.cluster, "config/worker-0.json")).mode & 0o777).toBe(0o600);
   const call = async (name = "hello"): Promise<string> =>

@@ -4,12 +4,12 @@ import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 
+import { freePorts } from "@ol/common";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 
 import { identityOf, isAlive } from "../../src/process/identity.ts";
 import { readPidFile } from "../../src/process/pid-file.ts";
-import { freePort } from "../../src/process/port.ts";
-import { type Outcome, admin, freePorts, newCluster } from "../support/harness.ts";
+import { type Outcome, admin, newCluster } from "../support/harness.ts";
 
 let cwd: string;
 let cluster: string;
@@ -177,7 +177,7 @@ describe("workers", () => {
     ["says-error", /^worker-0 did not start: port 1 is not allowed\\x1b\[31m\n$/u],
     ["dies", /^worker-0 did not start: it ended; its last words: out of luck\n$/u],
   ])("that fail (%s) are told of in their own words, and nothing is left", async (behaviour, message) => {
-    const outcome = await act(["workers", `--port=${await freePort()}`], { FAKE_WORKER: behaviour });
+    const outcome = await act(["workers", `--port=${await freePorts()}`], { FAKE_WORKER: behaviour });
     expect(outcome).toMatchObject({ code: 1, stdout: "" });
     expect(outcome.stderr).toMatch(message);
     expect(fileNames("config")).toEqual(["cluster.json", "template.json"]);
@@ -186,7 +186,7 @@ describe("workers", () => {
 
   test("that do not get ready are ended when the command is interrupted", async () => {
     const controller = new AbortController();
-    const running = admin(["workers", `--port=${await freePort()}`], {
+    const running = admin(["workers", `--port=${await freePorts()}`], {
       cwd,
       environment: { FAKE_WORKER: "hangs" },
       signal: controller.signal,
@@ -213,7 +213,7 @@ describe("kill", () => {
   });
 
   test("ends a worker that does not want to, after the time it was given", async () => {
-    await act(["workers", `--port=${await freePort()}`], { FAKE_WORKER: "stubborn" });
+    await act(["workers", `--port=${await freePorts()}`], { FAKE_WORKER: "stubborn" });
     const pid = pidOf(0);
     const outcome = await act(["kill", "--timeout=0"]);
     expect(outcome.code).toBe(0);
@@ -222,7 +222,7 @@ describe("kill", () => {
   });
 
   test("after a failed sweep keeps the pid file, says so, and can be repeated", async () => {
-    await act(["workers", `--port=${await freePort()}`]);
+    await act(["workers", `--port=${await freePorts()}`]);
     const failed = await act(["kill"], { FAKE_WORKER: "sweep-fails" });
     expect(failed.code).toBe(1);
     expect(failed.stderr).toContain("worker-0: ol-worker sweep failed: the sandbox directory is in use");
@@ -232,7 +232,7 @@ describe("kill", () => {
   });
 
   test("that is interrupted leaves the worker to end by itself, and can be repeated", async () => {
-    await act(["workers", `--port=${await freePort()}`], { FAKE_WORKER: "stubborn" });
+    await act(["workers", `--port=${await freePorts()}`], { FAKE_WORKER: "stubborn" });
     const controller = new AbortController();
     const running = admin(["kill"], { cwd, signal: controller.signal });
     controller.abort(new Error("ended by SIGINT"));
@@ -279,7 +279,7 @@ describe("gc", () => {
 
 describe("invoke", () => {
   test("sends JSON, a file, standard input or nothing, and prints the reply", async () => {
-    await act(["workers", `--port=${await freePort()}`]);
+    await act(["workers", `--port=${await freePorts()}`]);
     writeFileSync(join(cwd, "event.json"), '{"from": "file"}');
     expect(await act(["invoke", "echo", "-d", '{"a": 1}'])).toEqual({
       code: 0,
@@ -293,7 +293,7 @@ describe("invoke", () => {
   });
 
   test("of a lambda that fails prints why to the terminal and exits with 1", async () => {
-    await act(["workers", `--port=${await freePort()}`]);
+    await act(["workers", `--port=${await freePorts()}`]);
     const outcome = await act(["invoke", "fails"]);
     expect(outcome).toEqual({
       code: 1,

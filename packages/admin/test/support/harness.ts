@@ -11,7 +11,6 @@ import { onTestFinished } from "vitest";
 import { Output } from "../../src/cli/output.ts";
 import { run } from "../../src/cli/run.ts";
 import { COMMANDS } from "../../src/commands/index.ts";
-import { freePort, isPortFree } from "../../src/process/port.ts";
 
 const FAKE_WORKER = fileURLToPath(new URL("fake-worker.mjs", import.meta.url));
 
@@ -77,16 +76,6 @@ export const admin = async (tokens: readonly string[], surroundings: Surrounding
     },
   );
   return { code, ...texts };
-};
-
-/** The first of so many ports in a row that are free now: on a busy machine the next one often is not. */
-export const freePorts = async (count: number): Promise<number> => {
-  for (let attempt = 0; attempt < 50; attempt += 1) {
-    const first = await freePort();
-    const all = Array.from({ length: count }, (_, at) => isPortFree(["127.0.0.1", "::1"], first + at));
-    if ((await Promise.all(all)).every(Boolean)) return first;
-  }
-  throw new Error(`no ${count} ports in a row are free`);
 };
 
 /** A directory with a new cluster `c` in it; whatever was started in it is ended after the test. */

@@ -1,3 +1,4 @@
+import { freePorts } from "@ol/common";
 import { describe, expect, it } from "vitest";
 
 import { startBalancer } from "../wire/balancer.ts";
@@ -18,11 +19,8 @@ const NOT_STARTED: Script = {
 };
 const RESETS: Script = { request: (_, connection) => connection.reset() };
 
-/** The URL of a worker that is not there any more. */
-const goneWorker = async (): Promise<{ url: string }> => {
-  await using worker = await ScriptedWorker.start();
-  return { url: worker.url };
-};
+/** The URL of a worker that is not there. */
+const goneWorker = async (): Promise<{ url: string }> => ({ url: `http://127.0.0.1:${await freePorts()}` });
 
 describe("a call that certainly was not begun", () => {
   it.each([100, 200_000])(

@@ -1,12 +1,13 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
 
+import { freePorts } from "@ol/common";
+
 import { benchError } from "../errors.ts";
-import { firstLine, type HelperProcess, startHelper } from "../process.ts";
+import { firstLine, startHelper, untilListens } from "../process.ts";
 
 /** A proxy in front of one server, in one process. */
 export interface BenchProxy extends AsyncDisposable {
@@ -18,32 +19,6 @@ export interface BenchProxy extends AsyncDisposable {
 const readyTimeoutMs = 30_000;
 /** More than the load generator's connections. */
 export const MANY_SLOTS = 256;
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer().once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
-
-const isListening = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = connect({ port, host: "127.0.0.1" });
-    socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
-    socket.once("connect", () => socket.destroy());
-  });
-
-/** In the foreground neither of the two tells anybody that it is ready. */
-const listening = async (helper: HelperProcess, name: string, port: number): Promise<void> => {
-  const until = Date.now() + readyTimeoutMs;
-  while (!(await isListening(port))) {
-    if (helper.child.exitCode !== null || Date.now() > until)
-      throw benchError("OL_BENCH_HELPER_FAILED", `${name} does not listen: ${helper.errorText()}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-};
 
 const nginxConfig = (directory: string, port: number, upstream: number): string => `
 daemon off;
@@ -95,7 +70,7 @@ const startOther = async (
   upstream: number,
 ): Promise<BenchProxy> => {
   const directory = await mkdtemp(join(tmpdir(), "ol-bench-proxy-"));
-  const port = await freePort();
+  const port = await freePorts();
   const file = join(directory, "config");
   await writeFile(file, config(directory, port, upstream));
   const helper = startHelper(command, [...args, file], { stdio: ["ignore", "ignore", "pipe"] });
@@ -104,7 +79,7 @@ const startOther = async (
     await rm(directory, { recursive: true, force: true });
   };
   try {
-    await listening(helper, name, port);
+    await untilListens(port, helper, name, readyTimeoutMs);
   } catch (error) {
     await stop();
     throw error;

@@ -1,16 +1,13 @@
-import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { connect, createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 
-import { CleanupStack } from "@ol/common";
+import { CleanupStack, freePorts } from "@ol/common";
 
 import { benchError } from "../errors.ts";
-import { firstLine, type HelperProcess, startHelper } from "../process.ts";
+import { firstLine, startHelper, untilListens } from "../process.ts";
 import { KEYS, S3Wire } from "./s3-wire.ts";
 
 /** An S3 server in a directory of its own, with the bucket BUCKET. */
@@ -22,7 +19,6 @@ export interface BenchStore extends AsyncDisposable {
 
 export const BUCKET = "registry";
 const READY_MS = 30_000;
-const LOOK_MS = 50;
 
 /** Starts the server in a directory; settles with its port. */
 type Launch = (directory: string, cleanup: CleanupStack) => Promise<number>;
@@ -63,34 +59,6 @@ export const startOurs = (): Promise<BenchStore> =>
     return Number(new URL(line.slice("ready ".length)).port);
   });
 
-const freePort = async (): Promise<number> => {
-  const server = createServer();
-  await once(server.listen(0, "127.0.0.1"), "listening");
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-};
-
-/** It has no other way to say that it is ready. */
-const untilListens = async (port: number, helper: HelperProcess, name: string): Promise<void> => {
-  const untilMs = performance.now() + READY_MS;
-  for (;;) {
-    const socket = connect(port, "127.0.0.1");
-    try {
-      await once(socket, "connect");
-      return;
-    } catch (error) {
-      if (helper.child.exitCode !== null || performance.now() > untilMs)
-        throw benchError("OL_BENCH_HELPER_FAILED", `${name} did not start: ${helper.errorText()}`, {
-          cause: error,
-        });
-    } finally {
-      socket.destroy();
-    }
-    await delay(LOOK_MS);
-  }
-};
-
 /** A program of somebody else's that serves a directory. */
 interface Foreign {
   readonly name: string;
@@ -103,13 +71,13 @@ const startForeign = ({ name, program, args, environment }: Foreign): Promise<Be
   storeOf(name, async (directory, cleanup) => {
     const data = join(directory, "data");
     await mkdir(data);
-    const port = await freePort();
+    const port = await freePorts();
     const helper = startHelper(program, args(port, data), {
       stdio: ["ignore", "ignore", "pipe"],
       env: { PATH: "/usr/local/bin:/usr/bin:/bin", HOME: directory, ...environment },
     });
     cleanup.add(helper.stop);
-    await untilListens(port, helper, name);
+    await untilListens(port, helper, name, READY_MS);
     const wire = new S3Wire(port);
     await wire.createBucket(BUCKET);
     wire.close();

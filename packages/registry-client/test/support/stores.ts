@@ -2,11 +2,13 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+
+import { freePorts } from "@ol/common";
 
 /** The keys of whoever may do everything. */
 export const ADMIN = { accessKey: "admin-key", secretKey: "admin-secret-1" } as const;
@@ -42,14 +44,6 @@ const KEYS = JSON.stringify([
   { ...READER, role: "read" },
 ]);
 
-const freePort = async (): Promise<number> => {
-  const server = createServer();
-  await once(server.listen(0, "127.0.0.1"), "listening");
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-};
-
 const answers = async (port: number): Promise<boolean> => {
   const socket = connect(port, "127.0.0.1");
   try {
@@ -78,24 +72,21 @@ const ended = async (child: ChildProcess): Promise<void> => {
 };
 
 const storeOf = async (
-  launch: (
-    directory: string,
-    port: number,
-  ) => Promise<{ readonly child: ChildProcess; readonly port: number }>,
+  launch: (directory: string, port: number) => Promise<ChildProcess>,
   scheme = "http",
 ): Promise<TestStore> => {
   const directory = await mkdtemp(join(tmpdir(), "ol-store-"));
-  let running = await launch(directory, 0);
-  const { port } = running;
+  const port = await freePorts();
+  let running = await launch(directory, port);
   const close = async (): Promise<void> => {
-    await ended(running.child);
+    await ended(running);
     await rm(directory, { recursive: true, force: true });
   };
   return {
     endpoint: new URL(`${scheme}://127.0.0.1:${port}`),
-    kill: () => ended(running.child),
+    kill: () => ended(running),
     restart: async () => {
-      await ended(running.child);
+      await ended(running);
       running = await launch(directory, port);
     },
     close,
@@ -116,9 +107,9 @@ export const startOurs = (tls?: Tls): Promise<TestStore> =>
       const args = [PROGRAM, REGISTRY, join(directory, "data"), String(port), KEYS];
       if (tls !== undefined) args.push(JSON.stringify(tls));
       const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
-      const signal = AbortSignal.timeout(START_MS);
-      const [line] = (await once(child.stdout, "data", { signal })) as [Buffer];
-      return { child, port: Number(String(line)) };
+      // It says its port when it listens.
+      await once(child.stdout, "data", { signal: AbortSignal.timeout(START_MS) });
+      return child;
     },
     tls === undefined ? "http" : "https",
   );
@@ -133,14 +124,13 @@ const VERSITY: StoreKind = {
   name: "versitygw",
   hasReader: false,
   start: () =>
-    storeOf(async (directory, wanted) => {
-      const port = wanted === 0 ? await freePort() : wanted;
+    storeOf(async (directory, port) => {
       const data = join(directory, "data");
       await mkdir(data, { recursive: true });
       const args = ["--access", ADMIN.accessKey, "--secret", ADMIN.secretKey, "--port", `127.0.0.1:${port}`];
       const child = spawn(VERSITYGW, [...args, "--quiet", "posix", data], { stdio: "ignore" });
       await untilAnswers(port, child);
-      return { child, port };
+      return child;
     }),
 };
 

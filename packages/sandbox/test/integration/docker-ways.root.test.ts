@@ -1,8 +1,8 @@
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
+import { freePorts } from "@ol/common";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import type { DockerEngineOptions } from "../../src/docker/options.ts";
@@ -25,22 +25,13 @@ let keys: string;
 let foreignKeys: string;
 let host: string;
 
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
-};
-
 beforeAll(async () => {
   keys = mkdtempSync(path.join(tmpdir(), "ol-keys-"));
   foreignKeys = mkdtempSync(path.join(tmpdir(), "ol-keys-"));
   makeCertificates(keys);
   makeCertificates(foreignKeys);
   writeFileSync(path.join(keys, "other"), OTHER_RUNTIME, { mode: 0o755 });
-  const port = await freePort();
+  const port = await freePorts();
   host = `tcp://127.0.0.1:${port}`;
   place = await DockerPlace.make("docker", {
     tls: { port, directory: keys },

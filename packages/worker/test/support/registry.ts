@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { type AddressInfo, connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -10,6 +10,7 @@ import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 
 import { packBundle } from "@ol/bundle";
+import { freePorts } from "@ol/common";
 import { RegistryClient, type UploadRequest } from "@ol/registry-client";
 import { onTestFinished, vi } from "vitest";
 
@@ -26,14 +27,6 @@ interface Keys {
 const START_MS = 30_000;
 const PROGRAM = fileURLToPath(new URL("registry-process.mjs", import.meta.url));
 const LIBRARY = new URL("../../../registry/dist/index.js", import.meta.url).href;
-
-const freePort = async (): Promise<number> => {
-  const server = createServer();
-  await once(server.listen(0, "127.0.0.1"), "listening");
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-};
 
 const reached = async (port: number): Promise<void> => {
   const socket = connect(port, "127.0.0.1");
@@ -115,11 +108,11 @@ export class TestRegistry implements AsyncDisposable {
 
   /** Starts it, again at the same address and on the same directory. */
   async launch(): Promise<void> {
+    if (this.#port === 0) this.#port = await freePorts();
     await (this.#program === "ours" ? this.#launchOurs() : this.#launchVersitygw());
   }
 
   async #launchVersitygw(): Promise<void> {
-    if (this.#port === 0) this.#port = await freePort();
     const data = join(this.directory, "data");
     await mkdir(data, { recursive: true });
     const args = [
@@ -146,8 +139,8 @@ export class TestRegistry implements AsyncDisposable {
     });
     this.#child = child;
     const lines = createInterface({ input: child.stdout as Readable });
-    const [port] = (await once(lines, "line", { signal: AbortSignal.timeout(START_MS) })) as [string];
-    this.#port = Number(port);
+    // Its port, which it says when it listens.
+    await once(lines, "line", { signal: AbortSignal.timeout(START_MS) });
     lines.on("line", (line) => this.#requests.push(line));
   }
 
