@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, expect, it } from "vitest";
 
 import type { LambdaStats } from "../../packages/lambda/src/index.ts";
 import { scaled } from "../../packages/sandbox/test/support/scale.ts";
@@ -45,12 +45,12 @@ it(`${READERS} clients that read nothing of what they are sent do not keep a fun
   const connection = await blockedConnection();
   await new Promise((resolve) => setTimeout(resolve, 500));
   await connection.write(request("sized", BYTES).repeat(READERS));
-  await vi.waitFor(async () => expect(answeredBy(await stats(), "sized")).toBe(READERS), WAIT);
+  await expect.poll(async () => answeredBy(await stats(), "sized"), WAIT).toBe(READERS);
   expect((await stats()).unread).toBe(READERS);
   for (let call = 0; call < 5; call += 1) {
     const { status, body } = await worker.post("/run/sized", "3");
     expect([status, body.toString()]).toEqual([200, '"xxx"']);
   }
   connection.close();
-  await vi.waitFor(async () => expect(await stats()).toMatchObject({ unread: 0, running: 0 }), WAIT);
+  await expect.poll(async () => await stats(), WAIT).toMatchObject({ unread: 0, running: 0 });
 });

@@ -82,7 +82,7 @@ describe("a worker process", () => {
     const beganMs = performance.now();
     worker.signal("SIGINT");
     expect(await worker.exited).toBe(1);
-    expect(performance.now() - beganMs).toBeLessThan(1_000);
+    expect(performance.now() - beganMs).toBeLessThan(10_000);
     expect(await cut).toMatch(/hang up|ECONNRESET/u);
   });
 

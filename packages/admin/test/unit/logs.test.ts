@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 
-import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 
 import { admin, newCluster } from "../support/harness.ts";
 
@@ -153,9 +153,9 @@ describe("logs -f", () => {
     expect(await printed(text, "one\ntwo\n")).toBe("one\ntwo\n");
     truncateSync(join(scratch, "s1/stdout"), 4);
     appendFileSync(join(scratch, "s1/stdout"), "three\n");
-    await vi.waitFor(() => expect(text()).toContain("one\ntwo\n"), { timeout: 2000 });
+    await expect.poll(() => text(), { timeout: 2000 }).toContain("one\ntwo\n");
     appendFileSync(join(scratch, "s1/stdout"), "four\n");
-    await vi.waitFor(() => expect(text()).toContain("four\n"), { timeout: 5000 });
+    await expect.poll(() => text(), { timeout: 5000 }).toContain("four\n");
   });
 
   test("waits for a lambda that has not run yet", async () => {

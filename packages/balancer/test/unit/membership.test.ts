@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { proofOf, signRequest } from "@ol/common";
-import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 
 import { readAddresses } from "../../src/membership/address.ts";
 import { DnsMembership } from "../../src/membership/dns-membership.ts";
@@ -56,12 +56,12 @@ describe("a file of workers", () => {
     await rm(file);
     await writeFile(join(directory, "new"), '["http://a:1", "http://b:1"]');
     await rename(join(directory, "new"), file);
-    await vi.waitFor(() => expect(told).toEqual(["http://a:1", "http://b:1"]), 5_000);
+    await expect.poll(() => told, { timeout: 5_000 }).toEqual(["http://a:1", "http://b:1"]);
     // As Kubernetes replaces what a ConfigMap mounts.
     await writeFile(join(directory, "target"), '["http://c:1"]');
     await symlink("target", join(directory, "link"));
     await rename(join(directory, "link"), file);
-    await vi.waitFor(() => expect(told).toEqual(["http://c:1"]), 5_000);
+    await expect.poll(() => told, { timeout: 5_000 }).toEqual(["http://c:1"]);
   });
 });
 

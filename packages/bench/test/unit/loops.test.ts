@@ -68,12 +68,12 @@ it("an open loop counts from when something was due, also if it could not be beg
     async (item, dueMs) => {
       lateMs.push(performance.now() - dueMs);
       // Nothing else is done by this process meanwhile, as when it has too much to do.
-      if (item === 0) while (performance.now() < begunMs + 200);
+      if (item === 0) while (performance.now() < begunMs + 1_000);
     },
   );
-  expect(lateMs[0]).toBeLessThan(150);
-  expect(lateMs[1]).toBeGreaterThanOrEqual(190);
-  expect(lateMs[2]).toBeGreaterThanOrEqual(180);
+  expect(lateMs[0]).toBeLessThan(800);
+  expect(lateMs[1]).toBeGreaterThanOrEqual(990);
+  expect(lateMs[2]).toBeGreaterThanOrEqual(980);
 });
 
 it("calls that nobody answers are failures, and no times", async () => {

@@ -160,7 +160,7 @@ triggers:
     }
     const start = performance.now();
     expect(problemsOf(levels.join("\n")).length).toBeGreaterThan(0);
-    expect(performance.now() - start).toBeLessThan(1000);
+    expect(performance.now() - start).toBeLessThan(5000);
   });
 
   test.each([

@@ -221,7 +221,7 @@ describe("a hostile directory", () => {
     truncateSync(join(code, "f.py"), 1024 ** 4);
     const start = performance.now();
     expect(await outcome()).toEqual(refused("OL_BUNDLE_TOO_LARGE"));
-    expect(performance.now() - start).toBeLessThan(1000);
+    expect(performance.now() - start).toBeLessThan(5000);
   });
 
   test("with a file that its owner may not read is refused by name, or read by root as an ordinary file", async () => {

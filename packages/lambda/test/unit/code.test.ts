@@ -64,12 +64,12 @@ describe("a function's code", () => {
     const old = { call: () => held.promise };
     const rig = makeRig({ code: { a: old, b: answers("new") }, registryCacheMs: 0 });
     const first = rig.call("a");
-    await vi.waitFor(() => expect(rig.manager.load().busy).toBe(1));
+    await expect.poll(() => rig.manager.load().busy).toBe(1);
     rig.source.lambdas.set("a", { dir: "b" });
     expect(await rig.result("a")).toBe('"new"');
     held.resolve("old");
     expect(resultOf(await first.outcome)).toBe('"old"');
-    await vi.waitFor(() => expect(rig.pool.stats().sandboxes).toBe(1));
+    await expect.poll(() => rig.pool.stats().sandboxes).toBe(1);
     expect(rig.source.held.get("a")).toBe(0);
     expect(rig.source.held.get("b")).toBe(1);
   });
@@ -143,7 +143,7 @@ describe("a function's code", () => {
     expect(await rig.result("a")).toBe("OL_LAMBDA_UNKNOWN");
     expect(rig.manager.stats().functions).toEqual([]);
     expect(rig.source.held.get("a")).toBe(0);
-    await vi.waitFor(() => expect(rig.pool.stats().sandboxes).toBe(0));
+    await expect.poll(() => rig.pool.stats().sandboxes).toBe(0);
   });
 
   it("that is away for a moment, as when it is removed and copied anew, is not taken for removed", async () => {
@@ -151,7 +151,7 @@ describe("a function's code", () => {
     await rig.result("a");
     rig.source.lambdas.delete("a");
     const call = rig.result("a");
-    await vi.waitFor(() => expect(rig.source.checked).toBe(1));
+    await expect.poll(() => rig.source.checked).toBe(1);
     rig.source.lambdas.set("a", { dir: "b" });
     expect(await call).toBe('"new"');
   });

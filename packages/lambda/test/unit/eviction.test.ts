@@ -1,5 +1,5 @@
 import { deferred } from "@ol/common";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 
 import { makeRig, resultOf } from "../harness.ts";
 
@@ -47,7 +47,7 @@ describe("a call whose sandbox ended before it read a byte", () => {
   it("is not repeated when nobody can tell whether it began", async () => {
     const rig = makeRig({ code: { a: { call: () => new Promise(() => undefined) } } });
     const { outcome } = rig.call("a");
-    await vi.waitFor(() => expect(rig.manager.load().busy).toBe(1));
+    await expect.poll(() => rig.manager.load().busy).toBe(1);
     const [sandbox] = rig.pool.sandboxes();
     rig.engine.end(sandbox?.id ?? "", { reason: "lost", message: "its zygote died" });
     expect(resultOf(await outcome)).toBe("OL_SANDBOX_DESTROYED");
@@ -58,7 +58,7 @@ describe("a call whose sandbox ended before it read a byte", () => {
     const { rig, runs } = losingRig(1);
     const { invocation, sink } = rig.call("a");
     rig.pool.on("create", () => invocation.cancel());
-    await vi.waitFor(() => expect(rig.manager.stats().running + rig.manager.stats().queued).toBe(0));
+    await expect.poll(() => rig.manager.stats().running + rig.manager.stats().queued).toBe(0);
     expect([runs(), sink.outcomes]).toEqual([0, 0]);
   });
 });
@@ -69,9 +69,9 @@ describe("a sandbox of a function", () => {
     const busy = { call: () => gate.promise };
     const rig = makeRig({ code: { busy, other: answers("other") }, memoryMb: 50 });
     const first = rig.call("busy");
-    await vi.waitFor(() => expect(rig.manager.load().busy).toBe(1));
+    await expect.poll(() => rig.manager.load().busy).toBe(1);
     const second = rig.call("other");
-    await vi.waitFor(() => expect(rig.pool.stats().waiting).toBe(1));
+    await expect.poll(() => rig.pool.stats().waiting).toBe(1);
     expect(rig.pool.stats().evicted).toBe(0);
     gate.resolve("done");
     expect([resultOf(await first.outcome), resultOf(await second.outcome)]).toEqual(['"done"', '"other"']);
@@ -98,7 +98,7 @@ describe("a sandbox of a function", () => {
     const rig = makeRig({ code: { a: answers("a"), b: answers("b") }, memoryMb: 100 });
     await rig.result("a");
     const [sandbox] = rig.pool.sandboxes();
-    await vi.waitFor(async () => expect(await sandbox?.pause()).toBe(true));
+    await expect.poll(async () => await sandbox?.pause()).toBe(true);
     expect(await rig.result("a")).toBe('"a"');
     expect([sandbox?.state, sandbox?.idle]).toEqual(["ready", true]);
   });

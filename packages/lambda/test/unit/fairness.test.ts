@@ -27,7 +27,7 @@ describe("between functions", () => {
     const names = ["b", "c", "d"];
     const rig = makeRig({ code: { hot: never, b: never, c: never, d: never }, maxQueued: 100, slots: 1 });
     const waiting = Array.from({ length: 200 }, () => rig.call("hot"));
-    await vi.waitFor(() => expect(rig.manager.stats().running).toBe(1));
+    await expect.poll(() => rig.manager.stats().running).toBe(1);
     const refused = waiting.filter(({ sink }) => sink.outcomes > 0);
     expect(refused.length).toBeGreaterThanOrEqual(149);
     const outcomes = await Promise.all(refused.map(({ outcome }) => outcome));
@@ -41,7 +41,7 @@ describe("between functions", () => {
   it("slots go round: a quick call waits for one slow call, not for all that wait", async () => {
     const rig = makeRig({ code: { hot: sleeps(20), cold: sleeps(1) }, slots: 2 });
     const hot = Array.from({ length: 40 }, () => rig.result("hot"));
-    await vi.waitFor(() => expect(rig.manager.stats().running).toBe(2));
+    await expect.poll(() => rig.manager.stats().running).toBe(2);
     const order: string[] = [];
     void Promise.all(hot).then(() => order.push("hot"));
     const cold = Array.from({ length: 5 }, () => rig.result("cold"));
@@ -83,7 +83,7 @@ describe("apps that run several requests at once", () => {
       rig.source.lambdas.set(name, { dir: name, config: { concurrency: 2 } });
     await rig.result("quick");
     const first = ["one", "two", "other"].map((name) => rig.result(name));
-    await vi.waitFor(() => expect([one.begun(), two.begun(), other.begun()]).toEqual([1, 1, 1]));
+    await expect.poll(() => [one.begun(), two.begun(), other.begun()]).toEqual([1, 1, 1]);
     const leaver = rig.call("quick");
     const second = [rig.result("one"), rig.result("two")];
     await new Promise((resolve) => setTimeout(resolve, 30));
@@ -91,7 +91,7 @@ describe("apps that run several requests at once", () => {
     expect([one.begun(), two.begun()]).toEqual([1, 1]);
     leaver.invocation.cancel();
     other.end();
-    await vi.waitFor(() => expect([one.begun(), two.begun()]).toEqual([2, 2]));
+    await expect.poll(() => [one.begun(), two.begun()]).toEqual([2, 2]);
     expect(waits.mock.calls.length).toBeLessThan(100);
     one.end();
     two.end();
@@ -108,7 +108,7 @@ describe("a call's own deadline", () => {
     };
     const rig = makeRig({ code: { a: { call } }, slots: 1 });
     const first = rig.result("a", "first");
-    await vi.waitFor(() => expect(seen).toEqual(["first"]));
+    await expect.poll(() => seen).toEqual(["first"]);
     const patient = rig.result("a", "patient");
     const hasty = rig.call("a", "hasty", 15);
     expect(resultOf(await hasty.outcome)).toBe("OL_LAMBDA_QUEUE_TIMEOUT");

@@ -1,6 +1,6 @@
 import { deferred } from "@ol/common";
 import type { FakeCode } from "@ol/sandbox/testing";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 
 import { makeRig } from "../harness.ts";
 
@@ -15,7 +15,7 @@ describe("who asks what a lambda's code is", () => {
     const { code, loaded } = loading();
     const rig = makeRig({ code: { a: code } });
     const asked = rig.manager.learn("a");
-    await vi.waitFor(() => expect(rig.created()).toBe(1));
+    await expect.poll(() => rig.created()).toBe(1);
     loaded();
     expect(await asked).toMatchObject({ kind: "function" });
   });
@@ -23,7 +23,7 @@ describe("who asks what a lambda's code is", () => {
   it("hears at once that it was removed meanwhile", async () => {
     const rig = makeRig({ code: { a: loading().code }, registryCacheMs: 0, queueTimeoutMs: 60_000 });
     const asked = rig.manager.learn("a").catch((error: unknown) => error);
-    await vi.waitFor(() => expect(rig.created()).toBe(1));
+    await expect.poll(() => rig.created()).toBe(1);
     rig.source.lambdas.delete("a");
     expect(await rig.result("a")).toBe("OL_LAMBDA_UNKNOWN");
     expect(await asked).toMatchObject({ code: "OL_LAMBDA_UNKNOWN" });

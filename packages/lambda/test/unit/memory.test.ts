@@ -1,5 +1,5 @@
 import { deferred } from "@ol/common";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 
 import { type Rig, makeRig, resultOf } from "../harness.ts";
 
@@ -47,10 +47,10 @@ describe("when memory is short", () => {
     const clients = Array.from({ length: 4 }, async () => {
       while (!stop.signal.aborted) expect(await rig.result("busy")).toBe('"slow"');
     });
-    await vi.waitFor(() => expect(rig.manager.stats().calls.answered).toBeGreaterThan(3));
+    await expect.poll(() => rig.manager.stats().calls.answered).toBeGreaterThan(3);
     const startedMs = performance.now();
     expect(await rig.result("poor")).toBe('"poor"');
-    expect(performance.now() - startedMs).toBeLessThan(500);
+    expect(performance.now() - startedMs).toBeLessThan(3_000);
     stop.abort();
     await Promise.all(clients);
   });
@@ -60,7 +60,7 @@ describe("when memory is short", () => {
     const code = { a: { call: () => held.promise }, b: answers("b"), c: answers("c"), d: answers("d") };
     const rig = makeRig({ code, memoryMb: 100, slots: 1 });
     const first = rig.result("a");
-    await vi.waitFor(() => expect(rig.manager.load().busy).toBe(1));
+    await expect.poll(() => rig.manager.load().busy).toBe(1);
     const others = ["b", "c", "d"].map((name) => rig.result(name));
     await new Promise((resolve) => setTimeout(resolve, 250));
     // A sandbox that is wanted elsewhere stays for a tenth of a second first.
@@ -75,11 +75,11 @@ describe("when memory is short", () => {
     const held = deferred<string>();
     const rig = makeRig({ code: { a: { call: () => held.promise }, b: answers("b") }, slots: 1 });
     const first = rig.result("a");
-    await vi.waitFor(() => expect(rig.manager.load().busy).toBe(1));
+    await expect.poll(() => rig.manager.load().busy).toBe(1);
     const second = rig.call("b");
-    await vi.waitFor(() => expect(rig.pool.stats().sandboxes).toBe(2));
+    await expect.poll(() => rig.pool.stats().sandboxes).toBe(2);
     second.invocation.cancel();
-    await vi.waitFor(() => expect(rig.pool.sandboxes().filter(({ idle }) => idle).length).toBe(1));
+    await expect.poll(() => rig.pool.sandboxes().filter(({ idle }) => idle).length).toBe(1);
     held.resolve("a");
     expect(await first).toBe('"a"');
   });
@@ -91,7 +91,7 @@ describe("when memory is short", () => {
       queueTimeoutMs: 50,
     });
     const busy = rig.call("busy");
-    await vi.waitFor(() => expect(rig.manager.load().busy).toBe(1));
+    await expect.poll(() => rig.manager.load().busy).toBe(1);
     const poor = rig.call("poor");
     expect(await poor.outcome).toHaveProperty("error.status", 503);
     expect(poor.invocation.started).toBe(false);

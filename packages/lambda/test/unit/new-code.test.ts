@@ -70,7 +70,7 @@ describe("new code beside code that works", () => {
     rig.source.lambdas.set("a", { dir: "mended" });
     expect(await rig.result("a")).toBe('"mended"');
     expect(statsOf(rig)).toMatchObject({ code: "good", digest: "mended", fault: undefined });
-    await vi.waitFor(() => expect(rig.pool.stats().sandboxes).toBe(1));
+    await expect.poll(() => rig.pool.stats().sandboxes).toBe(1);
     expect([...rig.source.held]).toEqual([
       ["old", 0],
       ["broken", 0],
@@ -107,10 +107,10 @@ describe("new code beside code that works", () => {
     const asked = countAcquires(rig);
     rig.source.lambdas.set("a", { dir: "old" });
     const first = rig.result("a", "wait");
-    await vi.waitFor(() => expect(rig.manager.stats().functions[0]?.kind).toBe("function"));
+    await expect.poll(() => rig.manager.stats().functions[0]?.kind).toBe("function");
     rig.source.lambdas.set("a", { dir: "fresh", limits: { memoryMb: 1_000 } });
     const second = rig.result("a");
-    await vi.waitFor(() => expect(statsOf(rig)?.fault).toContain("1000 MB"));
+    await expect.poll(() => statsOf(rig)?.fault).toContain("1000 MB");
     held.resolve("done");
     expect([await first, await second, await rig.result("a")]).toEqual(['"done"', '"old"', '"old"']);
     expect(asked()).toBe(2);
@@ -126,7 +126,7 @@ describe("new code beside code that works", () => {
     const rig = makeRig({ code: { old: { call: () => held.promise }, dies }, slots: 1, registryCacheMs: 0 });
     rig.source.lambdas.set("a", { dir: "old" });
     const first = rig.result("a");
-    await vi.waitFor(() => expect(rig.manager.stats().functions[0]?.kind).toBe("function"));
+    await expect.poll(() => rig.manager.stats().functions[0]?.kind).toBe("function");
     rig.source.lambdas.set("a", { dir: "dies" });
     const second = rig.call("a");
     await new Promise((resolve) => setTimeout(resolve, 200));
@@ -146,7 +146,7 @@ describe("new code beside code that works", () => {
     rig.source.lambdas.set("a", { dir: "old" });
     await rig.result("a");
     rig.engine.end(rig.pool.sandboxes()[0]?.id ?? "", { reason: "exit", code: 1 });
-    await vi.waitFor(() => expect(rig.pool.stats().sandboxes).toBe(0));
+    await expect.poll(() => rig.pool.stats().sandboxes).toBe(0);
     rig.source.lambdas.set("a", { dir: "fresh" });
     expect(await rig.result("a")).toBe('"old"');
   });
@@ -175,7 +175,7 @@ describe("new code beside code that works", () => {
     expect(performance.now() - startedMs).toBeGreaterThan(1_900);
     expect(await rig.result("a")).toBe('"old"');
     held.resolve();
-    await vi.waitFor(async () => expect(await rig.result("a")).toBe('"new"'));
+    await expect.poll(async () => await rig.result("a")).toBe('"new"');
   });
 
   it("gets memory from the old when there is none left, and no call is lost", async () => {
@@ -222,7 +222,7 @@ describe("new code beside code that works", () => {
     }
     // On a busy machine one may be passed over.
     const leftOver = () => [...rig.source.held].filter(([, held]) => held > 0);
-    await vi.waitFor(() => expect(leftOver()).toEqual([["v5", 1]]));
+    await expect.poll(() => leftOver()).toEqual([["v5", 1]]);
   });
 
   it("takes a sandbox of the old away to have its own, and makes no more of them than it is to keep warm", async () => {
@@ -233,7 +233,7 @@ describe("new code beside code that works", () => {
     await rig.result("a");
     rig.source.lambdas.set("a", { dir: "slow", config: { minInstances: 2, maxInstances: 2 } });
     const call = rig.result("a");
-    await vi.waitFor(() => expect(rig.pool.stats().evicted).toBe(1));
+    await expect.poll(() => rig.pool.stats().evicted).toBe(1);
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect(rig.created()).toBe(3);
     held.resolve();

@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import type { TraceRecord } from "../../src/index.ts";
 import { makeRig } from "../harness.ts";
 
-const LOAD_MS = 100;
+const LOAD_MS = 400;
 
 /** Its word that it is loaded, and its first reply, arrive in one piece. */
 const quick = (): FakeCode => {

@@ -1,5 +1,5 @@
 import { packageKey, parseWarm } from "@ol/common";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 
 import { differs } from "../../src/reported.ts";
 import { WarmLog } from "../../src/warm-log.ts";
@@ -69,7 +69,7 @@ describe("what balancers are told of a worker", () => {
     expect(rig.manager.reported(epoch)).toMatchObject({ since: epoch, changes: [], functions: [] });
     expect(rig.manager.reported(epoch)).not.toHaveProperty("warm");
     rig.manager.sweep(performance.now() + 10 * 600_000);
-    await vi.waitFor(() => expect(rig.manager.reported(epoch).changes).toContain("-echo"));
+    await expect.poll(() => rig.manager.reported(epoch).changes).toContain("-echo");
     expect(rig.manager.reported().warm).toEqual([]);
     expect(rig.manager.reported(epoch - 1_000_000)).toMatchObject({ warm: [] });
     expect(parseWarm(rig.manager.changes.text)?.changes).toContainEqual({ kind: "-", name: "echo" });
@@ -102,10 +102,11 @@ describe("what balancers are told of a worker", () => {
     await rig.result("echo");
     const { epoch } = rig.manager.reported();
     rig.source.lambdas.set("echo", { dir: "dies", limits: { runtimeSec: 2 } });
-    await vi.waitFor(async () => {
+    const reported = async (): Promise<unknown> => {
       await rig.result("echo");
-      expect(rig.manager.reported(epoch).functions).toMatchObject([{ name: "echo", limitMs: 2_000 }]);
-    });
+      return rig.manager.reported(epoch).functions;
+    };
+    await expect.poll(reported).toMatchObject([{ name: "echo", limitMs: 2_000 }]);
   });
 });
 

@@ -38,7 +38,7 @@ describe("reuse-sandbox: false", () => {
     for (let count = 0; count < 5; count += 1) expect(await rig.result("a")).toBe("1");
     expect(seen).toEqual(Array(25).fill(1));
     expect(rig.created()).toBe(25);
-    await vi.waitFor(() => expect(rig.pool.stats().sandboxes).toBe(0));
+    await expect.poll(() => rig.pool.stats().sandboxes).toBe(0);
   });
 
   it("holds for a call too whose client left while its sandbox loaded the code", async () => {
@@ -46,13 +46,13 @@ describe("reuse-sandbox: false", () => {
     const rig = makeRig({ code: { a: held.code } });
     configure(rig, "a", { reuseSandbox: false });
     const first = rig.call("a");
-    await vi.waitFor(() => expect(rig.manager.load().busy).toBe(1));
+    await expect.poll(() => rig.manager.load().busy).toBe(1);
     first.invocation.cancel();
-    await vi.waitFor(() => expect(held.started()).toBe(1));
+    await expect.poll(() => held.started()).toBe(1);
     held.open();
-    await vi.waitFor(() => expect(rig.manager.load().busy).toBe(0));
+    await expect.poll(() => rig.manager.load().busy).toBe(0);
     const second = rig.result("a");
-    await vi.waitFor(() => expect(held.started()).toBe(1));
+    await expect.poll(() => held.started()).toBe(1);
     held.open();
     expect(await second).toBe('"done"');
     expect(rig.created()).toBe(2);
@@ -74,7 +74,7 @@ describe("max_instances", () => {
     const rig = makeRig({ code: { a: held.code } });
     configure(rig, "a", { maxInstances: 2 });
     const calls = Array.from({ length: 6 }, () => rig.result("a"));
-    await vi.waitFor(() => expect(held.started()).toBe(2));
+    await expect.poll(() => held.started()).toBe(2);
     await new Promise((resolve) => setTimeout(resolve, 30));
     expect(held.started()).toBe(2);
     expect(rig.created()).toBe(2);
@@ -91,7 +91,7 @@ describe("queue", () => {
     const rig = makeRig({ code: { a: held.code } });
     configure(rig, "a", { queue: 2, maxInstances: 1 });
     const first = rig.result("a");
-    await vi.waitFor(() => expect(held.started()).toBe(1));
+    await expect.poll(() => held.started()).toBe(1);
     const waiting = [rig.result("a"), rig.result("a")];
     expect(await rig.result("a")).toBe("OL_LAMBDA_QUEUE_FULL");
     const opening = setInterval(() => held.open(), 1);
@@ -103,7 +103,7 @@ describe("queue", () => {
     const rig = makeRig({ code: { a: answers(1) } });
     configure(rig, "a", { queue: 0, minInstances: 1 });
     await rig.manager.keepWarm();
-    await vi.waitFor(() => expect(rig.manager.stats().functions[0]?.instances).toEqual({ idle: 1 }));
+    await expect.poll(() => rig.manager.stats().functions[0]?.instances).toEqual({ idle: 1 });
     expect(await rig.result("a")).toBe("1");
   });
 
@@ -112,7 +112,7 @@ describe("queue", () => {
     configure(rig, "a", { queue: 0 });
     expect(await rig.result("a")).toBe("1");
     rig.engine.end(rig.pool.sandboxes()[0]?.id ?? "", { reason: "exit", code: 1 });
-    await vi.waitFor(() => expect(rig.pool.stats().sandboxes).toBe(0));
+    await expect.poll(() => rig.pool.stats().sandboxes).toBe(0);
     expect(await rig.result("a")).toBe("1");
   });
 
@@ -120,10 +120,10 @@ describe("queue", () => {
     const rig = makeRig({ code: { a: gate().code, b: answers("new") }, registryCacheMs: 0 });
     configure(rig, "a", { queue: 0 });
     const first = rig.call("a");
-    await vi.waitFor(() => expect(rig.manager.load().busy).toBe(1));
+    await expect.poll(() => rig.manager.load().busy).toBe(1);
     rig.source.lambdas.set("a", { dir: "b" });
     expect(await rig.result("a")).toBe("OL_LAMBDA_QUEUE_FULL");
-    await vi.waitFor(async () => expect(await rig.result("a")).toBe('"new"'));
+    await expect.poll(async () => await rig.result("a")).toBe('"new"');
     expect(first.sink.outcomes).toBe(0);
   });
 });
@@ -138,7 +138,7 @@ describe("a queue of 0", () => {
     for (let round = 0; round < 2; round += 1) {
       const first = rig.result("a");
       expect(await rig.result("a")).toBe("OL_LAMBDA_QUEUE_FULL");
-      await vi.waitFor(() => expect(held.started()).toBe(1));
+      await expect.poll(() => held.started()).toBe(1);
       held.open();
       expect(await first).toBe('"done"');
       await rig.pool.sandboxes()[0]?.destroy();
@@ -150,7 +150,7 @@ const warmRig = async (min: number, options: Parameters<typeof makeRig>[0] = {})
   const rig = makeRig({ code: { a: answers("old"), b: answers("new"), other: answers(0) }, ...options });
   configure(rig, "a", { minInstances: min });
   await rig.manager.keepWarm();
-  await vi.waitFor(() => expect(rig.manager.stats().functions[0]?.instances).toEqual({ idle: min }));
+  await expect.poll(() => rig.manager.stats().functions[0]?.instances).toEqual({ idle: min });
   return rig;
 };
 
@@ -208,8 +208,8 @@ describe("min_instances", () => {
     const rig = await warmRig(2);
     const [sandbox] = rig.pool.sandboxes();
     await sandbox?.destroy();
-    await vi.waitFor(() => expect(rig.created()).toBe(3));
-    await vi.waitFor(() => expect(rig.manager.stats().functions[0]?.instances).toEqual({ idle: 2 }));
+    await expect.poll(() => rig.created()).toBe(3);
+    await expect.poll(() => rig.manager.stats().functions[0]?.instances).toEqual({ idle: 2 });
   });
 
   it("run new code before those of the old are gone, without a call", async () => {
@@ -222,8 +222,8 @@ describe("min_instances", () => {
     });
     rig.source.lambdas.set("a", { dir: "b", config: { minInstances: 2 } });
     vi.advanceTimersByTime(6_000);
-    await vi.waitFor(() => expect(rig.source.held.get("a")).toBe(0));
-    await vi.waitFor(() => expect(rig.pool.stats().sandboxes).toBe(2));
+    await expect.poll(() => rig.source.held.get("a")).toBe(0);
+    await expect.poll(() => rig.pool.stats().sandboxes).toBe(2);
     expect(fewest).toBeGreaterThanOrEqual(2);
     expect(rig.created()).toBe(4);
     expect(await rig.result("a")).toBe('"new"');
@@ -233,7 +233,7 @@ describe("min_instances", () => {
     const rig = makeRig({ code: { a: answers(1) }, memoryMb: 120 });
     configure(rig, "a", { minInstances: 8 });
     await rig.manager.keepWarm();
-    await vi.waitFor(() => expect(rig.manager.stats().functions[0]?.instances.idle).toBe(2));
+    await expect.poll(() => rig.manager.stats().functions[0]?.instances.idle).toBe(2);
     expect(await rig.result("a")).toBe("1");
   });
 });
@@ -243,7 +243,7 @@ describe("instances beyond need", () => {
     const held = gate();
     const rig = makeRig({ code: { a: held.code }, surplusSandboxMs: 20_000, idleSandboxMs: 100_000 });
     const calls = Array.from({ length: 3 }, () => rig.result("a"));
-    await vi.waitFor(() => expect(held.started()).toBe(3));
+    await expect.poll(() => held.started()).toBe(3);
     held.open();
     await Promise.all(calls);
     const { manager } = rig;

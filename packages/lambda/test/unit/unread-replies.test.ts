@@ -1,5 +1,5 @@
 import type { FakeCode } from "@ol/sandbox/testing";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 
 import { makeRig, resultOf, type Rig, type TestCall } from "../harness.ts";
 
@@ -24,7 +24,7 @@ const makeOne = (options: Parameters<typeof makeRig>[0] = {}): Rig =>
 const readNothing = async (rig: Rig, name: string, body: unknown = BYTES): Promise<TestCall> => {
   const one = rig.call(name, body);
   one.sink.full = true;
-  await vi.waitFor(() => expect(one.sink.parts.length).toBe(1));
+  await expect.poll(() => one.sink.parts.length).toBe(1);
   return one;
 };
 
@@ -39,7 +39,7 @@ describe("a reply that has arrived", () => {
     const rig = makeOne();
     const slow: TestCall[] = [];
     for (let at = 0; at < 5; at += 1) slow.push(await readNothing(rig, name));
-    await vi.waitFor(() => expect(rig.manager.stats()).toMatchObject({ unread: 5, running: 0 }));
+    await expect.poll(() => rig.manager.stats()).toMatchObject({ unread: 5, running: 0 });
     expect(rig.manager.stats().calls).toMatchObject({ accepted: 5, answered: 5 });
     for (const one of slow) expect(await readOn(one)).toBe(BYTES);
     expect(rig.manager.stats()).toMatchObject({ unread: 0, calls: { accepted: 5, answered: 5, left: 0 } });
@@ -50,7 +50,7 @@ describe("a reply that has arrived", () => {
   it("is read to its end although its sandbox is gone", async () => {
     const rig = makeOne();
     const slow = await readNothing(rig, "sized");
-    await vi.waitFor(() => expect(rig.manager.stats().unread).toBe(1));
+    await expect.poll(() => rig.manager.stats().unread).toBe(1);
     await rig.manager.close();
     expect(rig.pool.stats().sandboxes).toBe(0);
     expect(await readOn(slow)).toBe(BYTES);
@@ -59,7 +59,7 @@ describe("a reply that has arrived", () => {
   it("is counted once when its client goes", async () => {
     const rig = makeOne();
     const slow = await readNothing(rig, "sized");
-    await vi.waitFor(() => expect(rig.manager.stats().unread).toBe(1));
+    await expect.poll(() => rig.manager.stats().unread).toBe(1);
     slow.invocation.cancel();
     slow.invocation.cancel();
     slow.invocation.resume();
@@ -75,7 +75,7 @@ describe("a reply that has arrived", () => {
       config: { environment: {}, limits: {}, reuseSandbox: false },
     });
     const slow = await readNothing(rig, "sized");
-    await vi.waitFor(() => expect(rig.pool.stats().sandboxes).toBe(0));
+    await expect.poll(() => rig.pool.stats().sandboxes).toBe(0);
     expect(await rig.result("sized", 3)).toBe("xxx");
     expect(await readOn(slow)).toBe(BYTES);
     expect(rig.created()).toBe(2);
@@ -84,7 +84,7 @@ describe("a reply that has arrived", () => {
   it("is waited for by a drain", async () => {
     const rig = makeOne();
     const slow = await readNothing(rig, "sized");
-    await vi.waitFor(() => expect(rig.manager.stats().unread).toBe(1));
+    await expect.poll(() => rig.manager.stats().unread).toBe(1);
     let drained = false;
     const draining = rig.manager.drain().then(() => (drained = true));
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -99,10 +99,10 @@ describe("a reply that has arrived", () => {
   ])("holds its sandbox where the unread ones take too much memory, until it %s", async (_what, end) => {
     const rig = makeOne({ maxUnreadBytes: 250_000 });
     const first = await readNothing(rig, "sized");
-    await vi.waitFor(() => expect(rig.manager.stats().unread).toBe(1));
+    await expect.poll(() => rig.manager.stats().unread).toBe(1);
     const second = await readNothing(rig, "sized");
     const third = rig.result("sized", 3);
-    await vi.waitFor(() => expect(rig.manager.stats()).toMatchObject({ unread: 1, running: 1, queued: 1 }));
+    await expect.poll(() => rig.manager.stats()).toMatchObject({ unread: 1, running: 1, queued: 1 });
     await end(second);
     expect(await third).toBe("xxx");
     await readOn(first);

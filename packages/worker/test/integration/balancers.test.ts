@@ -4,7 +4,7 @@ import { text as readBody } from "node:stream/consumers";
 
 import { isProofOf, isSignatureOf, parseLoad, parseWarm, ProxyProof, silentLogger } from "@ol/common";
 import type { FakeCode } from "@ol/sandbox/testing";
-import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 
 import { Registration } from "../../src/index.ts";
 import { fakeWorker } from "../http/fake-worker.ts";
@@ -172,7 +172,7 @@ describe("a worker that leaves", () => {
     await rig.send("/run/echo", "{}", { "X-OL-Proxy": new ProxyProof(`${TOKEN}.`).text() });
     const beganMs = performance.now();
     await rig.worker.leave();
-    expect(performance.now() - beganMs).toBeLessThan(200);
+    expect(performance.now() - beganMs).toBeLessThan(700);
     await rig.worker.leave();
   });
 });
@@ -246,7 +246,7 @@ describe("a worker that registers itself", () => {
       slots: 8,
       intervalMs: 20,
     });
-    await vi.waitFor(() => expect(seen.length).toBeGreaterThan(3), 10_000);
+    await expect.poll(() => seen.length, { timeout: 10_000 }).toBeGreaterThan(3);
     await registration.leave();
     const count = seen.length;
     const last = seen.at(-1);
@@ -281,10 +281,10 @@ describe("a worker that registers itself", () => {
       },
     });
     onTestFinished(() => registration.leave());
-    await vi.waitFor(() => expect(seen.length).toBeGreaterThan(5), 10_000);
+    await expect.poll(() => seen.length, { timeout: 10_000 }).toBeGreaterThan(5);
     expect(warnings).toContainEqual({ balancer: url, id: "w", problem: "401: as told" });
     expect(warnings).toHaveLength(2);
     status = 200;
-    await vi.waitFor(() => expect(infos).toEqual([{ balancer: url, id: "w" }]), 10_000);
+    await expect.poll(() => infos, { timeout: 10_000 }).toEqual([{ balancer: url, id: "w" }]);
   });
 });

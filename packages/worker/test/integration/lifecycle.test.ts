@@ -44,7 +44,7 @@ const callOf = (path: string, body: Buffer): Buffer =>
 const idleConnection = async (port: number, path: string): Promise<Listening> => {
   const one = listening(connect({ port, host: "127.0.0.1" }));
   one.socket.write(callOf(path, Buffer.from("{}")));
-  await vi.waitFor(() => expect(one.received.length).toBe(1));
+  await expect.poll(() => one.received.length).toBe(1);
   one.received.length = 0;
   return one;
 };
@@ -54,7 +54,7 @@ describe("a worker that is closed", () => {
     const { code, started, open } = gate();
     const { worker, send, status } = await fakeWorker({ code: { gate: code } });
     const running = send("/run/gate");
-    await vi.waitFor(() => expect(started()).toBe(1));
+    await expect.poll(() => started()).toBe(1);
     const closed = worker.close();
     const refused = await send("/run/gate");
     expect(refused.status).toBe(503);
@@ -113,7 +113,7 @@ describe("a worker that is closed", () => {
     const { worker } = await fakeWorker({ code: { counted: { call: () => 1 } } });
     const { socket, received, ended } = await idleConnection(worker.port, "/run/counted");
     socket.write("POST /run/counted HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{");
-    await vi.waitFor(() => expect(worker.open.size).toBe(1));
+    await expect.poll(() => worker.open.size).toBe(1);
     await worker.close();
     await ended;
     expect(Buffer.concat(received).toString()).toMatch(/^HTTP\/1\.1 503 [^]*\r\nX-OL-Not-Started: 1\r\n/u);
@@ -138,17 +138,16 @@ describe("a worker under more load than it can take", () => {
     const { code, started, open } = gate();
     const { send } = await fakeWorker({ code: { gate: code }, slots: 1, maxQueuedPerFunction: 1 });
     const first = send("/run/gate");
-    await vi.waitFor(() => expect(started()).toBe(1));
+    await expect.poll(() => started()).toBe(1);
     const second = send("/run/gate");
-    const reply = await vi.waitFor(async () => {
-      const full = await send("/run/gate");
-      expect(full.status).toBe(429);
-      return full;
-    });
-    expect(reply.headers["retry-after"]).toBe("1");
+    const refused = async (): Promise<unknown> => {
+      const { status, headers } = await send("/run/gate");
+      return { status, after: headers["retry-after"] };
+    };
+    await expect.poll(refused).toEqual({ status: 429, after: "1" });
     open();
     await first;
-    await vi.waitFor(() => expect(started()).toBe(1));
+    await expect.poll(() => started()).toBe(1);
     open();
     expect((await second).status).toBe(200);
   });
@@ -157,7 +156,7 @@ describe("a worker under more load than it can take", () => {
     const { code, started, open } = gate();
     const { send } = await fakeWorker({ code: { gate: code }, slots: 1, queueTimeoutMs: 50 });
     const first = send("/run/gate");
-    await vi.waitFor(() => expect(started()).toBe(1));
+    await expect.poll(() => started()).toBe(1);
     const reply = await send("/run/gate");
     expect(reply).toMatchObject({ status: 503, headers: { "retry-after": "1", "x-ol-not-started": "1" } });
     expect(reply.body.toString()).toMatch(/within 50 ms\n$/u);
@@ -236,13 +235,13 @@ describe("a client that leaves", () => {
     const { worker, manager } = await fakeWorker({ code: { gate: code, long } });
     const raw = new RawConnection(worker.port);
     await raw.write(getOf("gate") + getOf("long").repeat(20));
-    await vi.waitFor(() => expect(started()).toBe(1));
-    await vi.waitFor(() => expect(manager.stats().unread).toBe(20));
+    await expect.poll(() => started()).toBe(1);
+    await expect.poll(() => manager.stats().unread).toBe(20);
     raw.close();
-    await vi.waitFor(() => expect(worker.open.size).toBe(0));
+    await expect.poll(() => worker.open.size).toBe(0);
     expect(manager.stats()).toMatchObject({ unread: 0, running: 1 });
     open();
-    await vi.waitFor(() => expect(manager.stats().running).toBe(0));
+    await expect.poll(() => manager.stats().running).toBe(0);
   });
 
   it("in the middle of its body costs nothing and is forgotten", async () => {
@@ -250,10 +249,10 @@ describe("a client that leaves", () => {
     await send("/run/echo", "1");
     const socket = connect({ port: worker.port, host: "127.0.0.1" });
     socket.write("POST /run/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{");
-    await vi.waitFor(() => expect(worker.open.size).toBe(1));
-    await vi.waitFor(() => expect(worker.heldBytes).toBe(1));
+    await expect.poll(() => worker.open.size).toBe(1);
+    await expect.poll(() => worker.heldBytes).toBe(1);
     socket.destroy();
-    await vi.waitFor(() => expect(worker.open.size).toBe(0));
+    await expect.poll(() => worker.open.size).toBe(0);
     expect(worker.heldBytes).toBe(0);
     expect(manager.stats().calls.accepted).toBe(1);
   });
@@ -265,7 +264,7 @@ describe("a client that leaves", () => {
     const reply = rawExchange(worker.port, [
       "POST /run/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{",
     ]);
-    await vi.waitFor(() => expect(worker.heldBytes).toBe(1));
+    await expect.poll(() => worker.heldBytes).toBe(1);
     vi.advanceTimersByTime(25_000);
     expect(worker.open.size).toBe(1);
     vi.advanceTimersByTime(10_000);
@@ -291,13 +290,13 @@ describe("a client that leaves", () => {
     const begun = new RawConnection(worker.port);
     await begun.write(halfFor("/begun"));
     await begun.through("begun");
-    await vi.waitFor(() => expect(taken).toBe(8));
+    await expect.poll(() => taken).toBe(8);
     vi.advanceTimersByTime(25_000);
     expect(worker.open.size).toBe(2);
     vi.advanceTimersByTime(10_000);
     expect((await silent.reply())?.status).toBe(408);
     expect(await begun.rest()).not.toContain("0\r\n\r\n");
-    await vi.waitFor(() => expect(worker.open.size).toBe(0));
+    await expect.poll(() => worker.open.size).toBe(0);
   });
 
   it("while its call runs lets it run on, and its sandbox is used again", async () => {
@@ -305,12 +304,12 @@ describe("a client that leaves", () => {
     const { worker, pool, send } = await fakeWorker({ code: { gate: code }, slots: 1 });
     const socket = connect({ port: worker.port, host: "127.0.0.1" });
     socket.write("GET /run/gate HTTP/1.1\r\nHost: a\r\n\r\n");
-    await vi.waitFor(() => expect(started()).toBe(1));
+    await expect.poll(() => started()).toBe(1);
     socket.destroy();
-    await vi.waitFor(() => expect(worker.open.size).toBe(0));
+    await expect.poll(() => worker.open.size).toBe(0);
     const next = send("/run/gate");
     open();
-    await vi.waitFor(() => expect(started()).toBe(1));
+    await expect.poll(() => started()).toBe(1);
     open();
     expect((await next).status).toBe(200);
     expect(pool.stats().created).toBe(1);

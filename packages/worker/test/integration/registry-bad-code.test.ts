@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 
 import { HOSTILE_BUNDLES } from "@ol/bundle/testing";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 
 import { HELLO, OTHER, setup, shelved } from "../support/code-source.ts";
 import { soon } from "../support/registry.ts";
@@ -41,7 +41,7 @@ describe("code from a registry", () => {
     }
     expect(outcomes).toEqual(expected);
     await source.collect();
-    await vi.waitFor(async () => expect(await filesBelow(cluster.directory)).toEqual(before));
+    await expect.poll(async () => await filesBelow(cluster.directory)).toEqual(before);
   }, 120_000);
 
   it("without a file to begin with, or with a mistake in ol.yaml, is its author's mistake too", async () => {

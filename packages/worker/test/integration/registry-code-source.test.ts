@@ -32,10 +32,10 @@ describe("code from a registry", () => {
     const { registry, source } = await setup();
     await registry.upload("a", HELLO);
     const code = await source.resolve("a", soon());
-    await vi.waitFor(() => expect(registry.requests().length).toBeGreaterThan(0));
+    await expect.poll(() => registry.requests().length).toBeGreaterThan(0);
     const stamps = await Promise.all(Array.from({ length: 20 }, () => source.current("a", soon())));
     expect(new Set(stamps)).toEqual(new Set([code.stamp]));
-    await vi.waitFor(() => expect(registry.requests()).toEqual(["GetObject 304"]));
+    await expect.poll(() => registry.requests()).toEqual(["GetObject 304"]);
   });
 
   it("is fetched once by many who ask at the same time, of several workers too", async () => {
@@ -183,7 +183,7 @@ describe("code from a registry", () => {
     expect(await readFile(join(cluster.codeDir("worker-1"), theirs.dir, "f.py"), "utf8")).toBe(HELLO["f.py"]);
     second.release(theirs);
     // By itself.
-    await vi.waitFor(async () => expect(await shelved(cluster)).toEqual([two]), { timeout: 10_000 });
+    await expect.poll(async () => await shelved(cluster), { timeout: 10_000 }).toEqual([two]);
     source.release(newer);
     await source.collect();
     // Named by a tag: it is what a worker runs that is started while the registry is down.
@@ -311,7 +311,7 @@ describe("code from a registry", () => {
     await registry.upload("a", HELLO);
     registry.pause();
     const failed = source.resolve("a", soon()).catch((error: unknown) => error);
-    await vi.waitFor(() => expect(source.stats().revalidations).toBe(1));
+    await expect.poll(() => source.stats().revalidations).toBe(1);
     await source[Symbol.asyncDispose]();
     expect(await failed).toHaveProperty("message", "the worker ends");
     registry.resume();

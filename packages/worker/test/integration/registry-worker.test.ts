@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 
 import { agentClient } from "../http/clients.ts";
 import { startWorkerProcess, type WorkerProcess } from "../http/worker-process.ts";
@@ -90,13 +90,13 @@ describe("a worker whose code is in a registry", () => {
     expect(await Promise.all(Array.from({ length: 8 }, () => call("a")))).toEqual(Array(8).fill('200 "one"'));
     expect((await stats()).registry).toMatchObject({ pulls: 1, failures: 0, pullFailures: 0 });
     await registry.upload("a", says("two"));
-    await vi.waitFor(async () => expect(await call("a")).toBe('200 "two"'), PATIENCE);
+    await expect.poll(async () => await call("a"), PATIENCE).toBe('200 "two"');
     expect(await call("a@v1")).toBe('200 "one"');
     expect(await call(`a@sha256:${one}`)).toBe('200 "one"');
     await registry.admin.rollback({ name: "a" }, soon());
-    await vi.waitFor(async () => expect(await call("a")).toBe('200 "one"'), PATIENCE);
+    await expect.poll(async () => await call("a"), PATIENCE).toBe('200 "one"');
     await registry.admin.remove({ name: "a" }, soon());
-    await vi.waitFor(async () => expect(await call("a")).toMatch(/^404 /u), PATIENCE);
+    await expect.poll(async () => await call("a"), PATIENCE).toMatch(/^404 /u);
   });
 
   it("loses no call by new code, by broken code, or by a registry that is killed, hangs and comes back", async () => {
@@ -112,23 +112,20 @@ describe("a worker whose code is in a registry", () => {
       }
     };
     const callers = Promise.all([caller(), caller(), caller()]);
-    const until = (reply: string) => vi.waitFor(() => expect(seen.has(reply)).toBe(true), PATIENCE);
+    const until = (reply: string) => expect.poll(() => seen.has(reply), PATIENCE).toBe(true);
     await registry.upload("a", says("two"));
     await until('200 "two"');
     await registry.upload("a", { "f.py": "def f(:\n" });
-    await vi.waitFor(
-      async () => expect((await stats()).functions[0]?.fault).toContain("SyntaxError"),
-      PATIENCE,
-    );
+    await expect.poll(async () => (await stats()).functions[0]?.fault, PATIENCE).toContain("SyntaxError");
     await registry.uploadBytes("a", Buffer.from("not even an archive"));
-    await vi.waitFor(async () => expect((await stats()).functions[0]?.fault).toContain("gzip"), PATIENCE);
+    await expect.poll(async () => (await stats()).functions[0]?.fault, PATIENCE).toContain("gzip");
     await registry.kill();
-    await vi.waitFor(async () => expect((await stats()).functions[0]?.staleSinceMs).toBeDefined(), PATIENCE);
+    await expect.poll(async () => (await stats()).functions[0]?.staleSinceMs, PATIENCE).toBeDefined();
     await registry.launch();
     await registry.upload("a", says("three"));
     await until('200 "three"');
     registry.pause();
-    await vi.waitFor(async () => expect((await stats()).functions[0]?.staleSinceMs).toBeDefined(), PATIENCE);
+    await expect.poll(async () => (await stats()).functions[0]?.staleSinceMs, PATIENCE).toBeDefined();
     registry.resume();
     await registry.upload("a", says("four"));
     await until('200 "four"');
@@ -161,12 +158,12 @@ describe("a worker whose code is in a registry", () => {
     const { registry, worker, call } = await setup();
     for (const word of ["one", "two", "three"]) {
       await registry.upload("a", says(word));
-      await vi.waitFor(async () => expect(await call("a")).toBe(`200 ${JSON.stringify(word)}`), PATIENCE);
+      await expect.poll(async () => await call("a"), PATIENCE).toBe(`200 ${JSON.stringify(word)}`);
     }
     const { directory } = worker.current;
     const versionsIn = async (path: string): Promise<number> =>
       (await readdir(join(directory, path))).filter((name) => /[0-9a-f]{64}$/u.test(name)).length;
-    await vi.waitFor(async () => expect(await versionsIn("work/code")).toBe(1), PATIENCE);
+    await expect.poll(async () => await versionsIn("work/code"), PATIENCE).toBe(1);
     // Beyond the minute in which it may be wanted again, the shelf keeps only what a tag names.
     expect(await versionsIn("work/bundles")).toBeLessThanOrEqual(3);
   });
