@@ -71,9 +71,12 @@ async def echo(_scope, receive, send):
 
 async def lines(_scope, receive, send):
     await start(send, 200, [(b"content-type", b"text/event-stream")])
-    async for line in pieces(receive):
-        if line:
-            await write(send, b"data: %s\n\n" % line.strip())
+    rest = b""
+    async for piece in pieces(receive):
+        # A piece may end in the middle of a line, and hold several.
+        *whole, rest = (rest + piece).split(b"\n")
+        for line in whole:
+            await write(send, b"data: %s\n\n" % line)
     await write(send, b"", more=False)
 
 
