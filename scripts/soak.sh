@@ -31,7 +31,8 @@ case "$soak" in
 esac
 
 commit=$(git rev-parse --short=12 HEAD 2>/dev/null || echo "unknown (no git)")
-[ -z "$(git status --porcelain 2>/dev/null)" ] || commit="$commit, with uncommitted changes"
+# Results of other soaks change nothing of what is run.
+[ -z "$(git status --porcelain -- . ':!docs/soaks' 2>/dev/null)" ] || commit="$commit, with uncommitted changes"
 distribution=$(. /etc/os-release 2>/dev/null && echo "${PRETTY_NAME:-unknown}" || echo unknown)
 memory_mb=$(awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo)
 output=$(mktemp)
