@@ -41,8 +41,8 @@ began=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 began_s=$(date +%s)
 
 set +e
-# Where the repository lies is nobody's business.
-"${run[@]}" "$@" 2>&1 | sed -u "s#$PWD#.#g" | tee "$output"
+# Where the repository and the user's home lie is nobody's business.
+"${run[@]}" "$@" 2>&1 | sed -u -e "s#$PWD#.#g" -e "s#${HOME:-$PWD}/#~/#g" | tee "$output"
 status=${PIPESTATUS[0]}
 set -e
 took_s=$(($(date +%s) - began_s))
