@@ -41,8 +41,10 @@ began=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 began_s=$(date +%s)
 
 set +e
+home=${HOME:-/}
+[ "$home" != / ] || home=$PWD
 # Where the repository and the user's home lie is nobody's business.
-"${run[@]}" "$@" 2>&1 | sed -u -e "s#$PWD#.#g" -e "s#${HOME:-$PWD}/#~/#g" | tee "$output"
+"${run[@]}" "$@" 2>&1 | sed -u -e "s#$PWD#.#g" -e "s#$home/#~/#g" | tee "$output"
 status=${PIPESTATUS[0]}
 set -e
 took_s=$(($(date +%s) - began_s))

@@ -52,5 +52,5 @@ it(`${READERS} clients that read nothing of what they are sent do not keep a fun
     expect([status, body.toString()]).toEqual([200, '"xxx"']);
   }
   connection.close();
-  await expect.poll(async () => await stats(), WAIT).toMatchObject({ unread: 0, running: 0 });
+  await expect.poll(() => stats(), WAIT).toMatchObject({ unread: 0, running: 0 });
 });

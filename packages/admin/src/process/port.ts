@@ -1,7 +1,5 @@
 import { readFileSync, readdirSync, readlinkSync } from "node:fs";
-import { createServer } from "node:net";
 
-import { errnoOf } from "../errors.ts";
 import { escapeControls } from "../text.ts";
 
 const LISTEN_STATE = "0A";
@@ -45,17 +43,4 @@ export const portHolder = (port: number): string | undefined => {
     return `${escapeControls(name)} (process ${pid})`;
   }
   return undefined;
-};
-
-const canListen = (address: string, port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", (error) => resolve(errnoOf(error) !== "EADDRINUSE"));
-    server.listen({ host: address, port, exclusive: true }, () => server.close(() => resolve(true)));
-  });
-
-/** Whether nobody listens on `port` at any of the addresses. Other failures are left to the worker to tell. */
-export const isPortFree = async (addresses: readonly string[], port: number): Promise<boolean> => {
-  for (const address of addresses) if (!(await canListen(address, port))) return false;
-  return true;
 };

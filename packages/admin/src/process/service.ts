@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 
-import { isOlError, messageOf } from "@ol/common";
+import { isPortFree, isOlError, messageOf } from "@ol/common";
 import { readJsonObject, writeJsonFile } from "@ol/config";
 
 import type { Context } from "../cli/command.ts";
@@ -10,7 +10,7 @@ import { stateOf, type WorkerState } from "../worker/list.ts";
 import { findScope } from "../worker/scope.ts";
 import { type Launch, launchProcess } from "./launch.ts";
 import { readPidFile, removePidFile } from "./pid-file.ts";
-import { isPortFree, portHolder } from "./port.ts";
+import { portHolder } from "./port.ts";
 import { type StopOutcome, stopProcess } from "./stop.ts";
 
 /** A process of a cluster of which there is one: its registry, its load balancer. */

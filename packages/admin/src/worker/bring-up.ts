@@ -1,4 +1,4 @@
-import { messageOf } from "@ol/common";
+import { isPortFree, messageOf } from "@ol/common";
 import { readJsonObject, validateTemplate, type WorkerTemplate } from "@ol/config";
 
 import { updateWorkerList } from "../balancer/worker-list.ts";
@@ -6,7 +6,7 @@ import type { Context } from "../cli/command.ts";
 import { withProgress } from "../cli/progress.ts";
 import type { Cluster } from "../cluster/discover.ts";
 import { adminError } from "../errors.ts";
-import { isPortFree, portHolder } from "../process/port.ts";
+import { portHolder } from "../process/port.ts";
 import { escapeControls } from "../text.ts";
 import { type Worker, listWorkers } from "./list.ts";
 import { type Start, planStarts } from "./plan.ts";

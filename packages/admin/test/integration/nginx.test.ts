@@ -5,11 +5,10 @@ import { createServer, request, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 
-import { freePorts } from "@ol/common";
+import { freePorts, isPortFree } from "@ol/common";
 import { expect, it, onTestFinished } from "vitest";
 
 import { nginxFiles } from "../../src/balancer/proxy-configs.ts";
-import { isPortFree } from "../../src/process/port.ts";
 import { temporaryDirectory } from "../support/harness.ts";
 
 const PATIENCE = { timeout: 30_000 };

@@ -4,12 +4,13 @@ import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 
+import { isPortFree } from "@ol/common";
 import { describe, expect, onTestFinished, test } from "vitest";
 
 import { lockCluster } from "../../src/cluster/lock.ts";
 import { identityOf, isAlive, parseStat } from "../../src/process/identity.ts";
 import { parsePidFile, readPidFile, writePidFile } from "../../src/process/pid-file.ts";
-import { isPortFree, listeningInodes, portHolder } from "../../src/process/port.ts";
+import { listeningInodes, portHolder } from "../../src/process/port.ts";
 import { parseStatus } from "../../src/process/status.ts";
 import { stopProcess } from "../../src/process/stop.ts";
 import { type Situation, planStarts, workerConfigFor } from "../../src/worker/plan.ts";

@@ -193,7 +193,7 @@ describe("calls", () => {
     const rig = makeRig({ code: { a: { call: () => 1 } }, registryCacheMs: 0, engine });
     await rig.result("a");
     const [sandbox] = rig.pool.sandboxes();
-    await expect.poll(async () => await sandbox?.pause()).toBe(true);
+    await expect.poll(() => sandbox?.pause()).toBe(true);
     const first = rig.call("a");
     await until(() => sandbox?.inFlight === 1);
     rig.source.before = () => new Promise(() => undefined);

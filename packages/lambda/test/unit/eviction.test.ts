@@ -98,7 +98,7 @@ describe("a sandbox of a function", () => {
     const rig = makeRig({ code: { a: answers("a"), b: answers("b") }, memoryMb: 100 });
     await rig.result("a");
     const [sandbox] = rig.pool.sandboxes();
-    await expect.poll(async () => await sandbox?.pause()).toBe(true);
+    await expect.poll(() => sandbox?.pause()).toBe(true);
     expect(await rig.result("a")).toBe('"a"');
     expect([sandbox?.state, sandbox?.idle]).toEqual(["ready", true]);
   });

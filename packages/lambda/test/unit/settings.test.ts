@@ -123,7 +123,7 @@ describe("queue", () => {
     await expect.poll(() => rig.manager.load().busy).toBe(1);
     rig.source.lambdas.set("a", { dir: "b" });
     expect(await rig.result("a")).toBe("OL_LAMBDA_QUEUE_FULL");
-    await expect.poll(async () => await rig.result("a")).toBe('"new"');
+    await expect.poll(() => rig.result("a")).toBe('"new"');
     expect(first.sink.outcomes).toBe(0);
   });
 });

@@ -41,7 +41,7 @@ describe("code from a registry", () => {
     }
     expect(outcomes).toEqual(expected);
     await source.collect();
-    await expect.poll(async () => await filesBelow(cluster.directory)).toEqual(before);
+    await expect.poll(() => filesBelow(cluster.directory)).toEqual(before);
   }, 120_000);
 
   it("without a file to begin with, or with a mistake in ol.yaml, is its author's mistake too", async () => {

@@ -183,7 +183,7 @@ describe("code from a registry", () => {
     expect(await readFile(join(cluster.codeDir("worker-1"), theirs.dir, "f.py"), "utf8")).toBe(HELLO["f.py"]);
     second.release(theirs);
     // By itself.
-    await expect.poll(async () => await shelved(cluster), { timeout: 10_000 }).toEqual([two]);
+    await expect.poll(() => shelved(cluster), { timeout: 10_000 }).toEqual([two]);
     source.release(newer);
     await source.collect();
     // Named by a tag: it is what a worker runs that is started while the registry is down.

@@ -90,13 +90,13 @@ describe("a worker whose code is in a registry", () => {
     expect(await Promise.all(Array.from({ length: 8 }, () => call("a")))).toEqual(Array(8).fill('200 "one"'));
     expect((await stats()).registry).toMatchObject({ pulls: 1, failures: 0, pullFailures: 0 });
     await registry.upload("a", says("two"));
-    await expect.poll(async () => await call("a"), PATIENCE).toBe('200 "two"');
+    await expect.poll(() => call("a"), PATIENCE).toBe('200 "two"');
     expect(await call("a@v1")).toBe('200 "one"');
     expect(await call(`a@sha256:${one}`)).toBe('200 "one"');
     await registry.admin.rollback({ name: "a" }, soon());
-    await expect.poll(async () => await call("a"), PATIENCE).toBe('200 "one"');
+    await expect.poll(() => call("a"), PATIENCE).toBe('200 "one"');
     await registry.admin.remove({ name: "a" }, soon());
-    await expect.poll(async () => await call("a"), PATIENCE).toMatch(/^404 /u);
+    await expect.poll(() => call("a"), PATIENCE).toMatch(/^404 /u);
   });
 
   it("loses no call by new code, by broken code, or by a registry that is killed, hangs and comes back", async () => {
@@ -158,12 +158,12 @@ describe("a worker whose code is in a registry", () => {
     const { registry, worker, call } = await setup();
     for (const word of ["one", "two", "three"]) {
       await registry.upload("a", says(word));
-      await expect.poll(async () => await call("a"), PATIENCE).toBe(`200 ${JSON.stringify(word)}`);
+      await expect.poll(() => call("a"), PATIENCE).toBe(`200 ${JSON.stringify(word)}`);
     }
     const { directory } = worker.current;
     const versionsIn = async (path: string): Promise<number> =>
       (await readdir(join(directory, path))).filter((name) => /[0-9a-f]{64}$/u.test(name)).length;
-    await expect.poll(async () => await versionsIn("work/code"), PATIENCE).toBe(1);
+    await expect.poll(() => versionsIn("work/code"), PATIENCE).toBe(1);
     // Beyond the minute in which it may be wanted again, the shelf keeps only what a tag names.
     expect(await versionsIn("work/bundles")).toBeLessThanOrEqual(3);
   });

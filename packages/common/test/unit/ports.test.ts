@@ -30,11 +30,11 @@ describe("free ports", () => {
     const [lowest = 0, highest = 0] = text.trim().split(/\s+/u).map(Number);
     const given = ((await listening(0)).address() as AddressInfo).port;
     expect(given).toBeGreaterThanOrEqual(lowest);
-    // A machine may be told to give them all.
-    const givesAll = lowest <= 10_000 && highest === 65_535;
+    // A machine may be told to give nearly all.
+    const isLeft = Math.max(lowest - 10_000, 65_535 - highest) > 1_000;
     for (let round = 0; round < 20; round += 1) {
       const port = await freePorts();
-      expect(port < lowest || port > highest).toBe(!givesAll);
+      expect(!isLeft || port < lowest || port > highest).toBe(true);
     }
   });
 });
