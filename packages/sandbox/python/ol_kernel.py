@@ -25,6 +25,8 @@ _NUMBERS = {
     "openat2": 437,
     "mount_setattr": 442,
     "clone": 56,
+    "timer_create": 222,
+    "timer_settime": 223,
     "landlock_create_ruleset": 444,
     "landlock_restrict_self": 446,
 }
@@ -283,6 +285,23 @@ def exit_status(pidfd: int) -> "int | None":
 def eventfd() -> int:
     """os.eventfd came with Python 3.10 only."""
     return _check(_libc.eventfd(ctypes.c_uint(0), ctypes.c_int(os.O_CLOEXEC | os.O_NONBLOCK)), "eventfd")
+
+
+def signal_timer(number: int, thread: int) -> int:
+    """Makes a timer that sends this signal to that thread of this process. Forked processes do not have it."""
+    monotonic_clock, to_thread, size = 1, 4, 64
+    # A struct sigevent: a value, the signal, how it is sent, and to whom.
+    event = struct.pack("Qiii", 0, number, to_thread, thread).ljust(size, b"\0")
+    timer = ctypes.c_int(-1)
+    _call("timer_create", ctypes.c_int(monotonic_clock), event, ctypes.byref(timer))
+    return timer.value
+
+
+def start_timer(timer: int, seconds: float) -> None:
+    """Lets it go off once, so much later, and not when it would have before."""
+    whole = int(seconds)
+    once = struct.pack("qqqq", 0, 0, whole, int((seconds - whole) * 1e9))
+    _call("timer_settime", ctypes.c_int(timer), ctypes.c_int(0), once, ctypes.c_void_p(None))
 
 
 def clear_environment() -> None:

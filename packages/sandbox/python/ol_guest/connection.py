@@ -2,7 +2,8 @@
 
 Normally the loop in serve.py reads, here and nowhere else. While the lambda's function runs, nobody would: then
 the kernel sends SIGIO for what arrives (O_ASYNC on this socket; it stays silent while a read is waiting anyway), and
-the handler reads in the middle of the function. That is how a RESET ends a `while True`.
+the handler reads in the middle of the function. That is how a RESET ends a `while True`. A signal may be missed, though:
+see second_look.py.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, Callable, Optional, Union
 from ol_guest import wire
 from ol_guest.frames import Frames, die_of
 from ol_guest.incoming import Incoming
+from ol_guest.second_look import SecondLook
 from ol_guest.wire import Violation
 
 _READ_BYTES = 64 * 1024
@@ -63,6 +65,7 @@ class Connection(Frames):
         self.streaming = False
         self._thrown = False
         self._in_handler = False
+        self._second_look = SecondLook()
         # Calls whose bodies are not complete.
         self._incoming: dict[int, Incoming] = {}
         self._answering = 0
@@ -195,26 +198,37 @@ class Connection(Frames):
         if self._in_handler:
             # Interrupted by itself: the one below looks again.
             return
+        partly = self._partly_here()
+        arrived = False
         while self.stale:
             self._in_handler = True
             self.stale = False
             try:
-                self._read_waiting()
+                arrived |= self._read_waiting()
             finally:
                 self._in_handler = False
+        if arrived and (partly or self._partly_here()):
+            self._second_look.want()
         # A client that is gone interrupts nothing: a function runs on, an app hears of it when it reads or writes.
         if self.cancelled not in (0, wire.RESET_CANCELLED) and not self._thrown:
             self._thrown = True
             raise Cancelled
 
-    def _read_waiting(self) -> None:
+    def _partly_here(self) -> bool:
+        """Whether the worker may be waiting to send on, for room or credit."""
+        return self._missing > 0 or bool(self._incoming)
+
+    def _read_waiting(self) -> bool:
+        """Whether anything was there."""
+        arrived = False
         while True:
             try:
                 chunk = self.socket.recv(_READ_BYTES, socket.MSG_DONTWAIT)
             except BlockingIOError:
-                return
+                return arrived
             if not chunk:
                 raise Gone
+            arrived = True
             self.take(chunk)
 
     def _on_sigio(self, _number: int, _frame: Any) -> None:
@@ -239,6 +253,8 @@ class Connection(Frames):
         self.running = stream
         if self.stale:
             self._look()
+        if self._partly_here():
+            self._second_look.want()
 
     def aside(self, action: Callable[..., Any], *arguments: Any) -> Any:
         """Reads or writes in the middle of the lambda's code, which must neither be interrupted nor see it fail."""

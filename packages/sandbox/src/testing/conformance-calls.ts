@@ -6,6 +6,9 @@ import type { ConformanceCase } from "./conformance.ts";
 /** More than a frame and several windows hold. */
 const LARGE_BYTES = 5_000_000;
 
+/** Goes in one frame, so that it may be asked back, and fills the socket. */
+const LARGEST_RECALLED_BYTES = 900_000;
+
 /** What calls of a sandbox do. */
 export const CALL_CASES: readonly ConformanceCase[] = [
   {
@@ -135,6 +138,19 @@ export const CALL_CASES: readonly ConformanceCase[] = [
       assert.equal((await first).failure, undefined);
       // Neither runs now.
       assert.equal((await sandbox.call(callOf(0, 5_000))).failure, undefined);
+    },
+  },
+  {
+    title: "gives back large calls, too, that wait behind a function that only waits",
+    run: async (pool) => {
+      const sandbox = await pool.acquire(specOf("sleep"));
+      await sandbox.ready;
+      const asleep = failsWith(sandbox.call(callOf(60, 60_000)), "OL_SANDBOX_DESTROYED");
+      for (let round = 0; round < 20; round += 1) {
+        const call = { ...callOf("x".repeat(LARGEST_RECALLED_BYTES)), waitMs: 5 };
+        await failsWith(sandbox.call(call), "OL_SANDBOX_RECALLED");
+      }
+      await Promise.all([sandbox.destroy(), asleep]);
     },
   },
   {
