@@ -1,7 +1,7 @@
 """A zygote: a Python process with everything loaded, which forks leaves when the broker asks.
 
 Protocol (messages.py), broker to zygote: {"op": "prepare", "leaf": N, "uid": U, "tmpMb": M, "steps": B} with the leaf's channel
-and the open cgroup.procs files; {"op": "beget", "zygote": N, ...} (see offspring.py). Zygote to broker: {"op": "here", "python": version} with a pidfd of itself,
+and the open cgroup.procs files; {"op": "beget", "zygote": N, ...} (see offspring.py); {"op": "look"}: who has ended? Zygote to broker: {"op": "here", "python": version} with a pidfd of itself,
 and if it is a child zygote one of its init, before it imports anything; {"op": "ready"} when it has (a child zygote with "import":
 {"ms": N, "sought": [name, ...]}), or {"op": "unfit", "error": text, "packages": [directory, ...]}; {"op": "forked", "leaf": N} with a pidfd; {"op": "failed", "leaf" or "zygote": N, "error":
 text}; {"op": "exit", "leaf" or "zygote": N, "status": S} as waitpid gives it.
@@ -100,7 +100,7 @@ class Zygote:
         self._forking = True
         if message["op"] == "beget":
             self._beget(message, descriptors)
-        else:
+        elif message["op"] == "prepare":
             self._prepare(message, descriptors)
         self._forking = False
         self._report_exits()

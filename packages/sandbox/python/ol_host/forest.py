@@ -332,6 +332,8 @@ class Forest:
             self._finish(leaf)
             return
         wanted = leaf.status is None and leaf.zygote.alive and not leaf.kill_wanted
+        if wanted:
+            leaf.zygote.ask_for_ends()
         self._undecided.append((time.monotonic() + (_STATUS_GRACE_SEC if wanted else _SHORT_GRACE_SEC), leaf))
 
     def _fail_unforked(self, leaf: Leaf, error: str) -> None:

@@ -400,6 +400,8 @@ class Nursery:
         if zygote.is_root:
             os.waitid(os.P_PIDFD, zygote.init_pidfd, os.WEXITED)
         self.hear_out(zygote)
+        if not zygote.end_told and zygote.parent is not None:
+            zygote.parent.ask_for_ends()
         self._listener.lose_leaves(zygote)
         self._selector.unregister(zygote.init_pidfd)
         os.close(zygote.init_pidfd)

@@ -6,11 +6,12 @@ broker kill whom it likes; a pidfd of the broker itself is easily had from any s
 """
 
 import collections
+import contextlib
 import os
 import socket
 import typing
 
-from ol_guest import kin
+from ol_guest import kin, messages
 from ol_host.cgroups import Group, GroupStock
 from ol_host.leaves import kill_process, signal_name
 from ol_host.logtap import LogTap
@@ -169,6 +170,17 @@ class Zygote:
         if self.status is None or not os.WIFEXITED(self.status):
             return {"reason": "lost", "message": "its process ended, nobody knows how"}
         return _as_init_tells(os.WEXITSTATUS(self.status))
+
+    def ask_for_ends(self) -> None:
+        """Has it look which of its children have ended.
+
+        It does so by itself, but Python misses a signal that comes just when a wait begins, and import code may block it.
+        """
+        if not self.alive:
+            return
+        # Full, and it will look after each of the messages; or dead, and the news of that is on its way.
+        with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+            messages.send(self.control, {"op": "look"})
 
     # What it says
 

@@ -185,6 +185,22 @@ export const describeImportCode = (mode: Mode): void => {
       await engine.killZygote("descriptors");
     });
 
+    it("cannot keep the broker from hearing how a sandbox ended, or a zygote", async () => {
+      expect(
+        await engine.createZygote("deaf", { packages: ["hostile"], modules: ["ol_deaf"] }),
+      ).toBeUndefined();
+      const sandbox = await engine.sandbox("none", { code: "forked", zygote: "deaf" });
+      expect(await sandbox.probe({ probe: "exit", exit: 7 })).toMatchObject({
+        error: { code: "OL_SANDBOX_EXITED" },
+      });
+      expect(await sandbox.exited()).toEqual({ reason: "exit", code: 7 });
+      const child = { packages: ["hostile"], modules: ["ol_exit"], parent: "deaf" };
+      expect(await engine.createZygote("child", child)).toMatchObject({
+        message: expect.stringMatching(/exited with code 5/),
+      });
+      await engine.killZygote("deaf");
+    });
+
     it.each(["ol_liar", "ol_forger"])("cannot pass another process off as a leaf (%s)", async (module) => {
       await using own = await host.engine();
       await makePlain(own);
