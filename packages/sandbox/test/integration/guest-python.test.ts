@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 
 const directory = fileURLToPath(new URL("../python/", import.meta.url));
 const MINORS = [9, 10, 11, 12, 13, 14];
-const TIMEOUT_MS = 180_000;
+const TIMEOUT_MS = 400_000;
 
 /** Undefined for one that is missing, too old, or a launcher (pyenv's) for a version that it refuses to run. */
 function versionOf(python: string): string | undefined {
