@@ -33,8 +33,10 @@ MOST_DEPTH = 25
 _IMPORT_SEC = 30.0
 # What a dead zygote may still have to say.
 _LAST_MESSAGES = 64
-# From a zygote's end to the news of how.
-_STATUS_GRACE_SEC = 0.25
+# From a zygote's end to the news of how, which its init tells its parent once nothing else lives there: at once, and on a
+# machine with much to do within seconds. With leaves or child zygotes of it that can be any time.
+_STATUS_GRACE_SEC = 5.0
+_SHORT_GRACE_SEC = 0.25
 _NO_ZYGOTE = "OL_SANDBOX_NO_ZYGOTE"
 
 
@@ -360,8 +362,9 @@ class Nursery:
             self._selector.unregister(zygote.pidfd)
             os.close(zygote.pidfd)
             zygote.pidfd = None
+        keep = self._outliving(zygote)
         if not self._closing:
-            self._kill_strays(zygote)
+            self._kill_strays(zygote, keep)
         self._listener.orphan_leaves(zygote)
         if isinstance(zygote.groups, OwnGroups):
             zygote.groups.dissolve()
@@ -370,7 +373,8 @@ class Nursery:
         if known or self._closing or zygote.parent is None or not zygote.parent.alive:
             self._tell_end(zygote)
         else:
-            zygote.tell_moment = time.monotonic() + _STATUS_GRACE_SEC
+            zygote.parent.ask_for_ends()
+            zygote.tell_moment = time.monotonic() + (_SHORT_GRACE_SEC if keep else _STATUS_GRACE_SEC)
 
     def _tell_end(self, zygote: Zygote) -> None:
         if zygote.end_told:
@@ -381,16 +385,15 @@ class Nursery:
         if zygote.init_pidfd is None:
             self._forget(zygote)
 
-    def _kill_strays(self, zygote: Zygote) -> None:
+    def _outliving(self, zygote: Zygote) -> "set[int]":
+        """The processes forked from it that live on when it has ended."""
+        children = (child.init_pid for child in self._zygotes.values() if child.parent is zygote)
+        return self._listener.living_leaves(zygote) | {pid for pid in children if pid is not None}
+
+    def _kill_strays(self, zygote: Zygote, keep: "set[int]") -> None:
         """Leaves that it could not announce any more, and whatever import code left running."""
         if zygote.init_pid is None:
             return
-        keep = self._listener.living_leaves(zygote)
-        keep |= {
-            child.init_pid
-            for child in self._zygotes.values()
-            if child.parent is zygote and child.init_pid is not None
-        }
         if not kill_strays(zygote.init_pid, keep):
             self._log("error", f"processes of {zygote.name} fork faster than they can be killed; all of it is ended")
             zygote.kill_everything()
