@@ -14,15 +14,19 @@ from ol_host.wire import Refused
 # Passes that are made at once; then the processes get the time to notice.
 _PASSES_AT_ONCE = 3
 _PASS_SEC = 0.002
-# Whoever forks faster than it can be stopped for this long is left running.
+# Whoever forks faster than it can be stopped for this long, and in so many passes, is left running. Where the whole machine
+# stood still only the first of them says anything.
 _STOP_SEC = 1.0
+_LEAST_PASSES = 100
 # What is paused is soon used again, or stays for long.
 _DOWNSIZE_AFTER_SEC = 0.1
 
 
-class _Stopping(typing.NamedTuple):
-    request: int
-    deadline: float
+class _Stopping:
+    def __init__(self, request: int, deadline: float) -> None:
+        self.request = request
+        self.deadline = deadline
+        self.passes = 0
 
 
 class Pauser:
@@ -106,11 +110,12 @@ class Pauser:
             _lower(leaf)
 
     def _go_on(self, leaf: Leaf, waiting: _Stopping, now: float) -> None:
+        waiting.passes += 1
         if self._stops[leaf].step():
             del self._stopping[leaf]
             self._is_paused(leaf)
             self._answer(waiting.request)
-        elif now >= waiting.deadline:
+        elif now >= waiting.deadline and waiting.passes >= _LEAST_PASSES:
             self._stops.pop(leaf).undo()
             del self._stopping[leaf]
             message = f"its processes could not be stopped within {_STOP_SEC:.0f} s; they run on"
