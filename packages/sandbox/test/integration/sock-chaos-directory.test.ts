@@ -37,7 +37,8 @@ describe.each(await accounts())("the work directory, as $name", (account) => {
     chmodSync(path.join(workDir, "run"), 0o777);
     chmodSync(path.join(workDir, "trash/not-empty"), 0);
     give(account, workDir, outside);
-    await using worker = await cluster.start();
+    // What is made ready in advance would be there, too.
+    await using worker = await cluster.start({ engine: { prepared: 0 } });
     expect(filesOf(workDir)).toEqual([]);
     expect((await worker.stats()).swept).toBe(4);
     expect(statSync(path.join(workDir, "run")).mode & 0o777).toBe(0o700);
@@ -53,7 +54,8 @@ describe.each(await accounts())("the work directory, as $name", (account) => {
         recursive: true,
       });
     give(account, cluster.workDir);
-    await using worker = await cluster.start();
+    // What is made ready in advance would be there, too.
+    await using worker = await cluster.start({ engine: { prepared: 0 } });
     expect(filesOf(cluster.workDir)).toEqual([]);
     expect(await worker.call({ handler: "hello", event: 1 })).toBe(1);
   });

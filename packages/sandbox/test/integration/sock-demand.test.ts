@@ -11,6 +11,8 @@ import { CONFORMANCE_HANDLERS_DIR, CONFORMANCE_PACKAGES_DIR } from "../../src/te
 
 const LIMITS = { memoryMb: 50, swappiness: 0, procs: 10, cpuPercent: 100, logMb: 1, scratchMb: 10 };
 const MOST = 4;
+// What a burst took is replaced a tenth of a second later.
+const SETTLE_MS = 300;
 
 let directory: string;
 let engine: SockEngine;
@@ -45,16 +47,21 @@ const burst = async (size: number, zygote?: string): Promise<void> => {
   await Promise.all((await Promise.all(wanted)).map((sandbox) => sandbox.destroy()));
 };
 
+/** How many are ready soon after a burst. One that a busy machine drew out is none, and is to be tried again. */
+const preparedAfter = async (size: number): Promise<number> => {
+  await burst(size);
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+  return engine.stats().prepared;
+};
+
 it("has as many processes ready as the last burst took, and fewer again when it is forgotten", async () => {
   await expect.poll(() => engine.stats().prepared, { timeout: 5_000 }).toBe(1);
-  await burst(3);
-  await expect.poll(() => engine.stats().prepared, { timeout: 5_000 }).toBe(3);
+  await expect.poll(() => preparedAfter(3), { timeout: 20_000 }).toBe(3);
   expect(engine.stats().preparedMb).toBeGreaterThan(0.1);
-  await burst(3 * MOST);
-  await expect.poll(() => engine.stats().prepared, { timeout: 5_000 }).toBe(MOST);
+  await expect.poll(() => preparedAfter(3 * MOST), { timeout: 20_000 }).toBe(MOST);
   // A burst is remembered for five seconds.
   await expect.poll(() => engine.stats().prepared, { timeout: 15_000, interval: 250 }).toBe(1);
-}, 40_000);
+}, 70_000);
 
 it("has one process ready at each zygote, and none when the zygote is gone", async () => {
   await expect.poll(() => engine.stats().prepared, { timeout: 5_000 }).toBe(1);

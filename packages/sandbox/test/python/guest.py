@@ -170,14 +170,6 @@ class Guest:
             assert time.monotonic() < until, "the function did not start"
             time.sleep(0.002)
 
-    def wait_until_asleep(self):
-        """Until the process is inside a system call that waits."""
-        until = time.monotonic() + DEADLINE_SECONDS
-        stat = pathlib.Path(f"/proc/{self.process.pid}/stat")
-        while stat.read_text().rpartition(")")[2].split()[0] != "S":
-            assert time.monotonic() < until, "the process does not wait for anything"
-            time.sleep(0.002)
-
 
 class GuestCase(unittest.TestCase):
     maxDiff = None

@@ -2,7 +2,7 @@ import struct
 import time
 import unittest
 
-from guest import DATA, REPLY, RESET, WINDOW, GuestCase, call_frame, pack
+from guest import DATA, PING, REPLY, RESET, WINDOW, GuestCase, call_frame, pack
 
 CANCELLED, DEADLINE, REFUSED = 1, 2, 5
 
@@ -87,34 +87,42 @@ class Cancelling(GuestCase):
 
     def test_a_function_whose_client_is_gone_runs_on_and_its_result_is_dropped(self):
         guest = self.guest(
-            "import time\ndef f(event):\n open('on', 'w').close()\n time.sleep(0.3)\n open('end', 'w').close()\n return 1\n"
+            "import os, time\ndef f(event):\n open('on', 'w').close()\n"
+            " while not os.path.exists('go'): time.sleep(0.002)\n open('end', 'w').close()\n return 1\n"
         ).ready()
         guest.send(call_frame(1, {}))
         guest.wait_for("on")
-        guest.send(reset(1, CANCELLED))
+        guest.send(reset(1, CANCELLED), pack(PING, 0, 0, (), b"p"))
+        # It has heard of it, and runs.
+        self.assertEqual(guest.receive().kind, PING)
+        (guest.handler / "go").touch()
         self.assert_reset(guest, 1, CANCELLED)
         self.assertTrue((guest.handler / "end").exists())
 
     def test_a_call_that_waits_behind_a_running_one_is_answered_at_once_and_never_runs(self):
         guest = self.guest(
-            "import time\ndef f(event):\n open('on%d' % event, 'w').close()\n time.sleep(1 - event)\n return event\n"
+            "import os, time\ndef f(event):\n open('on%d' % event, 'w').close()\n"
+            " while not os.path.exists('go'): time.sleep(0.002)\n return event\n"
         ).ready()
         guest.send(call_frame(1, 0))
         guest.wait_for("on0")
         guest.send(call_frame(3, 1), reset(3, CANCELLED))
         self.assert_reset(guest, 3, CANCELLED)
+        (guest.handler / "go").touch()
         self.assertEqual(guest.receive().stream, 1)
         self.assertFalse((guest.handler / "on1").exists())
 
     def test_calls_that_are_asked_back_are_given_back_unless_they_have_begun(self):
         guest = self.guest(
-            "import time\ndef f(event):\n open('on%d' % event, 'w').close()\n time.sleep(0.5)\n return event\n"
+            "import os, time\ndef f(event):\n open('on%d' % event, 'w').close()\n"
+            " while not os.path.exists('go'): time.sleep(0.002)\n return event\n"
         ).ready()
         guest.send(call_frame(1, 0), call_frame(3, 1), call_frame(5, 2))
         guest.wait_for("on0")
         guest.send(reset(5, REFUSED), reset(3, REFUSED), reset(1, REFUSED))
         self.assert_reset(guest, 5, REFUSED)
         self.assert_reset(guest, 3, REFUSED)
+        (guest.handler / "go").touch()
         self.assertEqual(guest.receive().json, 0)
         guest.send(call_frame(7, 3))
         self.assertEqual(guest.receive().json, 3)

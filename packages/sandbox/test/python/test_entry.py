@@ -160,14 +160,14 @@ class Contexts(GuestCase):
             import time
             def f(event, context):
                 left = context.deadline - time.time()
-                return [context.invocation_id, 1.5 < left <= 2, 1500 < context.remaining_ms() <= 2000,
+                return [context.invocation_id, 20 < left <= 30, 20_000 < context.remaining_ms() <= 30_000,
                         context.headers["CONTENT-type"], context.headers.get("x-none"), dict(context.headers),
                         "Accept" in context.headers, 3 in context.headers, context.traceparent, len(context.headers)]
             """
         ).ready()
         headers = ("traceparent", "00-ab-cd-01", "Content-Type", "text/\xe9", "accept", "a", "Accept", "b")
         self.assertEqual(
-            guest.call({}, invocation="01J", timeout_ms=2000, headers=headers).json,
+            guest.call({}, invocation="01J", timeout_ms=30_000, headers=headers).json,
             [
                 *("01J", True, True, "text/é", None),
                 {"traceparent": "00-ab-cd-01", "content-type": "text/é", "accept": "a, b"},
@@ -298,13 +298,23 @@ class ImportErrors(GuestCase):
         guest.socket.shutdown(socket.SHUT_WR)
         self.assert_exits(guest, 1)
 
-    def test_a_call_that_comes_after_the_import_error_is_refused_too(self):
+    def refused_late(self):
         guest = self.guest("1/0")
         self.assertEqual(guest.receive().meta, {":event": "import-error"})
-        guest.send(call_frame(1, {}))
-        self.assertEqual(guest.receive()[:3], (RESET, 0, 1))
-        guest.send(call_frame(3, {}))
-        self.assertEqual(guest.receive()[:3], (RESET, 0, 3))
+        for stream in (1, 3):
+            guest.send(call_frame(stream, {}))
+            self.assertEqual(guest.receive()[:3], (RESET, 0, stream))
+        return guest
+
+    def test_a_call_that_comes_after_the_import_error_is_refused_too(self):
+        for more in (3, 2, 1, 0):
+            try:
+                guest = self.refused_late()
+                break
+            except (BrokenPipeError, EOFError):
+                # The guest stays for a second, in which a busy machine may do nothing.
+                if not more:
+                    raise
         # And it does not stay for ever.
         self.assert_exits(guest, 1)
 

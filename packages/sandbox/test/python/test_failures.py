@@ -132,7 +132,7 @@ class Exits(GuestCase):
     def test_a_signal_handler_that_raises_between_calls_ends_the_process_and_says_why(self):
         guest = self.guest(
             "import signal\ndef boom(*a): raise RuntimeError('late')\n"
-            "def f(event):\n signal.signal(signal.SIGALRM, boom)\n signal.setitimer(signal.ITIMER_REAL, 0.05)\n"
+            "def f(event):\n signal.signal(signal.SIGALRM, boom)\n signal.setitimer(signal.ITIMER_REAL, 1)\n"
         ).ready()
         guest.call({})
         self.assert_exits(guest, 70)

@@ -120,8 +120,10 @@ class Output(GuestCase):
 
     def test_a_thread_that_prints_between_calls_has_no_id(self):
         guest = self.printed(
-            " threading.Thread(target=lambda: (time.sleep(0.1), print('late'), open('done', 'w').close())).start()"
+            " def late():\n  while not os.path.exists('go'): time.sleep(0.002)\n  print('late'); open('done', 'w').close()\n"
+            " threading.Thread(target=late).start()"
         )
+        (guest.handler / "go").touch()
         guest.wait_for("done")
         self.assertEqual(guest.stdout(), "late\n")
 

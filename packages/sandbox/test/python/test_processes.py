@@ -7,14 +7,14 @@ import sys
 import time
 import unittest
 
-from guest import PYTHON_PATH
+from guest import DEADLINE_SECONDS, PYTHON_PATH
 
 sys.path.insert(0, str(PYTHON_PATH))
 
 from ol_host.leaves import Leaf  # noqa: E402
 from ol_host.processes import Stop  # noqa: E402
 
-# A process that was told to stop has stopped long before.
+# A process that was told to stop has, as a rule, stopped long before.
 _PATIENCE_SECONDS = 0.5
 
 
@@ -22,8 +22,8 @@ def sleeper():
     return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 
 
-def is_stopped(process):
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+def is_stopped(process, patience_seconds):
+    deadline = time.monotonic() + patience_seconds
     while time.monotonic() < deadline:
         pid, status = os.waitpid(process.pid, os.WUNTRACED | os.WNOHANG)
         if pid:
@@ -49,7 +49,7 @@ class Stopping(unittest.TestCase):
     def test_a_sandbox_is_stopped(self):
         self.leaf.pid = self.processes[0].pid
         self.assertFalse(Stop(self.leaf).step())
-        self.assertTrue(is_stopped(self.processes[0]))
+        self.assertTrue(is_stopped(self.processes[0], DEADLINE_SECONDS))
 
     def test_a_stranger_who_got_the_number_of_one_that_ended_is_not(self):
         own, stranger = self.processes
@@ -57,7 +57,7 @@ class Stopping(unittest.TestCase):
         own.wait()
         self.leaf.pid = stranger.pid
         Stop(self.leaf).step()
-        self.assertFalse(is_stopped(stranger))
+        self.assertFalse(is_stopped(stranger, _PATIENCE_SECONDS))
 
 
 if __name__ == "__main__":

@@ -21,15 +21,16 @@ export const hasLandlockScopes = (): boolean => {
 const SERVERS = `
 import socket, sys, threading
 def serve(server):
-    server.listen()
     while True:
         client, _address = server.accept()
         client.sendall(sys.argv[2].encode())
         client.close()
 abstract = socket.socket(socket.AF_UNIX)
 abstract.bind("\\0" + sys.argv[1])
+abstract.listen()
 loopback = socket.socket()
 loopback.bind(("127.0.0.1", 0))
+loopback.listen()
 threading.Thread(target=serve, args=(abstract,), daemon=True).start()
 print(loopback.getsockname()[1], flush=True)
 serve(loopback)

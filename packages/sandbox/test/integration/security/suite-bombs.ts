@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import type { SandboxExit } from "../../../src/index.ts";
 import { SLOWNESS } from "../../support/scale.ts";
-import { type Engine, Host, type Mode, type Outcome, type ProbeEvent } from "./host.ts";
+import { type Engine, Host, type Mode, type Outcome, type ProbeEvent, type ProbedSandbox } from "./host.ts";
 
 const MIB = 1024 * 1024;
 // The check for output comes once a second; a busy machine takes its time.
@@ -20,6 +20,12 @@ const endOf = async (
   const sandbox = await engine.sandbox("none", { limits });
   const outcome = await sandbox.probe(event);
   return [outcome, (outcome.error ? await sandbox.exited() : await sandbox.destroy()).reason];
+};
+
+/** In one second of so many: a busy machine may give a whole one to others. */
+const getsItsShare = async (sandbox: ProbedSandbox, event: ProbeEvent, seconds: number): Promise<boolean> => {
+  for (let second = 0; second < seconds; second += 1) if ((await sandbox.probe(event)).succeeded) return true;
+  return false;
 };
 
 /** Bombs against the limits, and with higher limits as their own control. */
@@ -63,17 +69,15 @@ export const describeBombs = (mode: Mode): void => {
 
     it("of CPU time ends at limits.cpuPercent where a control group counts it, and else is open, as documented", async () => {
       // Where nothing counts it, all that can be said is that a busy machine gives some.
-      const share = engine.enforcement.cpu === "none" ? 0.05 : 0.3;
+      const open = engine.enforcement.cpu === "none";
+      const share = open ? 0.05 : 0.3;
       const event = { probe: "cpu-bomb", seconds: 1, share };
       const bounded = await engine.sandbox("none", { limits: { cpuPercent: 10 } });
-      const outcome = await bounded.probe(event);
+      expect(await getsItsShare(bounded, event, open ? 10 : 1)).toBe(open);
       await bounded.destroy();
-      expect(outcome.succeeded).toBe(engine.enforcement.cpu === "none");
       // A busy machine gives less than all, but more than a tenth.
       const roomy = await engine.sandbox("none", { limits: { cpuPercent: 100 } });
-      expect(await roomy.probe({ ...event, share: Math.min(share, 0.15) })).toMatchObject({
-        succeeded: true,
-      });
+      expect(await getsItsShare(roomy, { ...event, share: Math.min(share, 0.15) }, 10)).toBe(true);
       await roomy.destroy();
     });
 

@@ -1,15 +1,13 @@
 import { execFile } from "node:child_process";
 import { readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import type { NetworkClass } from "@ol/common";
 
-import { treeOf } from "../../support/leftovers.ts";
-import { SLOWNESS } from "../../support/scale.ts";
+import { statFields, treeOf } from "../../support/leftovers.ts";
 import { hasLandlockScopes, layBait } from "./bait.ts";
 import { type Engine, Host, type Mode, type Outcome, type ProbeEvent } from "./host.ts";
 import { eventOf } from "./probes.ts";
@@ -153,25 +151,24 @@ export const describeImportCode = (mode: Mode): void => {
         const left = await Promise.all(inits.map(({ pid }) => childrenOf(pid)));
         return left.flat().map(({ name }) => name);
       };
+      const isBrokerIdle = (): boolean => statFields(own.brokerPid)?.[0] === "S";
+      await expect.poll(isBrokerIdle).toBe(true);
+      const before = await descriptorsOf(own.brokerPid);
       process.kill(zygote, "SIGSTOP");
-      const spec = { packages: ["hostile"], modules: ["ol_heir"], importMs: 10_000 };
+      const spec = { packages: ["hostile"], modules: ["ol_heir"], importMs: 30_000 };
       const making = own.createZygote("confuser", spec);
-      // Until the broker has asked for it, and the zygote alone goes on.
-      await expect
-        .poll(
-          async () => {
-            process.kill(zygote, "SIGSTOP");
-            process.kill(own.brokerPid, "SIGCONT");
-            await delay(100);
-            process.kill(own.brokerPid, "SIGSTOP");
-            process.kill(zygote, "SIGCONT");
-            await delay(300);
-            return heirs();
-          },
-          { timeout: 5_000 * SLOWNESS },
-        )
-        .toEqual(["ol_heir"]);
-      process.kill(own.brokerPid, "SIGCONT");
+      try {
+        // Until the broker has asked for it: it holds the new one's channel, and waits for news.
+        await expect
+          .poll(async () => (await descriptorsOf(own.brokerPid)) > before && isBrokerIdle())
+          .toBe(true);
+        process.kill(own.brokerPid, "SIGSTOP");
+        // The zygote alone goes on.
+        process.kill(zygote, "SIGCONT");
+        await expect.poll(heirs, { timeout: 25_000 }).toEqual(["ol_heir"]);
+      } finally {
+        for (const pid of [zygote, own.brokerPid]) process.kill(pid, "SIGCONT");
+      }
       expect(await making).toEqual({ code: FAILED, message: expect.stringMatching(/code 4/), unfit: [] });
       expect(await heirs()).toEqual([]);
       await expectUnharmed(own);

@@ -2,6 +2,8 @@ import { randomBytes, randomInt } from "node:crypto";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { freePorts } from "@ol/common";
+
 import { hasLandlockScopes } from "./bait.ts";
 import { type Engine, Host, type Mode, type ProbeEvent, type ProbedSandbox } from "./host.ts";
 
@@ -114,7 +116,7 @@ const pair = async (
 ): Promise<{ maker: ProbedSandbox; other: ProbedSandbox; events: Secrets["events"] }> => {
   const maker = await engine.sandbox(network);
   const other = await engine.sandbox(network);
-  const { name, events } = secrets();
+  const { name, events } = await secrets();
   const { key, content, directories } = events["files"] as ProbeEvent & Record<string, unknown>;
   expect(await maker.probe({ probe: "make-objects", key, name, content, directories })).toEqual(DONE);
   const { port, greeting } = events["loopback"] as ProbeEvent & Record<string, unknown>;
@@ -123,12 +125,11 @@ const pair = async (
   return { maker, other, events };
 };
 
-const secrets = (): Secrets => {
+const secrets = async (): Promise<Secrets> => {
   const name = `ol-${randomBytes(6).toString("hex")}`;
   const content = `made by ${name}`;
   const key = randomInt(1, 2 ** 30);
-  // Below the range that the kernel hands out by itself.
-  const port = randomInt(20_000, 30_000);
+  const port = await freePorts();
   const directories = ["/tmp", "/dev/shm", "/host"];
   return {
     name,
