@@ -16,7 +16,7 @@ const AWAY_MS = 20;
 const RUN_MS = 3_600;
 const CLIENTS = 8;
 /** After the cache time: to find the code, copy it, and load it in a sandbox beside the old ones. */
-const TAKE_OVER_MS = 1_000 * SLOWNESS;
+const TAKE_OVER_MS = 5_000 * SLOWNESS;
 const BROKEN = "import no_such_module\n";
 
 const versioned = (version: number): string =>
@@ -146,7 +146,8 @@ describe("a broken version", () => {
     await faultIs("none");
     const all = (await loaded).flat();
     expect(named(all.filter(({ status }) => status !== 200))).toEqual([]);
-    expect(all.filter((answer) => answer.atMs < brokenUntilMs && versionOf(answer) !== 1)).toEqual([]);
+    const whileBroken = all.filter(({ atMs, ms }) => atMs + ms < brokenUntilMs);
+    expect(new Set(whileBroken.map(versionOf))).toEqual(new Set([1]));
     expect((await rig.call("swap", {})).text).toBe("2");
     expect(await eventually(() => codeDirectories(rig).length === 1)).toBe(true);
   });

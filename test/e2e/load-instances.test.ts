@@ -36,7 +36,7 @@ const kept = async (rig: LoadRig, name: string): Promise<void> => {
     .poll(async () => idleOf(await rig.stats(), name), { timeout: WAIT_MS, interval: 50 })
     .toBe(KEPT);
   // All of them began to load at once, and one has: how far the others are is told by nothing but their next call.
-  await delay(LOAD_MS * SLOWNESS);
+  await delay(3 * LOAD_MS * SLOWNESS);
 };
 
 /** As many calls at once as are kept warm: none waits for a sandbox or for code to be loaded. */

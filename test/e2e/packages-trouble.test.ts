@@ -101,7 +101,7 @@ describe("installing packages", () => {
     const large = wheel({ name: "ol_large", files: { "ol_large.py": Buffer.alloc(40 * 1024 * 1024, "\n") } });
     const rig = await start({
       distributions: [...DISTRIBUTIONS, large],
-      config: { installer_limits: { runtime_sec: 3, scratch_mb: 20 } },
+      config: { installer_limits: { runtime_sec: 10, scratch_mb: 20 } },
     });
     rig.imports("large", "ol-large\n", "1", "ol_large");
     expect(await rig.ask("large")).toEqual([503, expect.stringMatching(/installer_limits\.scratch_mb/u)]);

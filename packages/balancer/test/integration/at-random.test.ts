@@ -68,7 +68,7 @@ it(`with ${CALLS} calls between clients and workers that do anything, each gets 
   await using one = await ScriptedWorker.start({ request });
   await using two = await ScriptedWorker.start({ request });
   await using balancer = await startBalancer([early, one, two], {
-    limits: { idleMs: 1_500, bodyIdleMs: 1_000, connectMs: 500 },
+    limits: { idleMs: 1_500, bodyIdleMs: 20_000, connectMs: 500 },
     trustedProxies: ["127.0.0.1"],
   });
 

@@ -122,10 +122,10 @@ describe("the balancer's patience", () => {
           connection.write("a");
           sent += 1;
           if (sent === 6) clearInterval(timer);
-        }, 400);
+        }, 1_000);
       },
     });
-    await using balancer = await startBalancer([worker], { limits: { idleMs: 1_500 } });
+    await using balancer = await startBalancer([worker], { limits: { idleMs: 4_000 } });
     using client = new RawClient(balancer.port);
     await client.send(head("GET /run/x HTTP/1.1"));
     expect(await client.reply()).toMatchObject({ body: "aaaaaa" });
