@@ -8,4 +8,5 @@ describeAcceptance("sock", {
   ],
   loads: [1, 2, 8],
   loadMs: scaled(1_500, 15_000),
+  updateMs: 1_000,
 });

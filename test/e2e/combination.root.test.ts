@@ -38,7 +38,10 @@ describeAcceptance(combination, {
   many: scaled([[10, 1]], [[10, 1] as const, [40, 10] as const]),
   loads: scaled([2], [1, 2, 8]),
   loadMs: scaled(1_000, 15_000),
+  updateMs: docker === undefined ? 1_000 : 10_000,
   ...(docker !== undefined && {
+    // Containers' own, which are the daemon's, in the namespace of the tests.
+    mountsBelow: async () => (await docker.place()).daemon.directory,
     // What the zygote of a shared container leaves (docs/docker.md).
     ...(SHARE === "lambda" && { commonMb: 24 }),
   }),

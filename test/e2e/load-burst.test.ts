@@ -18,6 +18,8 @@ const QUICK = "def f(event, context):\n    note(context)\n    return event\n";
 const CALLS = 100;
 const NAP_MS = 50;
 const SLOTS = 16;
+/** A sandbox can be made within this on a machine that is busy with other tests; all that a burst needs are made at once. */
+const START_MS = 2_000 * SLOWNESS;
 
 const instancesOf = ({ functions }: WorkerStats, name: string): number => {
   const counts = functions.find((fn) => fn.name === name)?.instances ?? {};
@@ -34,35 +36,31 @@ const expectAllRight = async (rig: LoadRig, answers: readonly Answer[]): Promise
 };
 
 describe("a burst of 100 calls that take 50 ms each", () => {
-  it(
-    "does not run one after another, be the function cold or warm, and makes no more sandboxes than slots",
-    { retry: 2 },
-    async () => {
-      const rig = await LoadRig.start({ worker_slots: SLOTS });
-      rig.add("nap", NAP);
-      const all: Answer[] = [];
-      for (const state of ["cold", "warm", "warm again"]) {
-        const beganMs = performance.now();
-        const answers = await atOnce(CALLS, (at) => rig.call("nap", `${state} ${at}`));
-        const tookMs = performance.now() - beganMs;
-        all.push(...answers);
-        const stats = await expectAllRight(rig, all);
-        const sandboxes = instancesOf(stats, "nap");
-        report(`burst, ${state}`, {
-          tookMs,
-          sandboxes,
-          p50Ms: quantile(
-            answers.map(({ ms }) => ms),
-            0.5,
-          ),
-        });
-        // As long as one after another would take at least; usually a tenth of that.
-        expect(tookMs).toBeLessThan(CALLS * NAP_MS * SLOWNESS);
-        expect(sandboxes).toBeGreaterThan(SLOTS / 2);
-        expect(sandboxes).toBeLessThanOrEqual(SLOTS);
-      }
-    },
-  );
+  it("does not run one after another, be the function cold or warm, and makes no more sandboxes than slots", async () => {
+    const rig = await LoadRig.start({ worker_slots: SLOTS });
+    rig.add("nap", NAP);
+    const all: Answer[] = [];
+    for (const state of ["cold", "warm", "warm again"]) {
+      const beganMs = performance.now();
+      const answers = await atOnce(CALLS, (at) => rig.call("nap", `${state} ${at}`));
+      const tookMs = performance.now() - beganMs;
+      all.push(...answers);
+      const stats = await expectAllRight(rig, all);
+      const sandboxes = instancesOf(stats, "nap");
+      report(`burst, ${state}`, {
+        tookMs,
+        sandboxes,
+        p50Ms: quantile(
+          answers.map(({ ms }) => ms),
+          0.5,
+        ),
+      });
+      // With half of the slots, and a start. One after another they would take five seconds.
+      expect(tookMs).toBeLessThan((2 * CALLS * NAP_MS) / SLOTS + START_MS);
+      expect(sandboxes).toBeGreaterThan(SLOTS / 2);
+      expect(sandboxes).toBeLessThanOrEqual(SLOTS);
+    }
+  });
 });
 
 describe("many first calls at once", () => {
@@ -79,8 +77,8 @@ describe("many first calls at once", () => {
       ),
     });
     expect(pool.created).toBeGreaterThanOrEqual(1);
-    // One, and where the machine holds the first call up, so that it looks slow, more: as many as double until the next ends.
-    expect(pool.created).toBeLessThan(64);
+    // One, and where the machine is so busy that quick calls look slow, a few more.
+    expect(pool.created).toBeLessThanOrEqual(16);
   });
 
   it("of ten functions are all answered, by a few sandboxes of each", async () => {

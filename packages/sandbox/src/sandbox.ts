@@ -69,7 +69,7 @@ export interface SandboxObserver {
 
 /**
  * How long a sandbox may take to show how it ended after its connection closed, and the other way round. Longer than the
- * broker itself waits for the zygote's word (_STATUS_GRACE_SEC in ol_host/forest.py): on a machine with much to do that
+ * broker itself waits for the zygote's word (STATUS_GRACE_SEC in ol_host/nursery.py): on a machine with much to do that
  * comes late, and whoever called is told only once.
  */
 const END_MS = 6_000;

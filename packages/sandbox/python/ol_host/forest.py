@@ -15,16 +15,12 @@ from ol_guest import messages
 
 from ol_host.channels import died_unread, receive
 from ol_host.leaves import Leaf
-from ol_host.nursery import Nursery
+from ol_host.nursery import SHORT_GRACE_SEC, STATUS_GRACE_SEC, Nursery
 from ol_host.soil import Soil
 from ol_host.stocking import Stocker
 from ol_host.uids import LeafUids
 from ol_host.zygotes import Violation, Zygote, number_of, text_of
 
-# A dead leaf's exit status comes from its zygote right after its pidfd. On a machine with much to do "right after" can
-# be a second; where nobody wants to know, or nobody is left to tell, it is not waited for as long.
-_STATUS_GRACE_SEC = 5.0
-_SHORT_GRACE_SEC = 0.1
 # A zygote forks in a millisecond; one that owes a leaf and says nothing for this long was stopped, or hangs, and will not
 # come back. The time goes from its last answer: with much to do, or few CPUs, the last of many leaves waits longer.
 _FORK_SEC = 8.0
@@ -223,7 +219,7 @@ class Forest:
             stock.waiting.clear()
         now = time.monotonic()
         self._undecided = [
-            (now + _SHORT_GRACE_SEC if leaf.zygote is zygote else moment, leaf) for moment, leaf in self._undecided
+            (now + SHORT_GRACE_SEC if leaf.zygote is zygote else moment, leaf) for moment, leaf in self._undecided
         ]
         for leaf in [leaf for leaf in self._leaves.values() if leaf.zygote is zygote]:
             if leaf.pidfd is None:
@@ -292,7 +288,7 @@ class Forest:
             self._finish(leaf)
             return
         # Killed from outside: what else is to be heard of that comes at once, or not at all.
-        soon = time.monotonic() + _SHORT_GRACE_SEC
+        soon = time.monotonic() + SHORT_GRACE_SEC
         self._undecided = [(soon if other is leaf else moment, other) for moment, other in self._undecided]
 
     def _on_leaf(self, leaf: Leaf) -> None:
@@ -334,7 +330,7 @@ class Forest:
         wanted = leaf.status is None and leaf.zygote.alive and not leaf.kill_wanted
         if wanted:
             leaf.zygote.ask_for_ends()
-        self._undecided.append((time.monotonic() + (_STATUS_GRACE_SEC if wanted else _SHORT_GRACE_SEC), leaf))
+        self._undecided.append((time.monotonic() + (STATUS_GRACE_SEC if wanted else SHORT_GRACE_SEC), leaf))
 
     def _fail_unforked(self, leaf: Leaf, error: str) -> None:
         leaf.setup_error = error
@@ -343,7 +339,7 @@ class Forest:
         leaf.zygote.silent_since = time.monotonic()
         if leaf.assigned and leaf.channel is not None:
             # Its end of the channel lay in the zygote's, and is closed a moment after it: that says what was read.
-            self._undecided.append((time.monotonic() + _STATUS_GRACE_SEC, leaf))
+            self._undecided.append((time.monotonic() + STATUS_GRACE_SEC, leaf))
         else:
             self._finish(leaf)
 

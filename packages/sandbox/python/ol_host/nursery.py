@@ -33,10 +33,11 @@ MOST_DEPTH = 25
 _IMPORT_SEC = 30.0
 # What a dead zygote may still have to say.
 _LAST_MESSAGES = 64
-# From a zygote's end to the news of how, which its init tells its parent once nothing else lives there: at once, and on a
-# machine with much to do within seconds. With leaves or child zygotes of it that can be any time.
-_STATUS_GRACE_SEC = 5.0
-_SHORT_GRACE_SEC = 0.25
+# How a leaf ended its zygote tells, and how a zygote ended its init, once nothing else lives there: right after its end. On
+# a machine with much to do "right after" can be seconds; where nobody wants to know, or nobody is left to tell, it is not
+# waited for as long.
+STATUS_GRACE_SEC = 5.0
+SHORT_GRACE_SEC = 0.1
 _NO_ZYGOTE = "OL_SANDBOX_NO_ZYGOTE"
 
 
@@ -374,7 +375,7 @@ class Nursery:
             self._tell_end(zygote)
         else:
             zygote.parent.ask_for_ends()
-            zygote.tell_moment = time.monotonic() + (_SHORT_GRACE_SEC if keep else _STATUS_GRACE_SEC)
+            zygote.tell_moment = time.monotonic() + (SHORT_GRACE_SEC if keep else STATUS_GRACE_SEC)
 
     def _tell_end(self, zygote: Zygote) -> None:
         if zygote.end_told:
