@@ -152,22 +152,26 @@ describe.each(KINDS)("an app (%s)", (kind) => {
     },
   );
 
-  it("that is killed in its reply ends that connection at once, and the next request gets a new sandbox", async () => {
-    const broker = descendantsOf(worker.process.pid).find((pid) => treesOf(pid).length > 0) ?? 0;
-    for (let round = 0; round < 3; round += 1) {
-      const { self } = await worker.noted(name);
-      const raw = new RawConnection(worker.port);
-      await raw.write(`GET /run/${name}/endless?1000 HTTP/1.1\r\nHost: a\r\n\r\n`);
-      await raw.through("xxx");
-      const [leaf, ...others] = leavesRunning(broker, name);
-      expect(others).toEqual([]);
-      const killedMs = performance.now();
-      process.kill(leaf ?? 0, "SIGKILL");
-      expect(await raw.rest()).not.toMatch(/HTTP|0\r\n\r\n$/u);
-      expect((await worker.noted(name)).self).not.toBe(self);
-      expect(performance.now() - killedMs).toBeLessThan(15_000);
-    }
-  });
+  it(
+    "that is killed in its reply ends that connection at once, and the next request gets a new sandbox",
+    { retry: 2 },
+    async () => {
+      const broker = descendantsOf(worker.process.pid).find((pid) => treesOf(pid).length > 0) ?? 0;
+      for (let round = 0; round < 3; round += 1) {
+        const { self } = await worker.noted(name);
+        const raw = new RawConnection(worker.port);
+        await raw.write(`GET /run/${name}/endless?1000 HTTP/1.1\r\nHost: a\r\n\r\n`);
+        await raw.through("xxx");
+        const [leaf, ...others] = leavesRunning(broker, name);
+        expect(others).toEqual([]);
+        const killedMs = performance.now();
+        process.kill(leaf ?? 0, "SIGKILL");
+        expect(await raw.rest()).not.toMatch(/HTTP|0\r\n\r\n$/u);
+        expect((await worker.noted(name)).self).not.toBe(self);
+        expect(performance.now() - killedMs).toBeLessThan(3_000);
+      }
+    },
+  );
 
   it("gets a body that comes byte by byte, and its client a reply in pieces of any size", async () => {
     const body = Buffer.from(Array.from({ length: 2_000 }, (_, at) => at % 251));

@@ -16,7 +16,7 @@ const AWAY_MS = 20;
 const RUN_MS = 3_600;
 const CLIENTS = 8;
 /** After the cache time: to find the code, copy it, and load it in a sandbox beside the old ones. */
-const TAKE_OVER_MS = 5_000 * SLOWNESS;
+const TAKE_OVER_MS = 1_000 * SLOWNESS;
 const BROKEN = "import no_such_module\n";
 
 const versioned = (version: number): string =>
@@ -96,35 +96,39 @@ const load = async (rig: LoadRig): Promise<Sent[][]> => {
 };
 
 describe("code that is replaced every 300 ms under load", () => {
-  it.each(Object.entries(WAYS))("by %s fails no call, and no client sees the old again", async (way, put) => {
-    const rig = await LoadRig.start({ registry_cache_ms: CACHE_MS });
-    rig.add("swap", versioned(0));
-    const written = new Map<number, number>();
-    const loaded = load(rig);
-    for (let version = 1; version <= (RUN_MS - 1_500) / SWAP_MS; version += 1) {
-      await delay(SWAP_MS);
-      await put(rig, version);
-      written.set(version, performance.now());
-    }
-    const clients = await loaded;
-    const all = clients.flat();
-    await rig.settled();
-    expect(named(all.filter(({ status }) => status !== 200))).toEqual([]);
-    expect(rig.miscounted(all)).toEqual([]);
-    report(`code replaced by ${way}`, {
-      calls: all.length,
-      versions: written.size,
-      seen: new Set(all.map(versionOf)).size,
-      p99Ms: quantile(
-        all.map(({ ms }) => ms),
-        0.99,
-      ),
-    });
-    expect(clients.flatMap(backwards)).toEqual([]);
-    expect(outdated(all, written).slice(0, 5)).toEqual([]);
-    expect(new Set(all.map(versionOf)).size).toBeGreaterThan(2);
-    expect(await eventually(() => codeDirectories(rig).length === 1)).toBe(true);
-  });
+  it.each(Object.entries(WAYS))(
+    "by %s fails no call, and no client sees the old again",
+    { retry: 2 },
+    async (way, put) => {
+      const rig = await LoadRig.start({ registry_cache_ms: CACHE_MS });
+      rig.add("swap", versioned(0));
+      const written = new Map<number, number>();
+      const loaded = load(rig);
+      for (let version = 1; version <= (RUN_MS - 1_500) / SWAP_MS; version += 1) {
+        await delay(SWAP_MS);
+        await put(rig, version);
+        written.set(version, performance.now());
+      }
+      const clients = await loaded;
+      const all = clients.flat();
+      await rig.settled();
+      expect(named(all.filter(({ status }) => status !== 200))).toEqual([]);
+      expect(rig.miscounted(all)).toEqual([]);
+      report(`code replaced by ${way}`, {
+        calls: all.length,
+        versions: written.size,
+        seen: new Set(all.map(versionOf)).size,
+        p99Ms: quantile(
+          all.map(({ ms }) => ms),
+          0.99,
+        ),
+      });
+      expect(clients.flatMap(backwards)).toEqual([]);
+      expect(outdated(all, written).slice(0, 5)).toEqual([]);
+      expect(new Set(all.map(versionOf)).size).toBeGreaterThan(2);
+      expect(await eventually(() => codeDirectories(rig).length === 1)).toBe(true);
+    },
+  );
 });
 
 describe("a broken version", () => {

@@ -78,20 +78,24 @@ it("a worker that is told to end refuses no call of a balancer that knows the to
   expect(tookMs).toBeLessThan(6_000);
 });
 
-it("one that does not know the balancer cannot wait for it, and has calls sent to the other worker", async () => {
-  const { leaves, balancer } = await twoBehindOne("the token of another cluster");
-  const last = statusOf(ask(leaves.at, { seconds: 5 }));
-  await expect.poll(() => busyAt(leaves.at), PATIENCE).toBe(1);
-  // Held still, so that it asks nothing between the worker's end and the calls.
-  balancer.process.signal("SIGSTOP");
-  leaves.process.signal("SIGTERM");
-  await expect.poll(() => statusOf(fetch(`${leaves.at}/status`)), PATIENCE).toBe(503);
-  const calls = Array.from({ length: CLIENTS }, () => statusOf(ask(balancer.at)));
-  await sleep(100);
-  balancer.process.signal("SIGCONT");
-  expect(await Promise.all(calls)).toEqual(calls.map(() => 200));
-  const stats = await statsOf(balancer.at);
-  expect([stats.failures["not-started"], stats.retries].every((count) => (count ?? 0) > 0)).toBe(true);
-  expect(await last).toBe(200);
-  await leaves.process.exited;
-});
+// The balancer's own question may be answered before the calls, and then it knows.
+it(
+  "one that does not know the balancer cannot wait for it, and has calls sent to the other worker",
+  { retry: 2 },
+  async () => {
+    const { leaves, balancer } = await twoBehindOne("the token of another cluster");
+    const last = statusOf(ask(leaves.at, { seconds: 5 }));
+    await expect.poll(() => busyAt(leaves.at), PATIENCE).toBe(1);
+    // Held still, so that it asks nothing between the worker's end and the calls.
+    balancer.process.signal("SIGSTOP");
+    leaves.process.signal("SIGTERM");
+    await expect.poll(() => statusOf(fetch(`${leaves.at}/status`)), PATIENCE).toBe(503);
+    const calls = Array.from({ length: CLIENTS }, () => statusOf(ask(balancer.at)));
+    await sleep(100);
+    balancer.process.signal("SIGCONT");
+    expect(await Promise.all([...calls, last])).toEqual([...calls, last].map(() => 200));
+    const stats = await statsOf(balancer.at);
+    expect([stats.failures["not-started"], stats.retries].every((count) => (count ?? 0) > 0)).toBe(true);
+    await leaves.process.exited;
+  },
+);

@@ -141,13 +141,13 @@ describe("a worker process", () => {
     ]);
   });
 
-  it("shows new code within the cache time, and never the old again", async () => {
+  it("shows new code within the cache time, and never the old again", { retry: 2 }, async () => {
     const { worker, call } = await started({ registry_cache_ms: 300 });
     await addLambda(worker, "version", "def f(event):\n    return 0\n");
     let seen = 0;
     for (let version = 0; version <= 3; version += 1) {
       await addLambda(worker, "version", `def f(event):\n    return ${version}\n`);
-      const deadlineMs = performance.now() + 10_000;
+      const deadlineMs = performance.now() + 1_300;
       while (seen !== version) {
         const value = Number((await call("version")).body.toString());
         expect(value).toBeGreaterThanOrEqual(seen);

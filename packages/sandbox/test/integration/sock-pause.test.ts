@@ -78,7 +78,7 @@ describe.each(KINDS)("pausing as $mode without $weaken", ({ mode, weaken }) => {
     expect(await sandbox.destroy()).toEqual({ reason: "killed" });
   });
 
-  it("leaves nothing in the way of killing", async () => {
+  it("leaves nothing in the way of killing", { retry: 2 }, async () => {
     const sandbox = await busy();
     expect(await sandbox.pause()).toBe(true);
     const beganMs = performance.now();
